@@ -1,0 +1,1 @@
+"""What happened: events, their contracts, their identifiers, their bytes."""

@@ -1,0 +1,59 @@
+"""Every Redis key, one row each: who owns it, how long it stays, how it is erased.
+
+All keys of one log partition carry one hash tag `{e:<p>}`: one Redis Cluster slot, one writer,
+one atomic call per batch (PROTOCOL.md 1.1). The delivery ledger of trigger partition p is `{t:<p>}`.
+"""
+
+from typing import NamedTuple
+
+
+class KeyRow(NamedTuple):
+    """One kind of key; `erased` says what a customer's erasure does to it."""
+
+    name: str
+    owner: str
+    holds: str
+    retention: str
+    erased: str
+
+
+TABLE = (
+    KeyRow("m", "pipeline", "offset, clocks, sequences, versions, counts", "for ever", "no person"),
+    KeyRow("tm", "pipeline", "due timers: score = due + lateness", "until due", "with the node"),
+    KeyRow("ob", "pipeline", "outbox: records of `triggers`, by oseq", "until acknowledged", "with it"),
+    KeyRow("mv", "pipeline", "moves: all other records, by mseq", "until acknowledged", "with it"),
+    KeyRow("s:<tenant>:<id>", "identity", "a node: person, tombstone or thing", "timers", "tombstone"),
+    KeyRow("R:<tenant>/<x>", "identity", "the registrar's pointer or root", "for ever", "null mark"),
+    KeyRow("l", "delivery", "ledger: offset and counts of trigger partition p", "for ever", "no person"),
+    KeyRow("d:<trigger>", "delivery", "ledger: one trigger's attempts", "7 days", "with the ledger"),
+    KeyRow("due", "delivery", "ledger: attempts to come, by time", "until sent", "with the ledger"),
+)
+
+
+class Space(NamedTuple):
+    """The key space of one generation of the log; `gen` differs at each start of a memory broker."""
+
+    generation: str
+    partition_count: int
+
+    def key(self, partition: int, name: str) -> str:
+        """Return the key `name` of a log partition.
+
+        >>> Space("g1", 8).key(3, "m")
+        'g1:8:{e:3}:m'
+        """
+        return f"{self.generation}:{self.partition_count}:{{e:{partition}}}:{name}"
+
+    def ledger_key(self, partition: int, name: str) -> str:
+        """Return the key `name` of the delivery ledger of a trigger partition."""
+        return f"{self.generation}:{self.partition_count}:{{t:{partition}}}:{name}"
+
+
+def node_name(tenant: str, node_id: str) -> str:
+    """Return the name of a node's key inside its partition."""
+    return f"s:{tenant}:{node_id}"
+
+
+def registrar_name(tenant: str, birth_id: str) -> str:
+    """Return the name of a registrar entry inside the registrar's partition."""
+    return f"R:{tenant}/{birth_id}"

@@ -1,0 +1,60 @@
+"""What one batch of records changes besides the nodes: timers, triggers, moves, counts.
+
+The fold writes here and nowhere else; the runtime commits all of it in one call, or none.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from engine.events.record import Headers
+
+CODES = (
+    "applied",  # a source event that reached a person or a thing, first time
+    "duplicate",  # an event id that the node's ring holds already
+    "late",  # applied, older than log time by more than LATE_AFTER_MS
+    "clamped",  # applied, later than log time by more than AHEAD_MS_MAX
+    "forwarded",  # passed on to the node that its home points to
+    "dropped_erased",  # met a null tombstone
+    "dropped_hop",  # a move that was applied before: high-water of its source
+    "dead",  # sent to the dead-letter topic by the fold
+    "claims",
+    "absorbed",
+    "refused",
+    "quarantined",
+    "merged",
+    "customers",  # live person nodes: +1 created, -1 absorbed
+    "triggers",  # left through the outbox
+    "held_out",
+    "suppressed",  # stopped by a limit, a suppression, consent or freshness
+    "late_event",  # arrived after the decision that it would have changed
+    "unknown",  # a rule's condition met a missing value
+    "rule_errors",
+    "labels",
+)
+
+
+class Move(NamedTuple):
+    """A record that is not a trigger: to another node, or to a topic of ours.
+
+    `partition` None means: by the key, with the topic's own partition count (dead letters, labels).
+    """
+
+    topic: str
+    partition: int
+    key: str
+    value: bytes
+    headers: Headers
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Effects of a batch, in order; `timers` maps member to score, None where it is removed."""
+
+    timers: dict[str, int | None] = field(default_factory=dict)
+    triggers: list[tuple[int, bytes]] = field(default_factory=list)  # (oseq, record value)
+    moves: list[tuple[int, Move]] = field(default_factory=list)  # (mseq, record)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def count(self, code: str, n: int = 1) -> None:
+        """Add to one of `CODES`, or to `trigger:<rule>`: both are bounded sets."""
+        self.counts[code] = self.counts.get(code, 0) + n

@@ -1,0 +1,123 @@
+"""The world, as protocols: each has a real adapter and one in memory, held to the same suite."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from engine.events.record import Outgoing, Record
+
+
+class Clock(Protocol):
+    """Now, in UTC ms; the demo's runs faster than the wall."""
+
+    def now(self) -> int: ...
+
+
+@dataclass(slots=True)
+class Meta:
+    """What Redis holds of a partition besides its nodes (WIRE.md, Redis: `m`)."""
+
+    off: int = -1  # last applied offset; -1 before the first
+    fp: int | None = None  # fingerprint of the record at `off`
+    clk: int = 0  # T: what all partitions have passed, by the last tick
+    now: int = 0  # `now` of the last tick: log time
+    prg: int = 0  # `now` before the last APPLY
+    oseq: int = 0
+    mseq: int = 0
+    src: dict[int, int] = field(default_factory=dict)  # source partition -> highest mseq applied
+    ruleset: str = ""
+    model: str = ""
+    counts: dict[str, int] = field(default_factory=dict)  # totals of outcome.CODES, part of the state
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """What ACQUIRE returns: meta, timers (member, score), outbox and moves not yet trimmed."""
+
+    meta: Meta
+    timers: list[tuple[str, int]]
+    outbox: list[tuple[int, bytes]]
+    moves: list[tuple[int, bytes]]
+
+
+@dataclass(slots=True)
+class Commit:
+    """One APPLY: everything that a batch changed in one partition."""
+
+    off_expected: int
+    meta: Meta
+    states: dict[str, bytes | None]  # key name inside the partition -> value; None removes it
+    timers: dict[str, int | None]  # member -> score; None removes it
+    outbox: list[tuple[int, bytes]]
+    moves: list[tuple[int, bytes]]
+    trim_outbox: int = 0  # acknowledged up to this oseq
+    trim_moves: int = 0
+
+
+class Store(Protocol):
+    """State of the partitions, with one atomic fenced commit per batch."""
+
+    async def acquire(self, partition: int, token: str) -> Snapshot: ...
+
+    async def load(self, partition: int, names: Sequence[str]) -> list[bytes | None]: ...
+
+    async def apply(self, partition: int, token: str, commit: Commit) -> None:
+        """Commit, or raise `Fenced` or `Stale` and change nothing; other errors: outcome unknown."""
+
+    async def owner(self, partition: int) -> str:
+        """Return the token of the partition's owner, '' if it has none."""
+
+    async def meta(self, partition: int) -> Meta: ...
+
+    async def close(self) -> None: ...
+
+
+class Publisher(Protocol):
+    """Writes records; knows when the broker has them."""
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        """Produce in order per destination; return when all are acknowledged by all replicas.
+
+        Raises
+        ------
+        LogError
+            If any was not: then a suffix per destination may be missing, never a middle.
+        """
+
+    async def close(self) -> None: ...
+
+
+class Reader(Protocol):
+    """Reads any place of the log, outside of a consumer group."""
+
+    async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """Return (first offset, offset after the last) of a partition."""
+
+    async def read(
+        self, topic: str, partition: int, offset: int, *, count_max: int
+    ) -> list[Record]:
+        """Return up to `count_max` records from `offset`; [] at the end. CoverageError if gone."""
+
+    async def close(self) -> None: ...
+
+
+class Handler(Protocol):
+    """What a consumer group's member calls: take-over, batch, give up. Never two at once for one p."""
+
+    async def assigned(self, partition: int) -> int | None:
+        """Take the partition over; return the offset to read from, None to leave it paused."""
+
+    async def batch(self, partition: int, records: Sequence[Record]) -> int:
+        """Process consecutive records; return the offset to read next (a rewind after a repair)."""
+
+    async def revoked(self, partition: int) -> None:
+        """Drain and forget the partition; another member may own it when this returns."""
+
+
+class Group(Protocol):
+    """A member of a consumer group over one topic, whose partitions go to a Handler in batches."""
+
+    async def run(self, topic: str, handler: Handler) -> None:
+        """Join and serve until `stop`; raises LogError when the broker stays away."""
+
+    async def stop(self) -> None: ...

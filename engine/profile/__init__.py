@@ -1,0 +1,1 @@
+"""What we know of a customer: facts, windows, segments, state of the rules."""

@@ -1,0 +1,143 @@
+"""The state of one actor (a person or a thing): all that its rules, scores and card are made of.
+
+A mutable struct, owned by its partition, changed in place (ARCHITECTURE.md, D2). Columns are bytes
+(D18). Structs are encoded as msgpack arrays: a new field goes to the end, with a default, so that
+the release before can read it.
+"""
+
+from typing import Any
+
+import msgspec
+
+RECENT_MAX = 10  # per channel: what an agent reads before the first word
+TRIGGERS_MAX = 20
+TIMERS_MAX = 64
+
+
+class Timer(msgspec.Struct, array_like=True, gc=False):
+    """An armed wait. Fires on the first tick whose T has passed `score`; carries the time `due`.
+
+    `due`, `score`: UTC ms, score = due + the largest lateness of the sources awaited.
+    `data`: what the owner of the timer needs when it fires (plain msgpack types).
+    """
+
+    due: int
+    score: int
+    data: Any = None
+
+
+class Touch(msgspec.Struct, array_like=True, gc=False):
+    """One channel's counter and last contacts, newest last: [at, type, brief]."""
+
+    count: int = 0
+    last_at: int = 0
+    recent: list[tuple[int, str, dict[str, Any]]] = []
+
+
+class Trait(msgspec.Struct, array_like=True, gc=False):
+    """A fact about a customer, with its source and time: the newest time wins."""
+
+    value: Any
+    source: str
+    at: int
+
+
+class Trade(msgspec.Struct, array_like=True, gc=False):
+    """What was bought: sums in minor units of `currency`, instants UTC ms (0 = never)."""
+
+    orders: int = 0
+    total_minor: int = 0
+    returns: int = 0
+    returned_minor: int = 0
+    first_at: int = 0
+    last_at: int = 0
+    currency: str = ""
+
+
+class Care(msgspec.Struct, array_like=True, gc=False):
+    """Enquiries or complaints: counts, the last one, and those still open (case id -> since)."""
+
+    count: int = 0
+    last_at: int = 0
+    open: dict[str, int] = {}
+
+
+class Log(msgspec.Struct, array_like=True, gc=False):
+    """The events of one type, oldest first: the exact log that all windows are read from.
+
+    `times`: little-endian int64, UTC ms. `numbers`: column name -> little-endian float64, NaN where
+    the event had no value. `words`: column name -> little-endian uint16 codes into `book[column]`
+    (0 = no value; code n = book[n-1]). All columns have len(times) / 8 rows.
+    """
+
+    times: bytes = b""
+    numbers: dict[str, bytes] = {}
+    words: dict[str, bytes] = {}
+    book: dict[str, list[str]] = {}
+
+
+class RuleState(msgspec.Struct, array_like=True, gc=False):
+    """What one rule remembers of one actor.
+
+    `version`: of the rule whose partial matches these are; another version drops `partial`.
+    `partial`: instance key ('' without `per`) -> list of partial matches (plain msgpack types,
+    owned by engine/matching). `fired`: UTC ms of decisions that count for limits, oldest first.
+    """
+
+    version: str = ""
+    partial: dict[str, Any] = {}
+    fired: list[int] = []
+    schedule: dict[str, Any] = {}
+
+
+class Goal(msgspec.Struct, array_like=True, gc=False):
+    """A decision that waits for its goal: first matching event in (at, until]."""
+
+    trigger: str
+    rule: str
+    event: str
+    at: int
+    until: int
+    held_out: bool
+
+
+class Churn(msgspec.Struct, array_like=True, gc=False):
+    """State of the churn features, O(1), and the last score (engine/churn owns the meaning)."""
+
+    numbers: bytes = b""  # little-endian float64, columns of churn/features (empty = no purchase yet)
+    band: str = ""
+    model: str = ""
+    snapshot_at: int = 0
+    pending: dict[str, Any] = {}  # snapshot id -> what the label needs at maturity
+
+
+class Actor(msgspec.Struct, array_like=True, gc=False):
+    """All that is known of one person or thing.
+
+    `kind`: "person", or the name of an entity's plug-in. `traits`: flat dotted names
+    (`tier`, `consent.email`). `keys`: identifier type -> its newest value in clear, for channels
+    (never an ID number). `scores`: what rules read as `features.<name>`. `groups`: limit group ->
+    decision times. `suppressed`: group -> until. `triggers`: the last decisions, newest last.
+    """
+
+    kind: str = "person"
+    created_at: int = 0
+    seen_at: int = 0
+    traits: dict[str, Trait] = {}
+    keys: dict[str, str] = {}
+    touches: dict[str, Touch] = {}
+    trade: Trade = msgspec.field(default_factory=Trade)
+    enquiry: Care = msgspec.field(default_factory=Care)
+    complaint: Care = msgspec.field(default_factory=Care)
+    logs: dict[str, Log] = {}
+    scores: dict[str, float] = {}
+    churn: Churn = msgspec.field(default_factory=Churn)
+    rules: dict[str, RuleState] = {}
+    groups: dict[str, list[int]] = {}
+    suppressed: dict[str, int] = {}
+    goals: list[Goal] = []
+    triggers: list[dict[str, Any]] = []
+    timers: dict[str, Timer] = {}
+    stage: str = ""  # 4S: search, site, shopping, satisfaction
+    stage_at: int = 0
+    reasons: list[str] = []  # why the churn score is high, strongest first
