@@ -1,0 +1,1 @@
+"""What to do, and whether we may: limits, quiet hours, consent, holdout, goals."""

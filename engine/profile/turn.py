@@ -1,0 +1,54 @@
+"""One actor's turn: what a step of the fold sees, and the only way in which it may have effects."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from engine.events.model import Event
+from engine.outcome import Move, Outcome
+from engine.profile.model import TIMERS_MAX, Actor, Timer
+
+
+@dataclass(slots=True)
+class Turn:
+    """An actor with its place in time. Steps change `actor` in place and call the methods below.
+
+    `now`: log time L, UTC ms of the last tick. `lateness_ms(type)`: the largest lateness among the
+    sources that may send an event type. `emitted`: records for topic `triggers`, in order.
+    `derived`: events of the engine's own that the same turn looks at next. `moved`: records for
+    other topics, in order.
+    """
+
+    tenant: str
+    node_id: str
+    actor: Actor
+    now: int
+    outcome: Outcome
+    lateness_ms: Callable[[str], int]
+    emitted: list[msgspec.Struct] = field(default_factory=list)
+    derived: list[Event] = field(default_factory=list)
+    moved: list[Move] = field(default_factory=list)
+
+    def member(self, timer_id: str) -> str:
+        """Return the name of a timer in the partition's timer set."""
+        return f"{self.tenant}:{self.node_id}|{timer_id}"
+
+    def arm(self, timer_id: str, due: int, *, lateness_ms: int = 0, data: Any = None) -> bool:
+        """Set (or set anew) a timer that fires at `due`, decided once T passes due + lateness.
+
+        Returns False, and counts `suppressed`, when the actor has TIMERS_MAX timers already.
+        """
+        timers = self.actor.timers
+        if timer_id not in timers and len(timers) >= TIMERS_MAX:
+            self.outcome.count("suppressed")
+            return False
+        timers[timer_id] = Timer(due=due, score=due + lateness_ms, data=data)
+        self.outcome.timers[self.member(timer_id)] = due + lateness_ms
+        return True
+
+    def cancel(self, timer_id: str) -> None:
+        """Remove a timer; one that is not armed is no error."""
+        if self.actor.timers.pop(timer_id, None) is not None:
+            self.outcome.timers[self.member(timer_id)] = None
