@@ -51,10 +51,27 @@ class Outcome:
     """Effects of a batch, in order; `timers` maps member to score, None where it is removed."""
 
     timers: dict[str, int | None] = field(default_factory=dict)
-    triggers: list[tuple[int, bytes]] = field(default_factory=list)  # (oseq, record value)
+    triggers: list[tuple[int, Move]] = field(default_factory=list)  # (oseq, record)
     moves: list[tuple[int, Move]] = field(default_factory=list)  # (mseq, record)
     counts: dict[str, int] = field(default_factory=dict)
 
     def count(self, code: str, n: int = 1) -> None:
         """Add to one of `CODES`, or to `trigger:<rule>`: both are bounded sets."""
         self.counts[code] = self.counts.get(code, 0) + n
+
+
+@dataclass(slots=True)
+class Meta:
+    """What Redis holds of a partition besides its nodes (WIRE.md, Redis: `m`)."""
+
+    off: int = -1  # last applied offset; -1 before the first
+    fp: int | None = None  # fingerprint of the record at `off`
+    clk: int = 0  # T: what all partitions have passed, by the last tick
+    now: int = 0  # `now` of the last tick: log time
+    prg: int = 0  # `now` before the last APPLY
+    oseq: int = 0
+    mseq: int = 0
+    src: dict[int, int] = field(default_factory=dict)  # source partition -> highest mseq applied
+    ruleset: str = ""
+    model: str = ""
+    counts: dict[str, int] = field(default_factory=dict)  # totals of outcome.CODES, part of the state

@@ -1,33 +1,17 @@
 """The world, as protocols: each has a real adapter and one in memory, held to the same suite."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from engine.events.record import Outgoing, Record
+from engine.outcome import Meta
 
 
 class Clock(Protocol):
     """Now, in UTC ms; the demo's runs faster than the wall."""
 
     def now(self) -> int: ...
-
-
-@dataclass(slots=True)
-class Meta:
-    """What Redis holds of a partition besides its nodes (WIRE.md, Redis: `m`)."""
-
-    off: int = -1  # last applied offset; -1 before the first
-    fp: int | None = None  # fingerprint of the record at `off`
-    clk: int = 0  # T: what all partitions have passed, by the last tick
-    now: int = 0  # `now` of the last tick: log time
-    prg: int = 0  # `now` before the last APPLY
-    oseq: int = 0
-    mseq: int = 0
-    src: dict[int, int] = field(default_factory=dict)  # source partition -> highest mseq applied
-    ruleset: str = ""
-    model: str = ""
-    counts: dict[str, int] = field(default_factory=dict)  # totals of outcome.CODES, part of the state
 
 
 @dataclass(slots=True)

@@ -1,0 +1,1 @@
+"""The world for real, and in memory: one adapter a file, each behind a port."""

@@ -1,0 +1,244 @@
+"""Redis as the Store: one connection per partition, commands packed by hand, replies by hiredis.
+
+A command is one join of ready parts: packing by the client library costs three times as much, and
+it would retry by itself, which only the protocol may do (PROTOCOL.md 1.3, cache rule).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from redis.asyncio import Connection
+from redis.asyncio.connection import parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from engine.errors import Fenced, Stale, StoreError
+from engine.keys import Space
+from engine.outcome import Meta
+from engine.ports import Commit, Snapshot
+
+META_VERSION = 1
+_FUNCTIONS = files("engine.adapters").joinpath("functions.lua").read_text()
+Reply = Any
+
+
+def pack(*parts: bytes) -> bytes:
+    """Return a command in RESP: an array of bulk strings.
+
+    >>> pack(b"GET", b"k")
+    b'*2\\r\\n$3\\r\\nGET\\r\\n$1\\r\\nk\\r\\n'
+    """
+    out = [b"*%d\r\n" % len(parts)]
+    for part in parts:
+        out.append(b"$%d\r\n%b\r\n" % (len(part), part))
+    return b"".join(out)
+
+
+class Wire:
+    """One connection to Redis that never retries and says plainly what went wrong."""
+
+    def __init__(self, url: str, *, timeout_s: float = 5.0) -> None:
+        options: dict[str, Any] = dict(parse_url(url))
+        kind = options.pop("connection_class", Connection)
+        self._url = url
+        self._connection = kind(
+            **options,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            decode_responses=False,
+        )
+        self._busy = asyncio.Lock()
+        self._loaded = False
+
+    async def call(self, *parts: bytes) -> Reply:
+        """Send one command and return its reply; StoreError when the outcome is not known."""
+        async with self._busy:
+            return await self._call(parts)
+
+    async def function(self, *parts: bytes) -> Reply:
+        """Call a Function of ours; loads the library first, and again after Redis lost it."""
+        async with self._busy:
+            if not self._loaded:
+                await self._load()
+            try:
+                return await self._call((b"FCALL", *parts))
+            except StoreError as error:
+                if "Function not found" not in str(error):
+                    raise
+                await self._load()
+                return await self._call((b"FCALL", *parts))
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._connection.disconnect(nowait=True)
+
+    async def _load(self) -> None:
+        await self._call((b"FUNCTION", b"LOAD", b"REPLACE", _FUNCTIONS.encode()))
+        self._loaded = True
+
+    async def _call(self, parts: Sequence[bytes]) -> Reply:
+        connection = self._connection
+        try:
+            await connection.connect()
+            await connection.send_packed_command(pack(*parts), check_health=False)
+            return await connection.read_response()
+        except ResponseError as error:
+            raise StoreError(f"Redis refused: {error}", code="store/refused") from error
+        except asyncio.CancelledError:
+            await connection.disconnect(nowait=True)  # a reply may still come: never reuse
+            raise
+        except (RedisError, OSError, TimeoutError) as error:
+            await connection.disconnect(nowait=True)
+            raise StoreError(
+                f"Redis at {self._url.rsplit('@', 1)[-1]} did not answer: {error}",
+                code="store/unreachable",
+            ) from error
+
+
+class RedisStore:
+    """State of the partitions in Redis (ports.Store)."""
+
+    def __init__(self, url: str, space: Space) -> None:
+        self._url = url
+        self._space = space
+        self._wires: dict[int, Wire] = {}
+
+    async def acquire(self, partition: int, token: str) -> Snapshot:
+        """Take a partition over: from now on only `token` may commit."""
+        reply = await self._wire(partition).function(
+            b"touchpoint_acquire", b"4", *self._four(partition), token.encode()
+        )
+        meta, timers, outbox, moves = reply
+        return Snapshot(
+            meta=decode_meta(_pairs(meta)),
+            timers=[(bytes(m).decode(), int(float(s))) for m, s in _pairs(timers)],
+            outbox=[(int(float(s)), _unseq(m)) for m, s in _pairs(outbox)],
+            moves=[(int(float(s)), _unseq(m)) for m, s in _pairs(moves)],
+        )
+
+    async def load(self, partition: int, names: Sequence[str]) -> list[bytes | None]:
+        """Return the values of keys of one partition, None where absent."""
+        if not names:
+            return []
+        keys = [self._key(partition, name) for name in names]
+        reply: list[bytes | None] = await self._wire(partition).call(b"MGET", *keys)
+        return reply
+
+    async def apply(self, partition: int, token: str, commit: Commit) -> None:
+        """Commit a batch in one call, or raise and change nothing."""
+        names = list(commit.states)
+        arguments = [
+            token.encode(),
+            b"%d" % commit.off_expected,
+            b"%d" % commit.trim_outbox,
+            b"%d" % commit.trim_moves,
+            *_counted(encode_meta(commit.meta), 2),
+            *_counted([commit.states[name] or b"" for name in names], 1),
+        ]
+        armed: list[bytes] = []
+        disarmed: list[bytes] = []
+        for member, score in commit.timers.items():
+            if score is None:
+                disarmed.append(member.encode())
+            else:
+                armed += (b"%d" % score, member.encode())
+        arguments += _counted(armed, 2)
+        arguments += _counted(disarmed, 1)
+        for queue in (commit.outbox, commit.moves):
+            arguments += _counted([x for n, v in queue for x in (b"%d" % n, _seq(n, v))], 2)
+        keys = [*self._four(partition), *(self._key(partition, name) for name in names)]
+        reply = await self._wire(partition).function(
+            b"touchpoint_apply", b"%d" % len(keys), *keys, *arguments
+        )
+        if reply == b"FENCED":
+            raise Fenced(f"partition {partition} has another owner")
+        if reply == b"STALE":
+            raise Stale(f"partition {partition} is not at offset {commit.off_expected}")
+
+    async def owner(self, partition: int) -> str:
+        """Return the token of a partition's owner, '' if it has none."""
+        reply = await self._wire(partition).call(b"HGET", self._key(partition, "m"), b"ep")
+        return bytes(reply or b"").decode()
+
+    async def meta(self, partition: int) -> Meta:
+        """Return what is stored of a partition besides its nodes."""
+        reply = await self._wire(partition).call(b"HGETALL", self._key(partition, "m"))
+        return decode_meta(_pairs(reply))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for wire in self._wires.values():
+            await wire.close()
+        self._wires.clear()
+
+    def _wire(self, partition: int) -> Wire:
+        wire = self._wires.get(partition)
+        if wire is None:
+            wire = self._wires[partition] = Wire(self._url)
+        return wire
+
+    def _key(self, partition: int, name: str) -> bytes:
+        return self._space.key(partition, name).encode()
+
+    def _four(self, partition: int) -> list[bytes]:
+        return [self._key(partition, name) for name in ("m", "tm", "ob", "mv")]
+
+
+def encode_meta(meta: Meta) -> list[bytes]:
+    """Return the fields and values of hash `m` (WIRE.md, Redis), in turn."""
+    fields: dict[str, bytes] = {
+        "ver": b"%d" % META_VERSION,
+        "off": b"%d" % meta.off,
+        "fp": b"" if meta.fp is None else b"%d" % meta.fp,
+        "clk": b"%d" % meta.clk,
+        "now": b"%d" % meta.now,
+        "prg": b"%d" % meta.prg,
+        "oseq": b"%d" % meta.oseq,
+        "mseq": b"%d" % meta.mseq,
+        "src": orjson.dumps(meta.src, option=orjson.OPT_NON_STR_KEYS),
+        "ruleset": meta.ruleset.encode(),
+        "model": meta.model.encode(),
+        "counts": orjson.dumps(meta.counts),
+    }
+    return [part for name, value in fields.items() for part in (name.encode(), value)]
+
+
+def decode_meta(pairs: Sequence[tuple[bytes, bytes]]) -> Meta:
+    """Return the Meta of hash `m`; of an empty one, a partition's very first."""
+    held = {bytes(name).decode(): bytes(value) for name, value in pairs}
+    if "off" not in held:
+        return Meta()
+    return Meta(
+        off=int(held["off"]),
+        fp=int(held["fp"]) if held["fp"] else None,
+        **{name: int(held[name]) for name in ("clk", "now", "prg", "oseq", "mseq")},
+        src={int(name): mseq for name, mseq in orjson.loads(held["src"]).items()},
+        ruleset=held["ruleset"].decode(),
+        model=held["model"].decode(),
+        counts=orjson.loads(held["counts"]),
+    )
+
+
+def _pairs(reply: Reply) -> list[tuple[bytes, bytes]]:
+    if isinstance(reply, dict):
+        return list(reply.items())
+    if reply and isinstance(reply[0], list | tuple):
+        return [(name, value) for name, value in reply]
+    return list(zip(reply[::2], reply[1::2], strict=True))
+
+
+def _counted(parts: Sequence[bytes], width: int) -> list[bytes]:
+    return [b"%d" % (len(parts) // width), *parts]
+
+
+def _seq(number: int, value: bytes) -> bytes:
+    return number.to_bytes(8, "big") + value  # members of a sorted set are unique by their bytes
+
+
+def _unseq(member: bytes) -> bytes:
+    return bytes(member)[8:]

@@ -1,0 +1,12 @@
+"""Names of the topics, for code; `topics/topics.yaml` says what each is (a test holds them equal)."""
+
+INBOX = "channel.inbox"
+EVENTS = "channel.events"
+TRIGGERS = "triggers"
+ALIASES = "customer.aliases"
+RULE_SETS = "rules.sets"
+MODELS = "churn.models"
+SNAPSHOTS = "churn.snapshots"
+LABELLED = "churn.labelled"
+DEAD_EVENTS = "dead.events"
+DEAD_DELIVERIES = "dead.deliveries"

@@ -1,0 +1,1 @@
+"""Who: nodes, signposts between them, and the registrar that decides which two are one."""

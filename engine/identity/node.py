@@ -1,0 +1,76 @@
+"""A node's links to identifiers, and the signpost that it becomes when another absorbs it."""
+
+import msgspec
+
+from engine.clock import DAY_MS
+from engine.identity import ring
+
+RETRY_MS = 30 * DAY_MS  # a refused identifier is asked for again in the next period
+MINE = 3  # its state or an event down its chain has arrived here
+TRUSTED = 2  # claimed with trust
+CLAIMED = 1
+
+
+class Links(msgspec.Struct, array_like=True, gc=False):
+    """What a live node knows of identifiers.
+
+    `seen`: birth id -> MINE, TRUSTED, CLAIMED, or -(period of RETRY_MS in which it was refused).
+    `moved`: home -> node it went to at a split. `ring`, `ring_at`: see `identity/ring.py`.
+    `shared`: events homed here come from too many people.
+    """
+
+    seen: dict[str, int] = {}
+    moved: dict[str, str] = {}
+    ring: bytes = b""
+    ring_at: bytes = b""
+    shared: bool = False
+
+
+class Tombstone(msgspec.Struct, array_like=True, gc=False):
+    """A signpost: `fwd` for everything in transit ('' = erased), `own` for events homed here."""
+
+    fwd: str
+    own: str = ""
+    shared: bool = False
+
+    @property
+    def target(self) -> str:
+        """Where an event that is homed at this node goes."""
+        return self.own or self.fwd
+
+
+def takes(links: Links, event_hash: bytes, now: int) -> bool:
+    """Put an event id into the ring; False when it is there already."""
+    if ring.holds(links.ring, event_hash):
+        return False
+    links.ring, links.ring_at = ring.add(links.ring, links.ring_at, event_hash, now)
+    return True
+
+
+def wants_claim(links: Links, name: str, *, at: int, trusted: bool) -> bool:
+    """Tell whether an applied event's identifier is to be claimed (IDENTITY.md, E4)."""
+    seen = links.seen.get(name)
+    if seen is None:
+        return True
+    if seen <= 0 and at // RETRY_MS > -seen:
+        return True
+    return trusted and seen < TRUSTED
+
+
+def refuse(links: Links, name: str, *, hard: bool, now: int) -> None:
+    """Note a refusal (IDENTITY.md, R); what is proved or trusted is immune to a weak one."""
+    seen = links.seen.get(name)
+    if seen == CLAIMED or (hard and seen == TRUSTED):
+        links.seen[name] = -(now // RETRY_MS)
+
+
+def merge_links(winner: Links, loser: Links, absorbed: str) -> None:
+    """Add a loser's links to the winner's: seen = max, moved = union, ring = union."""
+    winner.moved.update(loser.moved)
+    for name, level in loser.seen.items():
+        if name not in winner.moved:
+            winner.seen[name] = max(level, winner.seen.get(name, level))
+    winner.seen[absorbed] = MINE
+    winner.ring, winner.ring_at = ring.merge(
+        (winner.ring, winner.ring_at), (loser.ring, loser.ring_at)
+    )

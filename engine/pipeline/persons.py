@@ -1,0 +1,251 @@
+"""What each message does at a node: absent, signpost or live (the table of IDENTITY.md)."""
+
+from engine.errors import ContractError
+from engine.events.ids import entity_kind, is_entity
+from engine.events.model import Event
+from engine.identity import messages
+from engine.identity.node import (
+    MINE,
+    TRUSTED,
+    Links,
+    Tombstone,
+    merge_links,
+    refuse,
+    takes,
+    wants_claim,
+)
+from engine.ingest.lateness import placed
+from engine.keys import node_name
+from engine.outcome import Move
+from engine.events import topics
+from engine.pipeline.book import Book
+from engine.pipeline.envelope import Arrival, forward, send, send_control
+from engine.pipeline.merge import merge_actor
+from engine.pipeline.registry import REGISTRAR
+from engine.pipeline.state import STATE_VERSION, Live, Partition, decode_node, encode_node
+from engine.pipeline.think import close_turn, open_turn, think
+from engine.profile.model import Actor
+
+
+
+def event(state: Partition, arrival: Arrival, book: Book) -> None:
+    """E1-E4: apply an event where its home's chain ends, or pass it on."""
+    body: Event = arrival.body
+    here, home = arrival.node_id, body.ids[0]
+    name = node_name(body.tenant, here)
+    node = state.nodes[name]
+    if isinstance(node, Tombstone):
+        _pass_on(state, arrival, node, book)
+        return
+    if here == home:
+        _apply(state, _live(state, name, node, here), arrival, book)
+        return
+    if arrival.pr == 0:  # a hint: believed only where this home has arrived before
+        if node is not None and node.links.seen.get(home) == MINE:
+            _apply(state, node, arrival, book)
+        else:
+            forward(state, arrival, home, pr=0, shared=False, secret=book.secret)
+        return
+    live = _live(state, name, node, here)
+    if (target := live.links.moved.get(home)) is not None:
+        forward(state, arrival, target, pr=arrival.pr + 1, shared=arrival.shared, secret=book.secret)
+        return
+    live.links.seen[home] = MINE
+    _apply(state, live, arrival, book)
+    if arrival.pr > 1:
+        notice = messages.Shorten(body.tenant, here)
+        send_control(state, "cmp", home, notice, secret=book.secret, hop=arrival.hop)
+
+
+def part(state: Partition, arrival: Arrival, book: Book) -> None:
+    """A thing hears what happened to a person at it (WIRE.md, Ids: PART)."""
+    body: Event = arrival.body
+    here = arrival.node_id
+    name = node_name(body.tenant, here)
+    node = state.nodes[name]
+    assert not isinstance(node, Tombstone), "things are never absorbed"
+    live = _live(state, name, node, here)
+    state.dirty.add(name)
+    if takes(live.links, _event_hash(body), state.meta.now):
+        turn = open_turn(state, body.tenant, here, live, book)
+        think(turn, state, body, book)
+        close_turn(state, turn)
+
+
+def absorb(state: Partition, arrival: Arrival, book: Book) -> None:
+    """A: become a signpost to the winner; a live node sends it all that it has."""
+    body: messages.Absorb = arrival.body
+    here = arrival.node_id
+    name = node_name(body.tenant, here)
+    node = state.nodes[name]
+    if isinstance(node, Tombstone):
+        return  # a node is absorbed at most once (J2)
+    if node is not None:
+        for timer_id in node.actor.timers:
+            state.outcome.timers[f"{body.tenant}:{here}|{timer_id}"] = None
+        bytes_ = encode_node(node)
+        assert bytes_ is not None
+        moving = messages.MoveIn(body.tenant, here, bytes_, body.forced)
+        send_control(state, "mi", body.winner, moving, secret=book.secret, hop=arrival.hop)
+        state.outcome.count("customers", -1)
+    state.nodes[name] = Tombstone(fwd=body.winner, shared=body.shared)
+    state.dirty.add(name)
+    state.outcome.count("absorbed")
+
+
+def move_in(state: Partition, arrival: Arrival, book: Book) -> None:
+    """M: take in all that an absorbed node had; a signpost passes it on."""
+    body: messages.MoveIn = arrival.body
+    here = arrival.node_id
+    name = node_name(body.tenant, here)
+    node = state.nodes[name]
+    if isinstance(node, Tombstone):
+        if node.fwd:
+            forward(state, arrival, node.fwd, pr=0, shared=False, secret=book.secret)
+        else:
+            state.outcome.count("dropped_erased")
+        return
+    loser = decode_node(name, body.state)
+    assert isinstance(loser, Live), "only live nodes move in"
+    live = _live(state, name, node, here)
+    state.dirty.add(name)
+    merge_links(live.links, loser.links, body.absorbed)
+    turn = open_turn(state, body.tenant, here, live, book)
+    merge_actor(turn, loser.actor, absorbed=body.absorbed, forced=body.forced)
+    close_turn(state, turn)
+    alias = f'{{"tenant":"{body.tenant}","customer":"{here}"}}'.encode()
+    send(state, Move(topics.ALIASES, -1, body.absorbed, alias, ()))
+    state.outcome.count("merged")
+
+
+def refusal(state: Partition, arrival: Arrival, book: Book) -> None:
+    """R: note that the registrar refused; the answer follows its asker down the chain."""
+    body: messages.Refusal = arrival.body
+    name = node_name(body.tenant, arrival.node_id)
+    node = state.nodes[name]
+    if isinstance(node, Live):
+        refuse(node.links, body.name, hard=body.hard, now=state.meta.now)
+        state.dirty.add(name)
+    elif node is not None and node.fwd:
+        forward(state, arrival, node.fwd, pr=0, shared=False, secret=book.secret)
+
+
+def shorten(state: Partition, arrival: Arrival, book: Book) -> None:
+    """C: a shortcut that only the events homed at this signpost use."""
+    body: messages.Shorten = arrival.body
+    name = node_name(body.tenant, arrival.node_id)
+    node = state.nodes[name]
+    if isinstance(node, Tombstone) and node.fwd and body.root < node.target:
+        node.own = body.root
+        state.dirty.add(name)
+
+
+def quarantine(state: Partition, arrival: Arrival, book: Book) -> None:
+    """Q: events homed at this identifier are shared by too many for rules on persons."""
+    name = node_name(arrival.body.tenant, arrival.node_id)
+    node = state.nodes[name]
+    if isinstance(node, Live):
+        node.links.shared = True
+    elif node is not None:
+        node.shared = True
+    state.dirty.add(name)
+
+
+def _live(state: Partition, name: str, node: Live | None, node_id: str) -> Live:
+    if node is None:
+        kind = entity_kind(node_id) if is_entity(node_id) else "person"
+        node = Live(STATE_VERSION, Links(), Actor(kind=kind, created_at=state.meta.now))
+        state.nodes[name] = node
+        if kind == "person":
+            state.outcome.count("customers")
+    return node
+
+
+def _pass_on(state: Partition, arrival: Arrival, node: Tombstone, book: Book) -> None:
+    body: Event = arrival.body
+    here, home = arrival.node_id, body.ids[0]
+    by_hint = arrival.pr == 0 and here != home
+    if not node.fwd:
+        if by_hint:
+            forward(state, arrival, home, pr=0, shared=False, secret=book.secret)
+        else:
+            state.outcome.count("dropped_erased")
+        return
+    if by_hint:
+        to, pr = node.fwd, 0
+    elif here == home:
+        to, pr = node.target, 1
+    else:
+        to, pr = node.fwd, arrival.pr + 1
+    shared = arrival.shared or (here == home and node.shared)
+    forward(state, arrival, to, pr=pr, shared=shared, secret=book.secret)
+
+
+def _event_hash(body: Event) -> bytes:
+    try:
+        return bytes.fromhex(body.id[:16])
+    except ValueError:
+        raise ContractError(
+            f"$.id: want 32 hex digits, got {body.id[:40]!r}", code="contract/type"
+        ) from None
+
+
+def _apply(state: Partition, live: Live, arrival: Arrival, book: Book) -> None:
+    body: Event = arrival.body
+    here = arrival.node_id
+    name = node_name(body.tenant, here)
+    state.dirty.add(name)
+    if not takes(live.links, _event_hash(body), state.meta.now):
+        state.outcome.count("duplicate")
+        return
+    state.outcome.count("applied")
+    if state.meta.now:  # before the first tick there is no log time to hold it against
+        body.at, code = placed(body.at, state.meta.now)
+        if code is not None:
+            state.outcome.count(code)
+    if len(body.ids) > 1:
+        _claim(state, live, arrival, book)
+    turn = open_turn(state, body.tenant, here, live, book)
+    shared = arrival.shared or (live.links.shared and here == body.ids[0])
+    think(turn, state, body, book, for_rules=not shared)
+    close_turn(state, turn)
+
+
+def _claim(state: Partition, live: Live, arrival: Arrival, book: Book) -> None:
+    body: Event = arrival.body
+    here, home = arrival.node_id, body.ids[0]
+    weak: list[str] = []
+    trusted: list[str] = []
+    for birth_id in body.ids:
+        if birth_id == here or birth_id == home:
+            continue
+        if is_entity(birth_id):
+            _tell_entity(state, arrival, birth_id, book)
+            continue
+        proved = bool(body.ev) and home[0] == "0" and birth_id[0] == "0"
+        if wants_claim(live.links, birth_id, at=body.at, trusted=proved):
+            (trusted if proved else weak).append(birth_id)
+            live.links.seen[birth_id] = TRUSTED if proved else 1
+    for names, ev in ((trusted, 1), (weak, 0)):
+        if names:
+            message = messages.Claim(body.tenant, here, names, ev)
+            send_control(state, "claim", REGISTRAR, message, secret=book.secret, hop=arrival.hop)
+
+
+def _tell_entity(state: Partition, arrival: Arrival, entity: str, book: Book) -> None:
+    body: Event = arrival.body
+    rules = book.rule_sets.get(state.meta.ruleset)
+    contract = rules.contracts.get(body.type) if rules else None
+    personal = {n for n, f in contract.fields.items() if f.personal} if contract else set()
+    message = Event(
+        id=body.id,
+        tenant=body.tenant,
+        source=body.source,
+        type=body.type,
+        at=body.at,
+        original_at=body.original_at,
+        received_at=body.received_at,
+        ids=[entity],
+        data={n: v for n, v in body.data.items() if n not in personal},
+    )
+    send_control(state, "part", entity, message, secret=book.secret, hop=arrival.hop)

@@ -1,0 +1,136 @@
+"""S: the state of one partition while a batch is folded, and the bytes of its nodes."""
+
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+
+import msgspec
+
+from engine.errors import ContractError
+from engine.identity.node import Links, Tombstone
+from engine.identity.registrar import Entry, Root
+from engine.outcome import Meta, Outcome
+from engine.profile.model import Actor
+
+STATE_VERSION = 1
+_LIVE, _TOMBSTONE, _ROOT, _POINTER = b"L", b"T", b"R", b"P"
+
+
+class Live(msgspec.Struct, array_like=True, gc=False):
+    """A node where a person or a thing lives: its links to identifiers, and all that is known."""
+
+    v: int
+    links: Links
+    actor: Actor
+
+
+Node = Live | Tombstone | None
+_pack = msgspec.msgpack.Encoder().encode
+_live = msgspec.msgpack.Decoder(Live).decode
+_tombstone = msgspec.msgpack.Decoder(Tombstone).decode
+_root = msgspec.msgpack.Decoder(Root).decode
+
+
+def encode_node(node: Node) -> bytes | None:
+    """Return a node's bytes; None for an absent one."""
+    if node is None:
+        return None
+    return (_LIVE if type(node) is Live else _TOMBSTONE) + _pack(node)
+
+
+def decode_node(name: str, data: bytes | None) -> Node:
+    """Return the node of some bytes.
+
+    Raises
+    ------
+    ContractError
+        `state/newer` if a later release wrote it in a way that this one cannot read.
+    """
+    if data is None:
+        return None
+    if data[:1] == _TOMBSTONE:
+        return _tombstone(data[1:])
+    node = _live(data[1:])
+    if node.v > STATE_VERSION:
+        raise ContractError(
+            f"state of version {node.v}, we know up to {STATE_VERSION}; upgrade this worker first",
+            where=name,
+            code="state/newer",
+        )
+    return node
+
+
+def encode_entry(entry: Entry) -> bytes | None:
+    """Return a registrar entry's bytes; None for an unknown identifier."""
+    if entry is None:
+        return None
+    return _POINTER + entry.encode("ascii") if isinstance(entry, str) else _ROOT + _pack(entry)
+
+
+def decode_entry(data: bytes | None) -> Entry:
+    """Return the registrar entry of some bytes."""
+    if data is None:
+        return None
+    return data[1:].decode("ascii") if data[:1] == _POINTER else _root(data[1:])
+
+
+@dataclass(slots=True)
+class Partition:
+    """State of partition `index` of `count`; `nodes` and `entries` by key name inside it.
+
+    `due` is a heap of (score, member); a member whose `timers` score differs is stale there.
+    """
+
+    index: int
+    count: int
+    meta: Meta
+    nodes: dict[str, Node] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    timers: dict[str, int] = field(default_factory=dict)
+    due: list[tuple[int, str]] = field(default_factory=list)
+    dirty: set[str] = field(default_factory=set)
+    outcome: Outcome = field(default_factory=Outcome)
+
+    def set_timers(self, timers: list[tuple[str, int]]) -> None:
+        """Take over the stored timers, (member, score) each."""
+        self.timers = dict(timers)
+        self.due = [(score, member) for member, score in timers]
+        heapify(self.due)
+
+    def note_timers(self) -> None:
+        """Bring the timer changes of the running batch into the heap."""
+        for member, score in self.outcome.timers.items():
+            if score is None:
+                self.timers.pop(member, None)
+            elif self.timers.get(member) != score:
+                self.timers[member] = score
+                heappush(self.due, (score, member))
+
+    def due_members(self, passed: int) -> list[str]:
+        """Return the members that are due when T is `passed`, without taking them."""
+        due, found, places = self.due, [], [0]
+        while places:  # down the heap, no further than what is due
+            place = places.pop()
+            if place < len(due) and due[place][0] <= passed:
+                score, member = due[place]
+                if self.timers.get(member) == score:
+                    found.append(member)
+                places += (2 * place + 1, 2 * place + 2)
+        return found
+
+    def pop_due(self, passed: int) -> str | None:
+        """Take the next due timer in the order of (score, member); None when there is none."""
+        while self.due and self.due[0][0] <= passed:
+            score, member = heappop(self.due)
+            if self.timers.get(member) == score:
+                del self.timers[member]
+                return member
+        return None
+
+    def states(self) -> dict[str, bytes | None]:
+        """Return the bytes of all that the batch changed, by key name."""
+        return {
+            name: encode_node(self.nodes[name])
+            if name in self.nodes
+            else encode_entry(self.entries[name])
+            for name in self.dirty
+        }

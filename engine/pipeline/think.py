@@ -1,0 +1,110 @@
+"""Think: one event at one live node, in the order in which a person would.
+
+What do we know now (profile, windows), are they leaving (churn), which rules come true (matching),
+what may we do (decision). Timers take the same way when a tick has passed them.
+"""
+
+import msgspec
+
+from engine.churn import step as churn
+from engine.decision.model import Trigger
+from engine.events import topics
+from engine.events.model import Event
+from engine.keys import node_name
+from engine.matching import match
+from engine.outcome import Move
+from engine.pipeline.book import Book
+from engine.pipeline.envelope import send
+from engine.pipeline.state import Live, Partition
+from engine.profile import windows
+from engine.profile.apply import apply
+from engine.profile.turn import Turn
+
+DERIVED_MAX = 8  # the engine's own events that one event may lead to
+_NO_COLUMNS = windows.Columns((), ())
+_json = msgspec.json.Encoder().encode
+
+
+def open_turn(state: Partition, tenant: str, node_id: str, live: Live, book: Book) -> Turn:
+    """Return the turn of a live node."""
+    return Turn(
+        tenant=tenant,
+        node_id=node_id,
+        actor=live.actor,
+        now=state.meta.now,
+        outcome=state.outcome,
+        lateness_ms=book.lateness_ms,
+    )
+
+
+def close_turn(state: Partition, turn: Turn) -> None:
+    """Put what the turn emitted into the outbox and the moves, numbered."""
+    for item in turn.emitted:
+        state.meta.oseq += 1
+        record = Move(topics.TRIGGERS, state.index, turn.node_id, _json(item), ())
+        state.outcome.triggers.append((state.meta.oseq, record))
+        if isinstance(item, Trigger):
+            _count(state, item)
+    for move in turn.moved:
+        send(state, move)
+
+
+def think(
+    turn: Turn, state: Partition, event: Event, book: Book, *, for_rules: bool = True
+) -> None:
+    """Apply one event to an actor; `for_rules` False: it is shared by too many to act on."""
+    rules = book.rule_sets.get(state.meta.ruleset)
+    model = book.models.get(state.meta.model)
+    contract = rules.contracts.get(event.type) if rules else None
+    actor = turn.actor
+    apply(actor, event, contract)
+    columns = rules.columns.get(event.type, _NO_COLUMNS) if rules else _NO_COLUMNS
+    windows.append(actor.logs, event.type, event.at, event.data, columns)
+    if actor.kind == "person":
+        churn.on_event(turn, event, model)
+    if rules is None or not for_rules:
+        turn.derived.clear()
+        return
+    match.on_event(rules, turn, event)
+    _derived(turn, rules)
+
+
+def fire(state: Partition, member: str, book: Book) -> None:
+    """Fire a due timer; one whose node has moved on in the meantime has no effect."""
+    address, _, timer_id = member.partition("|")
+    tenant, _, node_id = address.partition(":")
+    name = node_name(tenant, node_id)
+    live = state.nodes[name]
+    if not isinstance(live, Live):
+        return
+    timer = live.actor.timers.pop(timer_id, None)
+    if timer is None:
+        return
+    state.dirty.add(name)
+    turn = open_turn(state, tenant, node_id, live, book)
+    rules = book.rule_sets.get(state.meta.ruleset)
+    if timer_id[0] in churn.TIMER_LETTERS:
+        churn.on_timer(turn, timer_id, timer, book.models.get(state.meta.model))
+    elif rules is not None:
+        match.on_timer(rules, turn, timer_id, timer)
+    if rules is not None:
+        _derived(turn, rules)
+    close_turn(state, turn)
+
+
+def _derived(turn: Turn, rules: match.RuleSet) -> None:
+    looked_at = 0
+    while turn.derived and looked_at < DERIVED_MAX:
+        event = turn.derived.pop(0)
+        columns = rules.columns.get(event.type, _NO_COLUMNS)
+        windows.append(turn.actor.logs, event.type, event.at, event.data, columns)
+        match.on_event(rules, turn, event)
+        looked_at += 1
+
+
+def _count(state: Partition, trigger: Trigger) -> None:
+    if trigger.held_out:
+        state.outcome.count("held_out")
+    elif trigger.status == "live":
+        state.outcome.count("triggers")
+        state.outcome.count(f"trigger:{trigger.rule}")

@@ -1,0 +1,104 @@
+"""The worker's handler: partitions come and go, batches are folded, every error is repaired."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from engine.errors import CoverageError, EngineError, Fenced, LogError, StoreError
+from engine.events.record import Record
+from engine.outcome import Outcome
+from engine.runtime.partition import Owner
+
+FENCED_WAIT_S = 1.5  # so that a zombie learns from the group that it was expelled
+BACKOFF_S = 0.2
+BACKOFF_S_MAX = 5.0
+log = logging.getLogger(__name__)
+
+
+class Engage:
+    """A consumer group's Handler over the event log; owners do the work.
+
+    `seen(partition, records, outcome)` is told of every batch that was committed: the one place
+    where outcomes turn into metrics.
+    """
+
+    def __init__(
+        self,
+        owner: Callable[[int], Owner],
+        *,
+        seen: Callable[[int, Sequence[Record], Outcome], None],
+        repaired: Callable[[int, str], None],
+    ) -> None:
+        self._owner = owner
+        self._owners: dict[int, Owner] = {}
+        self._seen = seen
+        self._repaired = repaired
+        self.stopped: dict[int, str] = {}  # partition -> why an operator is needed
+
+    async def assigned(self, partition: int) -> int | None:
+        """Take over; None, and an error in the log, when the partition must stand still."""
+        owner = self._owners[partition] = self._owner(partition)
+        try:
+            return await self._take_over(owner)
+        except CoverageError as error:
+            self.stopped[partition] = str(error)
+            log.error("partition %d stands still: %s", partition, error)
+            return None
+
+    async def batch(self, partition: int, records: Sequence[Record]) -> int:
+        """Fold and commit; after a repair, the offset from which to read again."""
+        owner = self._owners[partition]
+        try:
+            offset, outcome = await owner.batch(records)
+        except (EngineError, TimeoutError, OSError) as error:
+            return await self._repair(owner, error)
+        except Exception:  # a bug: find the record that it is about, and pass over that one only
+            log.exception("partition %d: the fold broke; one record at a time now", partition)
+            self._repaired(partition, "poison")
+            await self._take_over(owner)
+            return await self._one_by_one(owner, records)
+        self._seen(partition, records, outcome)
+        return offset
+
+    async def revoked(self, partition: int) -> None:
+        """Forget the partition; batches have ended before this is called."""
+        self._owners.pop(partition, None)
+        self.stopped.pop(partition, None)
+
+    async def _one_by_one(self, owner: Owner, records: Sequence[Record]) -> int:
+        offset = owner.state.meta.off + 1
+        for record in records:
+            if record.offset < offset:
+                continue
+            try:
+                offset, outcome = await owner.batch([record])
+            except (EngineError, TimeoutError, OSError) as error:
+                return await self._repair(owner, error)
+            except Exception as error:
+                log.exception("%s:%d:%d goes to the dead letters", *record[:3])
+                await self._take_over(owner)
+                offset, outcome = await owner.quarantine(record, error)
+            self._seen(owner.partition, [record], outcome)
+        return offset
+
+    async def _repair(self, owner: Owner, error: Exception) -> int:
+        code = error.code if isinstance(error, EngineError) else "store/unreachable"
+        log.warning("partition %d: %s; taking over again", owner.partition, error)
+        self._repaired(owner.partition, code)
+        if isinstance(error, Fenced):
+            await asyncio.sleep(FENCED_WAIT_S)
+        return await self._take_over(owner)
+
+    async def _take_over(self, owner: Owner) -> int:
+        wait_s = BACKOFF_S
+        while True:
+            try:
+                return await owner.take_over()
+            except CoverageError:
+                raise
+            except (StoreError, LogError, TimeoutError, OSError) as error:
+                log.warning(
+                    "partition %d: %s; again in %.1f s", owner.partition, error, wait_s
+                )
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, BACKOFF_S_MAX)

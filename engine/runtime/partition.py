@@ -1,0 +1,261 @@
+"""One partition of the log in the hands of its owner: take over, fold batches, commit, publish.
+
+The steps T1-T6 and B1-B6 are PROTOCOL.md 1.3. There is one way back from every error and every
+unknown outcome: believe nothing, drop what is cached, take over again.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from time import monotonic
+from typing import Protocol
+
+import msgspec
+
+from engine.errors import ContractError, CoverageError, Fenced
+from engine.events import topics
+from engine.events.record import Outgoing, Record, fingerprint, header, partition_of
+from engine.outcome import Move, Outcome
+from engine.pipeline.book import Book
+from engine.pipeline.envelope import Arrival, read
+from engine.pipeline.fold import bury, fold
+from engine.pipeline.needs import needed_entries, needed_nodes, needed_roots
+from engine.pipeline.state import Partition, decode_entry, decode_node
+from engine.ports import Commit, Publisher, Reader, Store
+
+CACHE_MAX = 20_000  # nodes kept in memory per partition
+TAIL_MAX = 1_000  # records of the trigger topic read back at a take-over
+PROOF_MS_MAX = 2_000  # an older proof of ownership is not believed before publishing
+_pack = msgspec.msgpack.Encoder().encode
+_move = msgspec.msgpack.Decoder(Move).decode
+
+
+class Library(Protocol):
+    """Where a worker gets the artefacts that the log's records name."""
+
+    @property
+    def book(self) -> Book: ...
+
+    async def need(self, kind: str, version: str) -> None:
+        """Return when the book has it; a partition waits here, others go on."""
+
+
+class Owner:
+    """The owner of one partition; `topic_partitions`: counts of the topics that moves go to."""
+
+    def __init__(
+        self,
+        partition: int,
+        *,
+        partition_count: int,
+        store: Store,
+        reader: Reader,
+        publisher: Publisher,
+        library: Library,
+        topic_partitions: dict[str, int],
+    ) -> None:
+        self.partition = partition
+        self.takeovers = 0
+        self._count = partition_count
+        self._store = store
+        self._reader = reader
+        self._publisher = publisher
+        self._library = library
+        self._topic_partitions = topic_partitions
+        self._token = ""
+        self._state: Partition
+        self._published = 0  # highest oseq that the trigger topic holds
+        self._trim_outbox = 0
+        self._trim_moves = 0
+        self._proved_at = 0.0
+
+    @property
+    def state(self) -> Partition:
+        """The state as of the last successful commit."""
+        return self._state
+
+    async def take_over(self) -> int:
+        """T1-T6: own the partition; return the offset to read from.
+
+        Raises
+        ------
+        CoverageError
+            If log and store do not fit together (I6): then an operator restores a backup.
+        """
+        self.takeovers += 1
+        self._token = secrets.token_hex(8)
+        proof = monotonic()
+        snapshot = await self._store.acquire(self.partition, self._token)
+        self._proved_at = proof
+        self._state = Partition(self.partition, self._count, snapshot.meta)
+        self._state.set_timers(snapshot.timers)
+        await self._check_coverage()
+        for kind, version in (("ruleset", snapshot.meta.ruleset), ("model", snapshot.meta.model)):
+            if version:
+                await self._library.need(kind, version)
+        self._published = await self._read_back()
+        await self._publish(
+            [(n, _move(data)) for n, data in snapshot.outbox],
+            [(n, _move(data)) for n, data in snapshot.moves],
+        )
+        return snapshot.meta.off + 1
+
+    async def batch(self, records: Sequence[Record]) -> tuple[int, Outcome]:
+        """B1-B5: fold consecutive records, commit and publish; return (next offset, outcome)."""
+        state = self._state
+        if records[0].offset != state.meta.off + 1:
+            raise CoverageError(
+                f"{topics.EVENTS}/{self.partition}: next is {state.meta.off + 1}, "
+                f"the log gave {records[0].offset}",
+                code="log/hole",
+            )
+        book = self._library.book
+        arrivals = [read(record, book.secret) for record in records]
+        for arrival in arrivals:
+            if arrival.kind in ("ruleset", "model") and arrival.error is None:
+                await self._library.need(arrival.kind, arrival.body.version)
+        await self._load(arrivals)
+        before = replace(state.meta)
+        for arrival in arrivals:
+            fold(state, arrival, book)
+        return await self._finish(before.off, before.now, records[-1])
+
+    async def quarantine(self, record: Record, error: Exception) -> tuple[int, Outcome]:
+        """Pass over a record that the fold cannot bear: to the dead letters, nothing else."""
+        state = self._state
+        before = replace(state.meta)
+        arrival = Arrival(record)
+        state.meta.off = record.offset
+        reason = ContractError(f"{type(error).__name__}: {error}", code="log/poison")
+        bury(state, arrival, reason)
+        return await self._finish(before.off, before.now, record)
+
+    async def _finish(
+        self, off_before: int, now_before: int, last: Record
+    ) -> tuple[int, Outcome]:
+        state = self._state
+        meta, outcome = state.meta, state.outcome
+        meta.fp = fingerprint(last)
+        meta.prg = now_before
+        for code, n in outcome.counts.items():
+            meta.counts[code] = meta.counts.get(code, 0) + n
+        commit = Commit(
+            off_expected=off_before,
+            meta=meta,
+            states=state.states(),
+            timers=outcome.timers,
+            outbox=[(n, _pack(move)) for n, move in outcome.triggers],
+            moves=[(n, _pack(move)) for n, move in outcome.moves],
+            trim_outbox=self._trim_outbox,
+            trim_moves=self._trim_moves,
+        )
+        proof = monotonic()
+        await self._store.apply(self.partition, self._token, commit)
+        self._proved_at = proof
+        state.dirty.clear()
+        state.outcome = Outcome()
+        self._shrink_cache()
+        if (monotonic() - self._proved_at) * 1000 > PROOF_MS_MAX:
+            await self._prove()
+        await self._publish(outcome.triggers, outcome.moves)
+        return meta.off + 1, outcome
+
+    async def _load(self, arrivals: Sequence[Arrival]) -> None:
+        state = self._state
+        nodes = [n for n in needed_nodes(state, arrivals) if n not in state.nodes]
+        wanted = needed_entries(arrivals)
+        entries = [n for n in wanted if n not in state.entries]
+        if nodes or entries:
+            values = await self._store.load(self.partition, [*nodes, *entries])
+            for name, value in zip(nodes, values, strict=False):
+                state.nodes[name] = decode_node(name, value)
+            for name, value in zip(entries, values[len(nodes) :], strict=True):
+                state.entries[name] = decode_entry(value)
+        roots = [n for n in needed_roots(state, wanted) if n not in state.entries]
+        if roots:
+            values = await self._store.load(self.partition, roots)
+            for name, value in zip(roots, values, strict=True):
+                state.entries[name] = decode_entry(value)
+
+    def _shrink_cache(self) -> None:
+        for cache in (self._state.nodes, self._state.entries):
+            for name in list(cache)[: max(0, len(cache) - CACHE_MAX)]:
+                del cache[name]
+
+    async def _prove(self) -> None:
+        proof = monotonic()
+        if await self._store.owner(self.partition) != self._token:
+            raise Fenced(f"partition {self.partition} has another owner")
+        self._proved_at = proof
+
+    async def _check_coverage(self) -> None:
+        meta = self._state.meta
+        place = f"{topics.EVENTS}/{self.partition}"
+        start, end = await self._reader.bounds(topics.EVENTS, self.partition)
+        if meta.off < 0:
+            if start > 0:
+                raise CoverageError(
+                    f"the log begins at {start} but nothing of it was ever applied; "
+                    "restore a backup of Redis, or start with a new generation",
+                    where=place,
+                )
+            return
+        if meta.off + 1 < start:
+            raise CoverageError(
+                f"applied up to {meta.off}, but the log begins at {start}: retention overtook us; "
+                "restore a later backup of Redis",
+                where=place,
+            )
+        if meta.off < start:
+            return  # the record at `off` has gone by age, all that follows it is there
+        found = await self._reader.read(topics.EVENTS, self.partition, meta.off, count_max=1)
+        if not found or found[0].offset != meta.off or fingerprint(found[0]) != meta.fp:
+            raise CoverageError(
+                f"applied up to {meta.off}, but the log (end {end}) has lost or changed that "
+                "record; restore a backup of Redis from before the loss",
+                where=place,
+            )
+
+    async def _read_back(self) -> int:
+        start, end = await self._reader.bounds(topics.TRIGGERS, self.partition)
+        offset = max(start, end - TAIL_MAX)
+        highest = 0
+        while True:
+            found = await self._reader.read(
+                topics.TRIGGERS, self.partition, offset, count_max=TAIL_MAX
+            )
+            if not found:
+                return highest
+            offset = found[-1].offset + 1
+            for record in found:
+                highest = max(highest, int(header(record.headers, "oseq") or 0))
+
+    async def _publish(
+        self, triggers: Sequence[tuple[int, Move]], moves: Sequence[tuple[int, Move]]
+    ) -> None:
+        records = [
+            Outgoing(m.topic, m.partition, m.key.encode(), m.value, (("oseq", b"%d" % n),))
+            for n, m in triggers
+            if n > self._published
+        ]
+        records += [self._outgoing(move) for _, move in moves]
+        if records:
+            await self._publisher.publish(records)
+        if triggers:
+            self._published = max(self._published, triggers[-1][0])
+            self._trim_outbox = triggers[-1][0]
+        if moves:
+            self._trim_moves = moves[-1][0]
+
+    def _outgoing(self, move: Move) -> Outgoing:
+        partition = move.partition
+        if partition < 0:
+            partition = partition_of(move.key, self._topic_partitions[move.topic])
+        return Outgoing(
+            move.topic,
+            partition,
+            move.key.encode(),
+            move.value,
+            tuple((name, bytes(value)) for name, value in move.headers),
+        )
+
