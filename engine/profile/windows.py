@@ -1,0 +1,375 @@
+"""The exact log of one event type, packed: how it is appended to, read by windows and merged.
+
+A window of length w at t is `(t - w, t]`. Columns are never turned into lists (D18): a `memoryview`
+over the bytes is bisected, sliced and summed in place.
+"""
+
+import sys
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import nan
+from operator import countOf
+from struct import Struct, error
+from typing import Any, NamedTuple
+
+from engine.profile.model import Log
+
+assert sys.byteorder == "little", "columns are little-endian and are read in place"
+
+LOG_MAX = 256  # events of one type: the oldest is dropped
+BOOK_MAX = LOG_MAX + LOG_MAX // 2  # words of one column before those no row uses are forgotten
+WORD_LENGTH_MAX = 256  # a longer word is stored as missing, so it compares as unknown, never wrong
+
+_TIME = Struct("<q")
+_NUMBER = Struct("<d")
+_CODE = Struct("<H")
+_MISSING_NUMBER = _NUMBER.pack(nan)
+_MISSING_CODE = _CODE.pack(0)
+_MISSING_NUMBERS = _MISSING_NUMBER * LOG_MAX
+_MISSING_CODES = _MISSING_CODE * LOG_MAX
+
+Keep = Callable[[Log, int, int], Iterable[int]]
+"""Rows of `[low, high)` that count, ascending; -1 says that for some row it cannot be told."""
+
+
+class Columns(NamedTuple):
+    """What some rule reads of one event type; a bool is a number, 0 or 1."""
+
+    numbers: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+
+
+def joined(reads: Iterable[Mapping[str, Columns]]) -> dict[str, Columns]:
+    """Return, by event type, the columns that any of `reads` needs, sorted by name."""
+    numbers: dict[str, set[str]] = {}
+    words: dict[str, set[str]] = {}
+    for read in reads:
+        for type, columns in read.items():
+            numbers.setdefault(type, set()).update(columns.numbers)
+            words.setdefault(type, set()).update(columns.words)
+    return {
+        type: Columns(tuple(sorted(numbers[type])), tuple(sorted(words[type])))
+        for type in sorted(numbers)
+    }
+
+
+def append(
+    logs: dict[str, Log], type: str, at: int, data: Mapping[str, Any], columns: Columns
+) -> None:
+    """Put one event of `type` in its place by time, behind those of the same time.
+
+    A column that the log does not have yet is missing in its older rows; one that `columns` does
+    not name any more is dropped. A full log drops its oldest row, which may be this one.
+    """
+    log = logs.get(type)
+    if log is None:
+        log = logs[type] = Log()
+    times = log.times
+    count = len(times) >> 3
+    if not count or at >= _TIME.unpack_from(times, (count - 1) << 3)[0]:
+        place = count
+    else:
+        place = bisect_right(memoryview(times).cast("q"), at)
+    drop = count >= LOG_MAX
+    log.times = _spliced(times, place << 3, _TIME.pack(at), drop)
+    old = log.numbers
+    if old or columns.numbers:
+        log.numbers = {
+            name: _spliced(
+                old.get(name) or _MISSING_NUMBERS[: count << 3],
+                place << 3,
+                _number(data.get(name)),
+                drop,
+            )
+            for name in columns.numbers
+        }
+    if log.words or columns.words:
+        _append_words(log, place, count, data, columns.words)
+
+
+def count(
+    log: Log | None, until: int, window_ms: int | None, keep: Keep | None = None
+) -> int | None:
+    """Return how many events the window holds; None when `keep` cannot tell."""
+    if log is None:
+        return 0
+    low, high = span(log.times, until, window_ms)
+    if keep is None:
+        return high - low
+    n = 0
+    for row in keep(log, low, high):
+        if row < 0:
+            return None
+        n += 1
+    return n
+
+
+def count_word(
+    log: Log | None, until: int, window_ms: int | None, column: str, word: str | None
+) -> int:
+    """Return how many events of the window have exactly this word in the column."""
+    if log is None or word is None:
+        return 0
+    code = code_of(log, column, word)
+    if code < 0:
+        return 0
+    low, high = span(log.times, until, window_ms)
+    return countOf(codes(log, column)[low:high], code)
+
+
+def total(
+    log: Log | None, until: int, window_ms: int | None, column: str, keep: Keep | None = None
+) -> float | None:
+    """Return the sum of a number column, 0 over no event; None when a value is missing."""
+    if log is None:
+        return 0.0
+    low, high = span(log.times, until, window_ms)
+    values = numbers(log, column)
+    if keep is None:
+        result = sum(values[low:high], 0.0)
+    else:
+        result = sum((values[row] if row >= 0 else nan for row in keep(log, low, high)), 0.0)
+    return result if result == result else None
+
+
+def mean(
+    log: Log | None, until: int, window_ms: int | None, column: str, keep: Keep | None = None
+) -> float | None:
+    """Return the average of a number column; None over no event or when a value is missing."""
+    n, result = 0, 0.0
+    for value in _numbers_kept(log, until, window_ms, column, keep):
+        n, result = n + 1, result + value
+    return result / n if n and result == result else None
+
+
+def least(
+    log: Log | None, until: int, window_ms: int | None, column: str, keep: Keep | None = None
+) -> float | None:
+    """Return the smallest value; None over no event or when a value is missing."""
+    result = None
+    for value in _numbers_kept(log, until, window_ms, column, keep):
+        if value != value:
+            return None
+        if result is None or value < result:
+            result = value
+    return result
+
+
+def most(
+    log: Log | None, until: int, window_ms: int | None, column: str, keep: Keep | None = None
+) -> float | None:
+    """Return the largest value; None over no event or when a value is missing."""
+    result = None
+    for value in _numbers_kept(log, until, window_ms, column, keep):
+        if value != value:
+            return None
+        if result is None or value > result:
+            result = value
+    return result
+
+
+def distinct(
+    log: Log | None, until: int, window_ms: int | None, column: str, keep: Keep | None = None
+) -> int | None:
+    """Return how many different values a column has; None when one is missing."""
+    if log is None:
+        return 0
+    if column not in log.words:
+        seen = set(_numbers_kept(log, until, window_ms, column, keep))
+        return None if any(value != value for value in seen) else len(seen)
+    low, high = span(log.times, until, window_ms)
+    values = codes(log, column)
+    if keep is None:
+        words = set(values[low:high])
+    else:
+        words = {values[row] if row >= 0 else 0 for row in keep(log, low, high)}
+    return None if 0 in words else len(words)
+
+
+def first(
+    log: Log | None, until: int, window_ms: int | None, column: str, keep: Keep | None = None
+) -> float | str | None:
+    """Return the column's value in the oldest event of the window; None without one."""
+    row = _oldest(log, until, window_ms, keep)
+    return None if log is None or row < 0 else value_at(log, column, row)
+
+
+def last(
+    log: Log | None, until: int, window_ms: int | None, column: str, keep: Keep | None = None
+) -> float | str | None:
+    """Return the column's value in the newest event of the window; None without one."""
+    row = _newest(log, until, window_ms, keep)
+    return None if log is None or row < 0 else value_at(log, column, row)
+
+
+def age(
+    log: Log | None, until: int, window_ms: int | None = None, keep: Keep | None = None
+) -> int | None:
+    """Return how long before `until` the window's newest event was, in ms; None without one."""
+    row = _newest(log, until, window_ms, keep)
+    if log is None or row < 0:
+        return None
+    return until - int(_TIME.unpack_from(log.times, row << 3)[0])
+
+
+def span(times: bytes, until: int, window_ms: int | None) -> tuple[int, int]:
+    """Return the rows [low, high) of the window `(until - window_ms, until]`; None: of all time."""
+    rows = memoryview(times).cast("q")
+    high = len(rows)
+    if not high:
+        return 0, 0
+    if rows[-1] > until:
+        high = bisect_right(rows, until)
+    if window_ms is None or rows[0] > until - window_ms:
+        return 0, high
+    return bisect_right(rows, until - window_ms, 0, high), high
+
+
+def numbers(log: Log, column: str) -> "memoryview[float]":
+    """Return a number column as it lies, NaN where a value is missing."""
+    found = log.numbers.get(column)
+    if found is None:
+        found = _MISSING_NUMBERS[: len(log.times)]
+    return memoryview(found).cast("d")
+
+
+def codes(log: Log, column: str) -> "memoryview[int]":
+    """Return a word column as it lies: 0 where a value is missing, else a place in the book."""
+    found = log.words.get(column)
+    if found is None:
+        found = _MISSING_CODES[: len(log.times) >> 2]
+    return memoryview(found).cast("H")
+
+
+def code_of(log: Log, column: str, word: str) -> int:
+    """Return the code of a word in this log's column, -1 when no row has it."""
+    try:
+        return log.book[column].index(word) + 1
+    except (KeyError, ValueError):
+        return -1
+
+
+def value_at(log: Log, column: str, row: int) -> float | str | None:
+    """Return one value, None where it is missing."""
+    if column in log.words:
+        code = codes(log, column)[row]
+        return log.book[column][code - 1] if code else None
+    value = numbers(log, column)[row]
+    return value if value == value else None
+
+
+def merge(a: Log, b: Log) -> Log:
+    """Return the events of both, by time (of one time: those of `a` first), the newest LOG_MAX.
+
+    The result has the columns of both; rows of a log that lacks one are missing in it.
+    """
+    rows_a, rows_b = memoryview(a.times).cast("q"), memoryview(b.times).cast("q")
+    order = sorted(
+        [(at, 0, row) for row, at in enumerate(rows_a)]
+        + [(at, 1, row) for row, at in enumerate(rows_b)]
+    )[-LOG_MAX:]
+    merged = Log(times=b"".join(_TIME.pack(at) for at, _, _ in order))
+    for name in sorted({*a.numbers, *b.numbers}):
+        sources = numbers(a, name), numbers(b, name)
+        merged.numbers[name] = b"".join(
+            _NUMBER.pack(sources[which][row]) for _, which, row in order
+        )
+    for name in sorted({*a.words, *b.words}):
+        book: list[str] = []
+        column = bytearray()
+        for _, which, row in order:
+            word = value_at((a, b)[which], name, row) if name in (a, b)[which].words else None
+            column += _CODE.pack(_coded(book, word))
+        merged.words[name], merged.book[name] = bytes(column), book
+    return merged
+
+
+def _append_words(
+    log: Log, place: int, count: int, data: Mapping[str, Any], names: tuple[str, ...]
+) -> None:
+    """Put one row into the word columns, and forget words that no row uses when a book is full."""
+    words, books = log.words, log.book
+    log.words, log.book = {}, {}
+    for name in names:
+        book = log.book[name] = books.get(name, [])
+        column = words.get(name) or _MISSING_CODES[: count << 1]
+        code = _CODE.pack(_coded(book, data.get(name)))
+        log.words[name] = _spliced(column, place << 1, code, count >= LOG_MAX)
+        if len(book) > BOOK_MAX:
+            _shorten(log, name)
+
+
+def _shorten(log: Log, name: str) -> None:
+    """Write a word column anew over a book of only the words that it uses."""
+    old, book, column = log.book[name], [], bytearray()  # type: list[str], list[str], bytearray
+    for code in memoryview(log.words[name]).cast("H"):
+        column += _CODE.pack(_coded(book, old[code - 1] if code else None))
+    log.words[name], log.book[name] = bytes(column), book
+
+
+def _coded(book: list[str], word: Any) -> int:
+    """Return the word's code, entering a new word; 0 for what is no word or too long for one."""
+    if not isinstance(word, str) or len(word) > WORD_LENGTH_MAX:
+        return 0
+    try:
+        return book.index(word) + 1
+    except ValueError:
+        book.append(word)
+        return len(book)
+
+
+def _number(value: Any) -> bytes:
+    """Return a value as float64, NaN for what is no number or too large for one."""
+    if not isinstance(value, int | float):
+        return _MISSING_NUMBER
+    try:
+        return _NUMBER.pack(value)
+    except (OverflowError, error):
+        return _MISSING_NUMBER
+
+
+def _spliced(column: bytes, offset: int, value: bytes, drop: bool) -> bytes:
+    """Return the column with a value put in at a byte offset, without its first row if `drop`."""
+    if offset == len(column):
+        column += value
+    else:
+        column = column[:offset] + value + column[offset:]
+    return column[len(value) :] if drop else column
+
+
+def _numbers_kept(
+    log: Log | None, until: int, window_ms: int | None, column: str, keep: Keep | None
+) -> Iterator[float]:
+    """Yield the window's values of a number column; NaN where missing or not to be told."""
+    if log is None:
+        return
+    low, high = span(log.times, until, window_ms)
+    values = numbers(log, column)
+    if keep is None:
+        yield from values[low:high]
+        return
+    for row in keep(log, low, high):
+        yield values[row] if row >= 0 else nan
+
+
+def _oldest(log: Log | None, until: int, window_ms: int | None, keep: Keep | None) -> int:
+    """Return the window's oldest row, -1 without one or when it cannot be told."""
+    if log is None:
+        return -1
+    low, high = span(log.times, until, window_ms)
+    if keep is not None:
+        return next(iter(keep(log, low, high)), -1)
+    return low if low < high else -1
+
+
+def _newest(log: Log | None, until: int, window_ms: int | None, keep: Keep | None) -> int:
+    """Return the window's newest row, -1 without one or when it cannot be told."""
+    if log is None:
+        return -1
+    low, high = span(log.times, until, window_ms)
+    if keep is None:
+        return high - 1 if low < high else -1
+    newest = -1
+    for row in keep(log, low, high):
+        newest = row
+    return newest
