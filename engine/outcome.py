@@ -16,6 +16,7 @@ CODES = (
     "forwarded",  # passed on to the node that its home points to
     "dropped_erased",  # met a null tombstone
     "dropped_hop",  # a move that was applied before: high-water of its source
+    "dead_source",  # of these: events at their first stop, as the door has counted them
     "dead",  # sent to the dead-letter topic by the fold
     "claims",
     "absorbed",

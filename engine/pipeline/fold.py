@@ -57,6 +57,8 @@ def bury(state: Partition, arrival: Arrival, error: ContractError) -> None:
     )
     send(state, Move(topics.DEAD_EVENTS, -1, place, letter, ()))
     state.outcome.count("dead")
+    if arrival.kind == "event" and arrival.src is None:
+        state.outcome.count("dead_source")
 
 
 def _tick(state: Partition, arrival: Arrival, book: Book) -> None:

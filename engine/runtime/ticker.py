@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
+from time import monotonic
 
 import msgspec
 
@@ -21,7 +22,7 @@ from engine.outcome import Meta
 from engine.ports import Clock, Publisher, Store
 
 ROUNDS = 2  # forwards that an event can still be under way
-LEFT_OUT_MS = 300_000  # a partition without progress for so long is left out, and reported
+LEFT_OUT_S = 300.0  # a partition without progress for so long is left out, and reported
 WAITING_MAX = 10_000
 log = logging.getLogger(__name__)
 _json = msgspec.json.Encoder().encode
@@ -79,7 +80,7 @@ class Ticker:
         self._secret = secret
         self._interval_s = interval_s
         self._passed: Passed | None = None
-        self._moved_at: dict[int, tuple[int, int]] = {}  # partition -> (prg, our clock then)
+        self._moved_at: dict[int, tuple[int, float]] = {}  # partition -> (prg, monotonic seconds)
         self.left_out: set[int] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -106,13 +107,13 @@ class Ticker:
         return passed
 
     def _progress(self, metas: Sequence[Meta], now: int) -> int:
-        least = now
+        least, real = now, monotonic()
         for partition, meta in enumerate(metas):
-            prg, since = self._moved_at.get(partition, (-1, now))
+            prg, since = self._moved_at.get(partition, (-1, real))
             if meta.prg != prg:
-                self._moved_at[partition] = (meta.prg, now)
+                self._moved_at[partition] = (meta.prg, real)
                 self.left_out.discard(partition)
-            elif now - since > LEFT_OUT_MS and partition not in self.left_out:
+            elif real - since > LEFT_OUT_S and partition not in self.left_out:
                 self.left_out.add(partition)
                 log.error("partition %d makes no progress: absence is decided without it", partition)
             if partition not in self.left_out:

@@ -1,0 +1,107 @@
+"""Artefacts that the log's records name: rule sets and models, read from their compacted topics."""
+
+import asyncio
+import logging
+from typing import Any
+
+import orjson
+
+from engine.churn.model import parse_model
+from engine.errors import ConfigError
+from engine.events import topics
+from engine.events.contract import parse_contracts
+from engine.pipeline.book import Book, default_lateness
+from engine.ports import Reader
+from engine.rules.compile import compile_rules
+
+POLL_S = 0.2
+READ_MAX = 500
+_TOPICS = {"ruleset": topics.RULE_SETS, "model": topics.MODELS}
+log = logging.getLogger(__name__)
+
+
+class ArtefactLibrary:
+    """The worker's book; grows as versions are needed, and never changes one."""
+
+    def __init__(self, reader: Reader, *, secret: bytes) -> None:
+        self._reader = reader
+        self._rule_sets: dict[str, Any] = {}
+        self._models: dict[str, Any] = {}
+        self._lateness: dict[str, int] = {}
+        self._offsets = dict.fromkeys(_TOPICS, 0)
+        self._busy = asyncio.Lock()
+        self.book = Book(
+            secret=secret,
+            rule_sets=self._rule_sets,
+            models=self._models,
+            lateness_ms=self._lateness_ms,
+        )
+
+    async def need(self, kind: str, version: str) -> None:
+        """Return when `version` is in the book; waits for its artefact as long as it takes."""
+        held = self._rule_sets if kind == "ruleset" else self._models
+        waited = 0
+        while version not in held:
+            async with self._busy:
+                if version not in held:
+                    await self._read(kind)
+            if version not in held:
+                if waited % 50 == 0:
+                    log.warning("waiting for the artefact of %s %s", kind, version)
+                waited += 1
+                await asyncio.sleep(POLL_S)
+
+    async def _read(self, kind: str) -> None:
+        topic = _TOPICS[kind]
+        while True:
+            start, _ = await self._reader.bounds(topic, 0)
+            offset = max(start, self._offsets[kind])
+            found = await self._reader.read(topic, 0, offset, count_max=READ_MAX)
+            if not found:
+                return
+            for record in found:
+                self._offsets[kind] = record.offset + 1
+                if kind == "ruleset":
+                    self._take_rules(record.value)
+                elif record.value:
+                    self._take_model(record.key, record.value)
+
+    def _take_rules(self, value: bytes) -> None:
+        artefact = orjson.loads(value)
+        version = artefact["version"]
+        contracts = parse_contracts(artefact["contracts"])
+        self._rule_sets[version] = compile_rules(artefact["rules"], contracts, version=version)
+        self._lateness.update(artefact["lateness_ms"])
+
+    def _take_model(self, key: bytes, value: bytes) -> None:
+        name, _, version = key.decode().partition("@")
+        if name == "churn" and version:
+            self._models[version] = parse_model(value)
+
+    def _lateness_ms(self, event_type: str) -> int:
+        return self._lateness.get(event_type, default_lateness(event_type))
+
+
+def artefact(
+    version: str, *, rules: dict[str, str], contracts: dict[str, str], lateness_ms: dict[str, int]
+) -> bytes:
+    """Return the artefact of a rule set: all that a worker needs to run it, as one JSON value.
+
+    Raises
+    ------
+    ConfigError
+        If it is larger than a record may be.
+    """
+    body = {
+        "version": version,
+        "rules": rules,
+        "contracts": contracts,
+        "lateness_ms": lateness_ms,
+    }
+    value = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    if len(value) > 1_000_000:
+        raise ConfigError(
+            f"rule set {version} has {len(value)} bytes; a record holds 1,000,000",
+            code="config/size",
+        )
+    return value

@@ -1,0 +1,56 @@
+"""The read path: any identifier, any old id, to the one person that it leads to now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.events.ids import birth_id, normalise
+from engine.events.record import partition_of
+from engine.identity.node import Tombstone
+from engine.keys import node_name
+from engine.pipeline.state import Live, decode_node
+from engine.ports import Store
+
+CHAIN_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A person as of the last commit: the canonical id, the ids passed on the way, the state."""
+
+    customer: str
+    way: tuple[str, ...]
+    live: Live
+
+
+class Lookup:
+    """Finds people in the store; reads only, and never creates."""
+
+    def __init__(self, store: Store, *, partition_count: int, tenant: str, secret: bytes) -> None:
+        self._store = store
+        self._count = partition_count
+        self._tenant = tenant
+        self._secret = secret
+
+    async def by_identifier(self, kind: str, value: str, *, region: str = "CN") -> Found | None:
+        """Return the person of an identifier (`user_id`, `phone`, ...), None if unknown."""
+        plain = normalise(kind, value, region=region)
+        if plain is None:
+            return None
+        return await self.by_node(birth_id(kind, plain, tenant=self._tenant, secret=self._secret))
+
+    async def by_node(self, node_id: str) -> Found | None:
+        """Return the person that a node id leads to; None if unknown or erased."""
+        way: list[str] = []
+        while len(way) < CHAIN_MAX:
+            name = node_name(self._tenant, node_id)
+            values: Sequence[bytes | None] = await self._store.load(
+                partition_of(node_id, self._count), [name]
+            )
+            node = decode_node(name, values[0])
+            if isinstance(node, Live):
+                return Found(node_id, tuple(way), node)
+            if not isinstance(node, Tombstone) or not node.fwd:
+                return None
+            way.append(node_id)
+            node_id = node.target if len(way) == 1 else node.fwd
+        return None
