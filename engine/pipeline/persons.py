@@ -66,7 +66,7 @@ def part(state: Partition, arrival: Arrival, book: Book) -> None:
     assert not isinstance(node, Tombstone), "things are never absorbed"
     live = _live(state, name, node, here)
     state.dirty.add(name)
-    if takes(live.links, _event_hash(body), state.meta.now):
+    if _is_new(state, live, body):
         turn = open_turn(state, body.tenant, here, live, book)
         think(turn, state, body, book)
         close_turn(state, turn)
@@ -181,6 +181,11 @@ def _pass_on(state: Partition, arrival: Arrival, node: Tombstone, book: Book) ->
     forward(state, arrival, to, pr=pr, shared=shared, secret=book.secret)
 
 
+def _is_new(state: Partition, live: Live, body: Event) -> bool:
+    # Before the first tick there is no log time; a ring dated 0 would be stale at that tick.
+    return takes(live.links, _event_hash(body), state.meta.now or body.received_at)
+
+
 def _event_hash(body: Event) -> bytes:
     try:
         return bytes.fromhex(body.id[:16])
@@ -195,7 +200,7 @@ def _apply(state: Partition, live: Live, arrival: Arrival, book: Book) -> None:
     here = arrival.node_id
     name = node_name(body.tenant, here)
     state.dirty.add(name)
-    if not takes(live.links, _event_hash(body), state.meta.now):
+    if not _is_new(state, live, body):
         state.outcome.count("duplicate")
         return
     state.outcome.count("applied")

@@ -134,7 +134,8 @@ class World:
         faults = faults or Faults()
         self.store = FaultyStore(self.random, faults)
         names = [v for k, v in vars(topics).items() if k.isupper() and isinstance(v, str)]
-        self.log = FaultyLog(dict.fromkeys(names, partition_count), self.random, faults)
+        self.partitions = dict.fromkeys(names, partition_count)
+        self.log = FaultyLog(self.partitions, self.random, faults)
         self.book = book or Book(secret=SECRET)
         self.faults = faults
         self.now = 1_700_000_000_000
@@ -151,7 +152,7 @@ class World:
             reader=self.log,
             publisher=self.log,
             library=Shelf(self.book),
-            topic_partitions=dict.fromkeys(vars(topics).values(), self.count),  # type: ignore[arg-type]
+            topic_partitions=self.partitions,
         )
 
     def send(self, event: Event, *, to: str | None = None) -> None:
