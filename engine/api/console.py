@@ -1,0 +1,106 @@
+"""The console: a page with the live feed and one customer's card, and the API behind both."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from engine.api.feed import Feed
+from engine.errors import EngineError
+from engine.ports import Clock
+from engine.profile.card import card
+from engine.runtime.lookup import Found, Lookup
+from engine.runtime.totals import Totals
+
+_STATIC = files("engine.api").joinpath("static")
+_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+def console(
+    *,
+    lookup: Lookup,
+    feed: Feed,
+    clock: Clock,
+    totals: Callable[[], Awaitable[Totals]],
+) -> Starlette:
+    """Return the ASGI app of the console and its API."""
+
+    async def page(request: Request) -> Response:
+        return _file("index.html")
+
+    async def static(request: Request) -> Response:
+        return _file(request.path_params["name"])
+
+    async def stream(request: Request) -> Response:
+        return StreamingResponse(
+            feed.listen(), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        )
+
+    async def totals_now(request: Request) -> Response:
+        return _json(asdict(await totals()))
+
+    async def customer(request: Request) -> Response:
+        name = request.path_params["identifier"]
+        try:
+            found = await find(lookup, name)
+        except EngineError as error:
+            return _json({"error": str(error)}, status=503)
+        if found is None:
+            return _json({"error": f"no customer has {name}"}, status=404)
+        return _json(
+            card(
+                found.live.actor,
+                customer=found.customer,
+                aliases=sorted(n for n, level in found.live.links.seen.items() if level > 0),
+                now=clock.now(),
+                masked=True,
+            )
+        )
+
+    return Starlette(
+        routes=[
+            Route("/", page),
+            Route("/static/{name}", static),
+            Route("/api/feed", stream),
+            Route("/api/totals", totals_now),
+            Route("/api/customers/{identifier:path}", customer),
+        ]
+    )
+
+
+async def find(lookup: Lookup, name: str) -> Found | None:
+    """Return the person of `type:value`, or of a customer id (any old one)."""
+    kind, colon, value = name.partition(":")
+    if colon:
+        return await lookup.by_identifier(kind, value)
+    return await lookup.by_node(name)
+
+
+def _file(name: str) -> Response:
+    ending = name.rpartition(".")[2]
+    if ending not in _TYPES or "/" in name or name.startswith("."):
+        return _json({"error": "no such file"}, status=404)
+    path = _STATIC.joinpath(name)
+    if not path.is_file():
+        return _json({"error": "no such file"}, status=404)
+    return Response(
+        path.read_bytes(), media_type=_TYPES[ending], headers=_HEADERS
+    )
+
+
+def _json(body: Any, *, status: int = 200) -> Response:
+    return Response(
+        orjson.dumps(body), status_code=status, media_type="application/json", headers=_HEADERS
+    )

@@ -1,0 +1,139 @@
+// The page: a live feed of triggers and one customer's card. No framework: two fetches, one stream.
+const WORDS = {
+  en: {
+    feed: "Triggers, as they fire", quiet: "Nothing has fired yet. The first trigger shows here within seconds.",
+    card: "One customer", who: "Identifier", look: "Look up", identifiers: "Identifiers", basic: "Facts",
+    trade: "Trade", behaviour: "Last contacts", complaint: "Complaints", enquiry: "Enquiries", scores: "Scores",
+    waits: "Open waits", triggers: "Last triggers", orders: "orders", spent: "spent", last: "last order",
+    none: "none", stage: "stage", risk: "churn risk", events_in: "events in", events_applied: "applied",
+    trig: "triggers", delivered: "delivered", customers: "customers", dead_letters: "dead letters", heldOut: "held out",
+    open: "open",
+  },
+  zh: {
+    feed: "实时触发", quiet: "尚无触发,几秒内第一条会出现在这里。", card: "客户画像", who: "标识", look: "查询",
+    identifiers: "标识", basic: "基本信息", trade: "交易", behaviour: "最近接触", complaint: "投诉", enquiry: "咨询",
+    scores: "评分", waits: "等待中", triggers: "最近触发", orders: "订单", spent: "消费", last: "最近下单", none: "无",
+    stage: "阶段", risk: "流失风险", events_in: "接收事件", events_applied: "已处理", trig: "触发", delivered: "已送达",
+    customers: "客户", dead_letters: "死信", heldOut: "对照组", open: "未结",
+  },
+};
+const SHOWN_MAX = 60;
+let language = localStorage.getItem("language") || (navigator.language.startsWith("zh") ? "zh" : "en");
+let card = null;
+const shown = [];
+const $ = (id) => document.getElementById(id);
+const t = (word) => WORDS[language][word] ?? word;
+
+function el(name, props = {}, ...children) {
+  const node = Object.assign(document.createElement(name), props);
+  node.append(...children.filter((child) => child !== null));
+  return node;
+}
+
+const when = (iso) => new Date(iso).toLocaleString(language === "zh" ? "zh-CN" : "en-GB", { dateStyle: "short", timeStyle: "medium" });
+const money = (minor, currency) => currency
+  ? new Intl.NumberFormat(language, { style: "currency", currency }).format(minor / 100) : "0";
+
+function drawTrigger(trigger) {
+  const reason = trigger.reason?.[language] ?? trigger.reason?.en ?? "";
+  const who = el("button", { type: "button", textContent: trigger.customer });
+  who.addEventListener("click", () => look(trigger.customer));
+  const marks = [trigger.action.type + " " + trigger.action.name, (trigger.channels ?? []).join(" › ")];
+  if (trigger.held_out) marks.push(t("heldOut"));
+  return el("li", { className: trigger.kind ?? "" },
+    el("div", { className: "top" },
+      el("span", { className: "title", textContent: trigger.title || trigger.rule }),
+      el("time", { textContent: when(trigger.at) })),
+    el("p", { className: "reason", textContent: reason }),
+    el("div", { className: "meta" }, who, " · " + marks.filter(Boolean).join(" · ")));
+}
+
+function drawFeed() {
+  $("quiet").hidden = shown.length > 0;
+  $("feed").replaceChildren(...shown.map(drawTrigger));
+}
+
+function rows(pairs) {
+  const list = el("dl");
+  for (const [name, value] of pairs) list.append(el("dt", { textContent: name }), el("dd", {}, value));
+  return list;
+}
+
+function drawCard() {
+  if (!card) return;
+  if (card.error) return $("card").replaceChildren(el("p", { className: "error", textContent: card.error }));
+  const section = (word, node) => [el("h3", { textContent: t(word) }), node];
+  const list = (items) => items.length ? el("ul", {}, ...items.map((text) => el("li", { textContent: text })))
+    : el("p", { className: "quiet", textContent: t("none") });
+  const trade = card.trade;
+  const recent = Object.entries(card.behaviour).flatMap(([channel, touch]) => touch.recent.map((r) => ({ channel, ...r })))
+    .sort((a, b) => b.at.localeCompare(a.at)).slice(0, 8)
+    .map(({ at, event, channel, ...told }) => `${when(at)}  ${event}  ${Object.values(told).slice(0, 3).join(", ")}`);
+  const risk = card.scores.churn_risk;
+  const gauge = el("span", { className: "risk" });
+  if (risk !== undefined) {
+    const bar = el("i");
+    bar.style.width = `${Math.round(risk * 100)}%`;
+    gauge.append(bar);
+  }
+  $("card").replaceChildren(
+    ...section("identifiers", rows([["id", card.customer], ...Object.entries(card.identifiers)])),
+    ...section("scores", rows([
+      [t("risk"), risk === undefined ? t("none") : el("span", {}, gauge, `${Math.round(risk * 100)} %  ${card.churn.band}`)],
+      ...card.churn.reasons.map((reason) => ["", String(reason)]),
+      ...(card.stage ? [[t("stage"), card.stage.name]] : []),
+    ])),
+    ...section("trade", rows([
+      [t("orders"), String(trade.orders)], [t("spent"), money(trade.total_minor, trade.currency)],
+      [t("last"), trade.last_at ? when(trade.last_at) : t("none")],
+    ])),
+    ...section("behaviour", list(recent)),
+    ...section("complaint", rows([[t("complaint"), String(card.complaint.count)], [t("open"), String(Object.keys(card.complaint.open).length)]])),
+    ...section("waits", list(card.open_waits.map((wait) => `${when(wait.due)}  ${wait.timer}`))),
+    ...section("triggers", list(card.last_triggers.slice(0, 6).map((x) => `${x.rule ?? ""} ${x.outcome ?? ""}`))),
+    ...section("basic", rows(Object.entries(card.basic).map(([name, fact]) => [name, String(fact.value)]))),
+  );
+}
+
+async function look(who) {
+  $("who").value = who;
+  const answer = await fetch("/api/customers/" + encodeURIComponent(who));
+  card = await answer.json();
+  drawCard();
+}
+
+async function drawTotals() {
+  const answer = await fetch("/api/totals");
+  if (!answer.ok) return;
+  const totals = await answer.json();
+  const names = { events_in: "events_in", events_applied: "events_applied", triggers: "trig", delivered: "delivered", customers: "customers", dead_letters: "dead_letters" };
+  $("totals").replaceChildren(...Object.entries(names).map(([name, word]) => el("div", {},
+    el("dt", { textContent: t(word) }), el("dd", { textContent: totals[name].toLocaleString(language) }))));
+}
+
+function speak(next) {
+  language = next;
+  localStorage.setItem("language", next);
+  document.documentElement.lang = next;
+  for (const node of document.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
+  for (const button of document.querySelectorAll("[data-language]"))
+    button.setAttribute("aria-pressed", String(button.dataset.language === next));
+  drawFeed();
+  drawCard();
+  drawTotals();
+}
+
+for (const button of document.querySelectorAll("[data-language]"))
+  button.addEventListener("click", () => speak(button.dataset.language));
+$("find").addEventListener("submit", (event) => { event.preventDefault(); look($("who").value.trim()); });
+new EventSource("/api/feed").addEventListener("trigger", (message) => {
+  const trigger = JSON.parse(message.data);
+  if (shown.some((known) => known.id === trigger.id)) return;
+  shown.unshift(trigger);
+  shown.length = Math.min(shown.length, SHOWN_MAX);
+  drawFeed();
+});
+speak(language);
+look($("who").value);
+setInterval(drawTotals, 1000);
+setInterval(() => card && !card.error && look($("who").value), 5000);

@@ -1,0 +1,84 @@
+"""The card of one person: what an agent reads before the first word, and what `engine customer` prints."""
+
+from typing import Any
+
+from engine.clock import iso
+from engine.profile.model import Actor, Care, Touch
+
+_HIDDEN = "•••"
+
+
+def card(
+    actor: Actor, *, customer: str, aliases: list[str], now: int, masked: bool = False
+) -> dict[str, Any]:
+    """Return one person as plain JSON types; instants as ISO 8601, money in minor units.
+
+    `masked` hides contact addresses except their ends, for screens that many can see.
+    """
+    return {
+        "customer": customer,
+        "aliases": aliases,
+        "as_of": iso(now),
+        "identifiers": {
+            name: _mask(value) if masked and name in ("email", "phone") else value
+            for name, value in sorted(actor.keys.items())
+        },
+        "basic": {
+            name: {
+                "value": _mask(str(t.value)) if masked and name in ("email", "phone") else t.value,
+                "source": t.source,
+                "at": iso(t.at),
+            }
+            for name, t in sorted(actor.traits.items())
+        },
+        "trade": _trade(actor),
+        "behaviour": {
+            channel: _touch(touch)
+            for channel, touch in sorted(actor.touches.items(), key=lambda item: -item[1].last_at)
+        },
+        "enquiry": _care(actor.enquiry),
+        "complaint": _care(actor.complaint),
+        "stage": {"name": actor.stage, "since": iso(actor.stage_at)} if actor.stage else None,
+        "scores": {name: round(score, 4) for name, score in sorted(actor.scores.items())},
+        "churn": {"band": actor.churn.band, "reasons": list(actor.reasons)},
+        "open_waits": [
+            {"timer": timer_id, "due": iso(timer.due)}
+            for timer_id, timer in sorted(actor.timers.items(), key=lambda item: item[1].due)
+        ],
+        "last_triggers": list(reversed(actor.triggers)),
+    }
+
+
+def _trade(actor: Actor) -> dict[str, Any]:
+    trade = actor.trade
+    return {
+        "orders": trade.orders,
+        "total_minor": trade.total_minor,
+        "currency": trade.currency,
+        "returns": trade.returns,
+        "returned_minor": trade.returned_minor,
+        "first_at": iso(trade.first_at) if trade.first_at else None,
+        "last_at": iso(trade.last_at) if trade.last_at else None,
+    }
+
+
+def _touch(touch: Touch) -> dict[str, Any]:
+    return {
+        "count": touch.count,
+        "last_at": iso(touch.last_at),
+        "recent": [
+            {"at": iso(at), "event": name, **told} for at, name, told in reversed(touch.recent)
+        ],
+    }
+
+
+def _care(care: Care) -> dict[str, Any]:
+    return {
+        "count": care.count,
+        "last_at": iso(care.last_at) if care.last_at else None,
+        "open": {case: iso(since) for case, since in sorted(care.open.items())},
+    }
+
+
+def _mask(value: str) -> str:
+    return value[:3] + _HIDDEN + value[-4:] if len(value) > 7 else _HIDDEN

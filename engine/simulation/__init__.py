@@ -1,0 +1,1 @@
+"""People, stories and faults on a clock of their own: for the demo, rule tests and proofs."""
