@@ -1,0 +1,1 @@
+"""What marketing asked: rule files, checked, compiled, indexed."""

@@ -1,0 +1,234 @@
+"""Text in, function out: `compile_condition` and `compile_value`, which is all that others call."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.profile.model import Actor
+from engine.profile.windows import Columns
+from engine.rules.expression import words
+from engine.rules.expression.aggregates import AGGREGATES_MAX
+from engine.rules.expression.check import Checker
+from engine.rules.expression.generate import TooLarge, Writer
+from engine.rules.expression.meaning import (
+    Aggregate,
+    All,
+    Compare,
+    Const,
+    ListOf,
+    Meaning,
+    Member,
+    Read,
+    walk,
+)
+from engine.rules.expression.parse import parse
+from engine.rules.expression.types import ExpressionErrors, FieldType, Problem, Scope
+
+Events = Mapping[str, dict[str, Any]]
+"""Alias of a step -> the data of the event that it matched."""
+Answer = Callable[[Events, Actor, int], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What an expression looks at.
+
+    `columns`: event type -> columns that its log must keep. `fields`: (alias, name) of events.
+    `pins`: field of the trigger -> the only texts with which the condition can hold.
+    """
+
+    columns: Mapping[str, Columns] = field(default_factory=dict)
+    profile: frozenset[str] = frozenset()
+    features: frozenset[str] = frozenset()
+    fields: frozenset[tuple[str, str]] = frozenset()
+    pins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class Condition:
+    """A compiled condition.
+
+    `holds(events, actor, at)`: is it definitely true; never raises. `at`: UTC ms, the end of all
+    windows.
+    """
+
+    __slots__ = ("_fails", "_inputs", "_labels", "_meaning", "holds", "reads", "text")
+
+    def __init__(self, text: str, meaning: Meaning, reads: Reads, scope: Scope) -> None:
+        self.text = text
+        self.reads = reads
+        self._meaning = meaning
+        self._labels = scope
+        self.holds: Callable[[Events, Actor, int], bool] = _truth(meaning, True)
+        self._fails = _later(lambda: _truth(meaning, False))
+        self._inputs = _later(lambda: _inputs(meaning))
+
+    def unknown(self, events: Events, actor: Actor, at: int) -> bool:
+        """Return whether it neither holds nor definitely fails: something it needs is missing."""
+        return not self.holds(events, actor, at) and not self._fails(events, actor, at)
+
+    def inputs(self, events: Events, actor: Actor, at: int) -> dict[str, Any]:
+        """Return what it reads, by the text that reads it: money in major units, None = unknown."""
+        found: dict[str, Any] = self._inputs(events, actor, at)
+        return found
+
+    def words(self, lang: str) -> str:
+        """Return the condition in plain words, `lang` en or zh."""
+        return words.told(self._meaning, lang, self._labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A compiled value; `get` answers None for unknown, money in major units, times in ms."""
+
+    text: str
+    type: FieldType
+    reads: Reads
+    get: Answer
+
+
+def compile_condition(text: str, scope: Scope, *, trigger: str) -> Condition:
+    """Compile the text of `where` or `if`; `event` in it means the step `trigger`.
+
+    Raises
+    ------
+    ExpressionErrors
+        With every mistake of the text.
+    """
+    problems: list[Problem] = []
+    meaning = _checked(text, scope, trigger, problems, Checker.condition)
+    try:
+        return Condition(text, meaning, _reads(meaning, trigger), scope)
+    except TooLarge:
+        raise ExpressionErrors([_too_costly(text)]) from None
+
+
+def compile_value(text: str, scope: Scope, *, trigger: str) -> Value:
+    """Compile the text between `{{` and `}}`. Raises ExpressionErrors with every mistake."""
+    problems: list[Problem] = []
+    meaning = _checked(text, scope, trigger, problems, Checker.meaning)
+    try:
+        get = _answer(lambda writer: _shown(writer, meaning))
+    except TooLarge:
+        raise ExpressionErrors([_too_costly(text)]) from None
+    return Value(text, meaning.type, _reads(meaning, trigger), get)
+
+
+def _checked(
+    text: str,
+    scope: Scope,
+    trigger: str,
+    problems: list[Problem],
+    check: Callable[[Checker, Any], Meaning],
+) -> Meaning:
+    tree = parse(text, problems)
+    meaning = None if tree is None else check(Checker(scope, trigger, text, problems), tree)
+    if meaning is not None and not problems:
+        found = sum(isinstance(part, Aggregate) for part in walk(meaning))
+        if found > AGGREGATES_MAX:
+            problems.append(_too_costly(text))
+    if problems or meaning is None:
+        raise ExpressionErrors(sorted(set(problems)))
+    return meaning
+
+
+def _too_costly(text: str) -> Problem:
+    message = f"too much for one condition: at most {AGGREGATES_MAX} aggregates, few nested ?:"
+    return Problem(0, max(len(text), 1), "E122", message, "split it into several rules")
+
+
+def _truth(meaning: Meaning, truth: bool) -> Answer:
+    return _answer(lambda writer: writer.says(meaning, truth))
+
+
+def _answer(write: Callable[[Writer], str]) -> Answer:
+    """Return the fast function, with the careful one behind it for values of a wrong type."""
+
+    def careful() -> Answer:
+        writer = Writer("careful")
+        code = write(writer)
+        answer: Answer = writer.function(code)
+        return answer
+
+    writer = Writer("fast")
+    code = write(writer)
+    writer.names["otherwise"] = _later(careful)
+    answer: Answer = writer.function(code)
+    return answer
+
+
+def _later(build: Callable[[], Answer]) -> Answer:
+    """Return a function that is compiled when it is first called."""
+    built: list[Answer] = []
+
+    def answer(events: Events, actor: Actor, at: int) -> Any:
+        if not built:
+            built.append(build())
+        return built[0](events, actor, at)
+
+    return answer
+
+
+def _inputs(meaning: Meaning) -> Answer:
+    def write(writer: Writer) -> str:
+        shown = {
+            part.text: _shown(writer, part)
+            for part in walk(meaning)
+            if isinstance(part, Aggregate) or (isinstance(part, Read) and part.source != "it")
+        }
+        pairs = (f"{writer.constant(text)}: {code}" for text, code in shown.items())
+        return "{" + ", ".join(pairs) + "}"
+
+    return _answer(write)
+
+
+def _shown(writer: Writer, meaning: Meaning) -> str:
+    """Return code for a value as people read it."""
+    code, base = writer.nullable(meaning), meaning.type.base
+    if base == "money":
+        return f"major({code})"
+    return f"whole({code})" if base in ("int", "time", "duration") else code
+
+
+def _reads(meaning: Meaning, trigger: str) -> Reads:
+    columns: dict[str, Columns] = {}
+    found = list(walk(meaning))
+    for part in found:
+        if isinstance(part, Aggregate):
+            columns[part.event] = _columns(part, columns.get(part.event, Columns()))
+    reads = [part for part in found if isinstance(part, Read)]
+    return Reads(
+        columns=columns,
+        profile=frozenset(read.name for read in reads if read.source == "profile"),
+        features=frozenset(read.name for read in reads if read.source == "feature"),
+        fields=frozenset((read.alias, read.name) for read in reads if read.source == "event"),
+        pins=_pins(meaning, trigger),
+    )
+
+
+def _columns(aggregate: Aggregate, known: Columns) -> Columns:
+    numbers, words = set(known.numbers), set(known.words)
+    for part in walk(aggregate):
+        if isinstance(part, Read) and part.source == "it":
+            (words if part.type.base == "string" else numbers).add(part.name)
+    return Columns(tuple(sorted(numbers)), tuple(sorted(words)))
+
+
+def _pins(meaning: Meaning, trigger: str) -> dict[str, tuple[str, ...]]:
+    """Return what an index may hash on: fields that must equal one of a few texts."""
+    pins: dict[str, tuple[str, ...]] = {}
+    for part in meaning.operands if isinstance(meaning, All) else (meaning,):
+        match part:
+            case Compare(operator="==", left=Read() as read, right=Const(value=str() as word)):
+                wanted: tuple[Any, ...] = (word,)
+            case Compare(operator="==", left=Const(value=str() as word), right=Read() as read):
+                wanted = (word,)
+            case Member(item=Read() as read, container=ListOf(items=items)):
+                wanted = tuple(each.value for each in items if isinstance(each, Const))
+                if len(wanted) < len(items):
+                    continue
+            case _:
+                continue
+        own = read.source == "event" and read.alias == trigger and read.type.base == "string"
+        if own and read.name not in pins:
+            pins[read.name] = wanted
+    return pins

@@ -1,0 +1,430 @@
+"""From the meaning to Python: code that is True only where the condition is definitely true.
+
+Negations are pushed down to the comparisons: `says(x, False)` is code that is True only where x is
+definitely false, so unknown needs no third value at run time. The code has none of the user's text
+in it: constants and names of fields are globals k0, k1, ...
+
+There are two forms of each function. The fast one takes values as of the type that the contract
+says; where Python raises because one is not, the careful one runs, whose reads check every type.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from engine.profile import windows
+from engine.rules.expression import values
+from engine.rules.expression.meaning import (
+    Aggregate,
+    All,
+    Arithmetic,
+    Choice,
+    Compare,
+    Const,
+    Either,
+    Given,
+    ListOf,
+    Meaning,
+    Member,
+    Not,
+    Read,
+    Size,
+    TextTest,
+    walk,
+)
+
+STEPS_MAX = 3_000  # of one function: a ternary in a ternary doubles its code
+SET_FROM = 5  # a constant list of so many items is looked up in a set
+
+_INVERSE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+_ORDERED = frozenset({"money", "int", "double", "string", "time", "duration"})
+_WINDOWS = {
+    "count": windows.count,
+    "count_word": windows.count_word,
+    "sum": windows.total,
+    "avg": windows.mean,
+    "min": windows.least,
+    "max": windows.most,
+    "distinct": windows.distinct,
+    "first": windows.first,
+    "last": windows.last,
+    "age": windows.age,
+}
+_CALLED = {
+    **{f"window_{name}": function for name, function in _WINDOWS.items()},
+    **{f"read_{name}": function for name, function in values.READERS.items()},
+    "trait": values.trait,
+    "added": values.added,
+    "subtracted": values.subtracted,
+    "multiplied": values.multiplied,
+    "ratio": values.ratio,
+    "quotient": values.quotient,
+    "remainder": values.remainder,
+    "major": values.major,
+    "whole": values.whole,
+    "numbers": windows.numbers,
+    "codes": windows.codes,
+    "code_of": windows.code_of,
+    "empty": values.EMPTY,
+    "caught": values.CAUGHT,
+    "len": len,
+    "range": range,
+    "str": str,
+}
+_EXACT, _AT_LEAST, _AT_MOST = "exact", "at_least", "at_most"
+_BOUNDS = {
+    ">": (_AT_LEAST, _AT_MOST),
+    ">=": (_AT_LEAST, _AT_MOST),
+    "<": (_AT_MOST, _AT_LEAST),
+    "<=": (_AT_MOST, _AT_LEAST),
+    "==": (_EXACT, _EXACT),
+    "!=": (_EXACT, _EXACT),
+}
+
+
+class TooLarge(Exception):
+    """The code of one function would pass STEPS_MAX."""
+
+
+class Known(NamedTuple):
+    """A value: `code` may be run, and has it, once all `guards` were True in this order."""
+
+    guards: tuple[str, ...]
+    code: str
+
+
+@dataclass(slots=True)
+class Rows:
+    """The loop over the rows of one aggregate: what is read once before it."""
+
+    prelude: list[str] = field(default_factory=list)
+    names: dict[tuple[str, str], str] = field(default_factory=dict)
+
+
+def joined(parts: tuple[str, ...] | list[str], word: str = "and") -> str:
+    """Return conditions as one in brackets, `True` for none.
+
+    >>> joined(["a", "b"])
+    '(a and b)'
+    """
+    if not parts:
+        return "True"
+    return parts[0] if len(parts) == 1 else "(" + f" {word} ".join(parts) + ")"
+
+
+class Writer:
+    """Writes the functions of one expression in one form; `names`: what their globals stand for."""
+
+    def __init__(self, form: str) -> None:
+        self.careful = form == "careful"
+        self.names: dict[str, Any] = {}
+        self.constants: dict[tuple[type, Any], str] = {}
+        self.aliases: dict[str, str] = {}
+        self.functions: list[str] = []
+        self.rows: Rows | None = None
+        self.temporaries = 0
+        self.steps = 0
+
+    def says(self, node: Meaning, truth: bool) -> str:
+        """Return code that is True exactly where `node` is definitely `truth`."""
+        self.step()
+        match node:
+            case Const(value=value):
+                return str(value is truth)
+            case Not(operand=operand):
+                return self.says(operand, not truth)
+            case All(operands=operands) | Either(operands=operands):
+                cheap_first = sorted(operands, key=_cost)
+                word = "and" if isinstance(node, All) is truth else "or"
+                return joined([self.says(each, truth) for each in cheap_first], word)
+            case Choice(condition=condition, yes=yes, no=no):
+                then = joined([self.says(condition, True), self.says(yes, truth)])
+                other = joined([self.says(condition, False), self.says(no, truth)])
+                return f"({then} or {other})"
+            case Given(value=value):
+                return self.given(value, truth)
+            case Compare(operator=operator, left=left, right=right):
+                return self.compare(operator if truth else _INVERSE[operator], left, right)
+            case Member():
+                return self.member(node, truth)
+            case TextTest():
+                known = self.text_test(node)
+                return joined([*known.guards, known.code if truth else f"not {known.code}"])
+            case _:
+                known = self.value(node)
+                # A bool of a column is the float 1.0 or 0.0; `is` would never hold for it.
+                return joined([*known.guards, f"{known.code} == {truth}"])
+
+    def value(self, node: Meaning, bound: str = _EXACT) -> Known:
+        """Return the value of `node`; of a count, `bound` may ask for less than its exact value."""
+        self.step()
+        match node:
+            case Const(value=value):
+                return Known((), self.constant(value))
+            case Read():
+                return self.read(node)
+            case Aggregate():
+                return self.aggregate(node, bound)
+            case ListOf(items=items):
+                known = [self.value(item) for item in items]
+                guards = tuple(guard for each in known for guard in each.guards)
+                return Known(guards, "[" + ", ".join(each.code for each in known) + "]")
+            case Arithmetic():
+                return self.arithmetic(node)
+            case Size(of=of):
+                inner = self.value(of)
+                return Known(inner.guards, f"len({inner.code})")
+            case Choice(condition=condition, yes=yes, no=no):
+                first, second = self.nullable(yes), self.nullable(no)
+                then, other = self.says(condition, True), self.says(condition, False)
+                return self.checked(f"({first} if {then} else {second} if {other} else None)")
+            case _:
+                true, false = self.says(node, True), self.says(node, False)
+                return self.checked(f"(True if {true} else False if {false} else None)")
+
+    def nullable(self, node: Meaning) -> str:
+        """Return code for the value of `node`, None where it is unknown."""
+        known = self.value(node)
+        return f"({known.code} if {joined(known.guards)} else None)" if known.guards else known.code
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.steps > STEPS_MAX:
+            raise TooLarge
+
+    def temporary(self) -> str:
+        self.temporaries += 1
+        return f"t{self.temporaries}"
+
+    def checked(self, code: str) -> Known:
+        """Return as known what is None where it is unknown."""
+        name = self.temporary()
+        return Known((f"({name} := {code}) is not None",), name)
+
+    def named(self, known: Known) -> Known:
+        """Return a value whose code may be run twice for the price of one."""
+        if known.code.isidentifier() or known.code.lstrip("-").isdigit():
+            return known
+        checked = self.checked(known.code)
+        return Known((*known.guards, *checked.guards), checked.code)
+
+    def constant(self, value: Any) -> str:
+        if type(value) in (int, float, bool):
+            return f"({value!r})" if value < 0 else repr(value)
+        key = (type(value), value)
+        if key not in self.constants:
+            self.constants[key] = f"k{len(self.constants)}"
+            self.names[self.constants[key]] = value
+        return self.constants[key]
+
+    def raw(self, node: Read) -> str:
+        """Return code that reads a field of an event, the profile or the features, untyped."""
+        name = self.constant(node.name)
+        if node.source == "event":
+            return f"{self.event(node.alias)}.get({name})"
+        if node.source == "feature":
+            return f"actor.scores.get({name})"
+        if node.reader is None:
+            return f"trait(actor, {name})"
+        reader = f"read_{len(self.names)}"
+        self.names[reader] = node.reader
+        return f"{reader}(actor, at)"
+
+    def event(self, alias: str) -> str:
+        """Return the name of a step's event; inside of the row loop it is read where it is used."""
+        key = self.constant(alias)
+        code = f"(events.get({key}) or empty)" if self.careful else f"events[{key}]"
+        if self.rows is not None:
+            return code
+        return self.aliases.setdefault(code, f"e{len(self.aliases)}")
+
+    def read(self, node: Read) -> Known:
+        if node.source == "it":
+            return self.read_column(node)
+        code = self.raw(node)
+        if self.careful:
+            code = f"read_{node.type.base}({code})"
+        if self.rows is not None:
+            name = self.once("h", code)
+            return Known((f"{name} is not None",), name)
+        if node.source == "profile" and node.reader is None and not self.careful:
+            found = self.temporary()
+            get = f"actor.traits.get({self.constant(node.name)})"
+            return Known((f"({found} := {get}) is not None",), f"{found}.value")
+        return self.checked(code)
+
+    def read_column(self, node: Read) -> Known:
+        column, value = self.column(node), self.temporary()
+        if node.type.base == "string":
+            book = self.once("b", f"log.book.get({self.constant(node.name)})")
+            return Known((f"({value} := {column}[row])",), f"{book}[{value} - 1]")
+        return Known((f"({value} := {column}[row]) == {value}",), value)
+
+    def column(self, node: Read) -> str:
+        kind = "codes" if node.type.base == "string" else "numbers"
+        return self.once("c", f"{kind}(log, {self.constant(node.name)})")
+
+    def once(self, letter: str, code: str) -> str:
+        """Return the name of what is read once before the loop over rows."""
+        assert self.rows is not None, "only inside of an aggregate"
+        name = self.rows.names.get((letter, code))
+        if name is None:
+            name = self.rows.names[letter, code] = f"{letter}{len(self.rows.names)}"
+            self.rows.prelude.append(f"{name} = {code}")
+        return name
+
+    def given(self, node: Meaning, truth: bool) -> str:
+        if isinstance(node, Read) and node.source != "it" and self.rows is None:
+            code = self.raw(node)
+            if node.source == "profile" and node.reader is None:
+                code = f"actor.traits.get({self.constant(node.name)})"
+            return f"{code} is not None" if truth else f"{code} is None"
+        code = joined(self.value(node).guards)
+        return code if truth else f"(not {code})"
+
+    def compare(self, operator: str, left: Meaning, right: Meaning) -> str:
+        if self.rows is not None and operator in ("==", "!="):
+            for word, other in ((left, right), (right, left)):
+                if _is_word(word) and not any(_is_it(part) for part in walk(other)):
+                    return self.compare_word(operator, word, other)
+        bounds = _BOUNDS[operator]
+        one, two = self.value(left, bounds[0]), self.value(right, bounds[1])
+        if operator == "!=" and left.type.base in _ORDERED:
+            # Not `!=`: that holds for NaN, and for values of two types, which are unknown.
+            one, two = self.named(one), self.named(two)
+            differ = f"({one.code} < {two.code} or {one.code} > {two.code})"
+            return joined([*one.guards, *two.guards, differ])
+        return joined([*one.guards, *two.guards, f"{one.code} {operator} {two.code}"])
+
+    def compare_word(self, operator: str, word: Meaning, other: Meaning) -> str:
+        """Return code that compares codes of a column: the word is looked up once, not per row."""
+        assert isinstance(word, Read)
+        column, known = self.column(word), self.value(other)
+        guard = joined([*known.guards, f"{known.code}.__class__ is str"])
+        found = f"code_of(log, {self.constant(word.name)}, {known.code})"
+        code = self.once("w", f"{found} if {guard} else 0")
+        # 0 is the code of a missing value: here it says that the word itself is unknown.
+        if operator == "==":
+            return f"{code} and {column}[row] == {code}"
+        return f"({code} and {column}[row] and {column}[row] != {code})"
+
+    def member(self, node: Member, truth: bool) -> str:
+        item, container = self.value(node.item), node.container
+        constants = isinstance(container, ListOf) and all(
+            isinstance(each, Const) for each in container.items
+        )
+        if constants:
+            assert isinstance(container, ListOf)
+            words = tuple(each.value for each in container.items if isinstance(each, Const))
+            code = self.constant(words if len(words) < SET_FROM else frozenset(words))
+            guards: tuple[str, ...] = ()
+        else:
+            guards, code = self.value(container)
+        if truth:
+            return joined([*item.guards, *guards, f"{item.code} in {code}"])
+        item = self.named(item)
+        proper = f"({item.code} <= {item.code})" if node.item.type.base in _ORDERED else "True"
+        if node.item.type.base == "string":
+            proper = f"{item.code}.__class__ is str"
+        return joined([*item.guards, *guards, proper, f"{item.code} not in {code}"])
+
+    def text_test(self, node: TextTest) -> Known:
+        target, argument = self.value(node.target), self.value(node.argument)
+        guards = (*target.guards, *argument.guards)
+        if node.method == "contains":
+            return Known(guards, f"({argument.code} in {target.code})")
+        method = node.method.lower()
+        return Known(guards, f"{target.code}.{method}({argument.code})")
+
+    def arithmetic(self, node: Arithmetic) -> Known:
+        left, right = self.value(node.left), self.value(node.right)
+        guards = (*left.guards, *right.guards)
+        if node.operator in "/%":
+            whole = node.type.base == "int"
+            name = "remainder" if node.operator == "%" else "quotient" if whole else "ratio"
+        elif self.careful:
+            name = {"+": "added", "-": "subtracted", "*": "multiplied"}[node.operator]
+        else:
+            return Known(guards, f"({left.code} {node.operator} {right.code})")
+        result = self.checked(f"{name}({left.code}, {right.code})")
+        return Known((*guards, *result.guards), result.code)
+
+    def aggregate(self, node: Aggregate, bound: str) -> Known:
+        assert self.rows is None, "check.py refuses an aggregate inside of another"
+        arguments = [f"actor.logs.get({self.constant(node.event)})", "at", repr(node.window_ms)]
+        if node.function == "count" and bound == _AT_LEAST and (pair := _one_word(node.where)):
+            other = (
+                self.nullable(pair[1]) if isinstance(pair[1], Read) else self.value(pair[1]).code
+            )
+            call = (
+                f"window_count_word({', '.join(arguments)}, {self.constant(pair[0].name)}, {other})"
+            )
+            return Known((), call)
+        if node.column is not None:
+            arguments.append(self.constant(node.column.name))
+        if node.where is not None:
+            exact = node.function != "count" or bound == _EXACT
+            arguments.append(self.kept(node.where, _EXACT if exact else bound))
+        call = f"window_{node.function}({', '.join(arguments)})"
+        if node.function == "count" and (node.where is None or bound != _EXACT):
+            return Known((), call)
+        return self.checked(call)
+
+    def kept(self, where: Meaning, bound: str) -> str:
+        """Write the function that picks an aggregate's rows; return the call that makes it."""
+        outer, self.rows = self.rows, Rows()
+        if bound == _AT_MOST:
+            loop = [f"if not ({self.says(where, False)}):", "    yield row"]
+        else:
+            loop = [f"if {self.says(where, True)}:", "    yield row"]
+            if bound == _EXACT:
+                loop += [f"elif not ({self.says(where, False)}):", "    yield -1"]
+        name = f"rows_{len(self.functions)}"
+        lines = [
+            f"def {name}(events, actor, at):",
+            "    def rows(log, low, high):",
+            *(f"        {line}" for line in self.rows.prelude),
+            "        for row in range(low, high):",
+            *(f"            {line}" for line in loop),
+            "    return rows",
+        ]
+        self.functions.append("\n".join(lines))
+        self.rows = outer
+        return f"{name}(events, actor, at)"
+
+    def function(self, code: str) -> Any:
+        """Return the function of (events, actor, at) whose answer is `code`."""
+        body = [*(f"{name} = {read}" for read, name in self.aliases.items()), f"return {code}"]
+        lines = ["def answer(events, actor, at):"]
+        if self.careful:
+            lines += [f"    {line}" for line in body]
+        else:
+            lines += ["    try:", *(f"        {line}" for line in body)]
+            lines += ["    except caught:", "        return otherwise(events, actor, at)"]
+        source = "\n".join([*self.functions, *lines])
+        found: dict[str, Any] = {"__builtins__": {}, **_CALLED, **self.names}
+        exec(compile(source, "<rule>", "exec"), found)
+        return found["answer"]
+
+
+def _cost(node: Meaning) -> int:
+    """Return how dear a part is: conditions have no effects, so the cheap one goes first."""
+    found = [part for part in walk(node) if isinstance(part, Aggregate)]
+    return max((1 + (part.where is not None) for part in found), default=0)
+
+
+def _is_it(node: Meaning) -> bool:
+    return isinstance(node, Read) and node.source == "it"
+
+
+def _is_word(node: Meaning) -> bool:
+    return isinstance(node, Read) and node.source == "it" and node.type.base == "string"
+
+
+def _one_word(where: Meaning | None) -> tuple[Read, Meaning] | None:
+    """Return (column, other) when the condition is just `it.column == plain value`."""
+    if not isinstance(where, Compare) or where.operator != "==":
+        return None
+    for word, other in ((where.left, where.right), (where.right, where.left)):
+        if isinstance(word, Read) and _is_word(word) and isinstance(other, Const | Read):
+            return None if _is_it(other) else (word, other)
+    return None

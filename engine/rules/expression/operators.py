@@ -1,0 +1,163 @@
+"""What may be compared and calculated with what; money is scaled here, once, at load."""
+
+from decimal import Decimal
+
+from engine.clock import parse_iso
+from engine.rules.expression.meaning import Arithmetic, Compare, Const, Given, Meaning, Not
+from engine.rules.expression.report import MISTAKEN, Place, Report, say
+from engine.rules.expression.tree import Infix
+from engine.rules.expression.types import (
+    DOUBLE,
+    DURATION,
+    INT,
+    MINOR_UNITS,
+    MONEY,
+    STRING,
+    TIME,
+    WRONG,
+    FieldType,
+    did_you_mean,
+)
+
+COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
+_NUMBERS = frozenset({"int", "double"})
+_ORDERED = frozenset({"money", "int", "double", "string", "time", "duration"})
+
+
+def comparison(report: Report, node: Infix, left: Meaning, right: Meaning) -> Meaning:
+    """Return the meaning of `left op right`; null on a side asks for presence."""
+    operator = node.operator
+    bases = left.type.base, right.type.base
+    if "null" in bases:
+        other = right if bases[0] == "null" else left
+        if operator not in ("==", "!=") or other.type.base == "null":
+            return report.tell(node, "E210", "null can only be compared with a value", "x == null")
+        return Given(other) if operator == "!=" else Not(Given(other))
+    pair = unified(report, node, left, right)
+    if pair is None:
+        message = f"{say(left.type)} cannot be compared with {say(right.type)}"
+        hint = unquoted(left, right) or unquoted(right, left)
+        return report.tell(node, "E210", message, hint)
+    left, right = pair
+    if WRONG in (left.type, right.type):
+        return MISTAKEN
+    if operator not in ("==", "!=") and left.type.base not in _ORDERED:
+        message = f"{say(left.type)} is neither more nor less"
+        return report.tell(node, "E210", message, "use == or !=")
+    if operator in ("==", "!="):
+        check_choice(report, node.right, left, right)
+        check_choice(report, node.left, right, left)
+    return Compare(operator, left, right)
+
+
+def unified(
+    report: Report, place: Place, left: Meaning, right: Meaning
+) -> tuple[Meaning, Meaning] | None:
+    """Return both as one kind: numbers beside money scaled, times out of text; None: no way."""
+    bases = left.type.base, right.type.base
+    if bases[0] == bases[1] or set(bases) <= _NUMBERS:
+        return left, right
+    if bases[0] == "money" and bases[1] in _NUMBERS:
+        return left, in_minor(report, place, right)
+    if bases[1] == "money" and bases[0] in _NUMBERS:
+        return in_minor(report, place, left), right
+    if bases == ("time", "string") and isinstance(right, Const):
+        return left, _instant(report, place, right)
+    if bases == ("string", "time") and isinstance(left, Const):
+        return _instant(report, place, left), right
+    return None
+
+
+def in_minor(report: Report, place: Place, number: Meaning) -> Meaning:
+    """Return a number of major units in minor ones: a constant exactly, the rest by a product."""
+    if not isinstance(number, Const):
+        return Arithmetic(MONEY, "*", number, Const(INT, MINOR_UNITS))
+    minor = Decimal(repr(number.value)) * MINOR_UNITS
+    if minor != minor.to_integral_value():
+        message = f"{number.value} has more than two digits after the point"
+        return report.tell(place, "E232", message, f"write {number.value:.2f}")
+    return Const(MONEY, int(minor))
+
+
+def _instant(report: Report, place: Place, text: Const) -> Meaning:
+    try:
+        return Const(TIME, parse_iso(text.value))
+    except ValueError:
+        hint = 'write "2026-01-31" or "2026-01-31T09:00:00+08:00"'
+        return report.tell(place, "E211", f'"{text.value[:40]}" is no time', hint)
+
+
+def unquoted(text: Meaning, number: Meaning) -> str:
+    """Return the hint for a number that was written in quotes, else ''."""
+    if not isinstance(text, Const) or text.type != STRING:
+        return ""
+    try:
+        float(text.value)
+    except ValueError:
+        return ""
+    numeric = number.type.base in ("money", "int", "double")
+    return f"write {text.value.strip()[:40]} without quotes" if numeric else ""
+
+
+def check_choice(report: Report, place: Place, field: Meaning, word: Meaning) -> None:
+    """Tell a constant that is in no case what the field can be."""
+    choices = report.scope.sets.get(field.type.choices or "")
+    if not choices or not isinstance(word, Const) or not isinstance(word.value, str):
+        return
+    if word.value not in choices:
+        message = f'"{word.value[:60]}" is not one of {field.type.choices}'
+        near = did_you_mean(word.value, choices)
+        report.tell(place, "E213", message, near or "one of " + ", ".join(choices[:12]))
+
+
+def arithmetic(report: Report, node: Infix, left: Meaning, right: Meaning) -> Meaning:
+    """Return the meaning of `left op right` for `+ - * / %`."""
+    operator = node.operator
+    kind = _result(operator, left.type.base, right.type.base)
+    if kind is None:
+        verb = {"+": "added", "-": "subtracted", "*": "multiplied", "/": "divided"}
+        message = f"{say(left.type)} and {say(right.type)} cannot be {verb.get(operator, 'split')}"
+        return report.tell(node, "E211", message)
+    if kind == MONEY and operator in "+-":
+        pair = unified(report, node, left, right)
+        assert pair is not None, "_result allows only money and numbers here"
+        left, right = pair
+        if WRONG in (left.type, right.type):
+            return MISTAKEN
+    return Arithmetic(kind, operator, left, right)
+
+
+def _result(operator: str, left: str, right: str) -> FieldType | None:
+    """Return the type of `left op right` by their bases, None where it has no meaning."""
+    pair = (left, right)
+    numbers = left in _NUMBERS, right in _NUMBERS
+    if all(numbers):
+        if operator == "%":
+            return INT if pair == ("int", "int") else None
+        return INT if pair == ("int", "int") else DOUBLE
+    if operator in "+-":
+        if pair == ("money", "money") or ("money" in pair and any(numbers)):
+            return MONEY
+        if pair == ("duration", "duration") or (pair == ("time", "time") and operator == "-"):
+            return DURATION
+        if pair == ("time", "duration") or (pair == ("duration", "time") and operator == "+"):
+            return TIME
+        return STRING if pair == ("string", "string") and operator == "+" else None
+    if operator == "*":
+        return MONEY if "money" in pair and any(numbers) else None
+    if operator == "/":
+        if pair in (("money", "money"), ("duration", "duration")):
+            return DOUBLE
+        return MONEY if left == "money" and numbers[1] else None
+    return None
+
+
+def negative(report: Report, place: Place, operand: Meaning) -> Meaning:
+    """Return the meaning of `-x`."""
+    if operand.type == WRONG:
+        return MISTAKEN
+    if operand.type.base not in ("int", "double", "money", "duration"):
+        return report.tell(place, "E211", f"{say(operand.type)} has no negative")
+    if isinstance(operand, Const):
+        return Const(operand.type, -operand.value)
+    return Arithmetic(FieldType(operand.type.base), "-", Const(operand.type, 0), operand)
