@@ -1,0 +1,166 @@
+"""One suite for every Store: in memory, and Redis itself with its Functions."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from engine.adapters.memory import MemoryStore
+from engine.adapters.redis import RedisStore, Wire, decode_meta, encode_meta
+from engine.errors import Fenced, Stale, StoreError
+from engine.keys import Space
+from engine.outcome import Meta
+from engine.ports import Commit, Store
+from engine.runtime.embedded import EmbeddedRedis
+
+Scenario = Callable[[Store], Awaitable[None]]
+SPACE = Space("test", 8)
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    server = EmbeddedRedis()
+    yield server.start()
+    server.stop()
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
+def play(request: pytest.FixtureRequest) -> Callable[[Scenario], None]:
+    """Return a function that runs a scenario on an empty store."""
+
+    async def on_redis(scenario: Scenario, url: str) -> None:
+        wire = Wire(url)
+        await wire.call(b"FLUSHALL")
+        store = RedisStore(url, SPACE)
+        try:
+            await scenario(store)
+        finally:
+            await store.close()
+            await wire.close()
+
+    def run(scenario: Scenario) -> None:
+        if request.param == "memory":
+            asyncio.run(scenario(MemoryStore()))
+        else:
+            asyncio.run(on_redis(scenario, request.getfixturevalue("redis_url")))
+
+    return run
+
+
+def a_commit(off: int, *, expected: int, **changes: object) -> Commit:
+    meta = Meta(off=off, fp=7, clk=1, now=2, prg=1, oseq=3, mseq=4, src={5: 6}, counts={"applied": 1})
+    held = {"states": {}, "timers": {}, "outbox": [], "moves": []} | changes
+    return Commit(off_expected=expected, meta=meta, **held)  # type: ignore[arg-type]
+
+
+def test_what_was_committed_is_what_the_next_owner_acquires(play: Callable[[Scenario], None]) -> None:
+    async def scenario(store: Store) -> None:
+        first = await store.acquire(3, "a")
+        assert first.meta == Meta() and not first.timers and not first.outbox
+        states = {"s:t:x": b"\x00bytes\xff", "s:t:gone": None}
+        commit = a_commit(
+            9,
+            expected=-1,
+            states=states,
+            timers={"t:x|w1": 50, "t:x|w0": 50, "t:y|g": 20},
+            outbox=[(2, b"two"), (3, b"three")],
+            moves=[(4, b"")],
+        )
+        await store.apply(3, "a", commit)
+        snapshot = await store.acquire(3, "b")
+        assert snapshot.meta == commit.meta
+        assert snapshot.timers == [("t:y|g", 20), ("t:x|w0", 50), ("t:x|w1", 50)]
+        assert snapshot.outbox == [(2, b"two"), (3, b"three")]
+        assert snapshot.moves == [(4, b"")]
+        assert await store.load(3, ["s:t:x", "s:t:gone", "s:t:never"]) == [b"\x00bytes\xff", None, None]
+        assert await store.owner(3) == "b"
+        assert await store.load(2, ["s:t:x"]) == [None], "partitions do not share keys"
+
+    play(scenario)
+
+
+def test_a_commit_trims_what_was_acknowledged(play: Callable[[Scenario], None]) -> None:
+    async def scenario(store: Store) -> None:
+        await store.acquire(0, "a")
+        both = {"outbox": [(1, b"a"), (2, b"b")], "moves": [(1, b"c"), (2, b"d")]}
+        await store.apply(0, "a", a_commit(0, expected=-1, timers={"m": 5}, **both))
+        later = a_commit(1, expected=0, timers={"m": None}, outbox=[(3, b"e")])
+        later.trim_outbox, later.trim_moves = 2, 1
+        await store.apply(0, "a", later)
+        snapshot = await store.acquire(0, "a")
+        assert snapshot.outbox == [(3, b"e")]
+        assert snapshot.moves == [(2, b"d")]
+        assert snapshot.timers == []
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("token", "expected", "refusal"),
+    [("b", -1, Fenced), ("a", 5, Stale), ("b", 5, Fenced)],
+    ids=["another owner", "another offset", "both"],
+)
+def test_a_refusal_changes_nothing(
+    play: Callable[[Scenario], None], token: str, expected: int, refusal: type[Exception]
+) -> None:
+    async def scenario(store: Store) -> None:
+        await store.acquire(1, "a")
+        commit = a_commit(
+            0, expected=expected, states={"s": b"1"}, timers={"m": 1}, outbox=[(1, b"x")], moves=[(1, b"y")]
+        )
+        with pytest.raises(refusal):
+            await store.apply(1, token, commit)
+        snapshot = await store.acquire(1, "c")
+        assert snapshot.meta == Meta()
+        assert not snapshot.timers and not snapshot.outbox and not snapshot.moves
+        assert await store.load(1, ["s"]) == [None]
+
+    play(scenario)
+
+
+def test_a_large_commit_goes_through_whole(play: Callable[[Scenario], None]) -> None:
+    async def scenario(store: Store) -> None:
+        await store.acquire(0, "a")
+        states: dict[str, bytes | None] = {f"s:{i}": b"%d" % i for i in range(3_000)}
+        timers: dict[str, int | None] = {f"m{i}": i for i in range(5_000)}
+        moves = [(i, b"%d" % i) for i in range(1, 4_001)]
+        await store.apply(0, "a", a_commit(0, expected=-1, states=states, timers=timers, moves=moves))
+        snapshot = await store.acquire(0, "a")
+        assert len(snapshot.timers) == 5_000
+        assert snapshot.moves == moves
+        assert await store.load(0, ["s:2999"]) == [b"2999"]
+
+    play(scenario)
+
+
+@pytest.mark.redis
+def test_redis_that_lost_its_functions_gets_them_again(redis_url: str) -> None:
+    async def scenario() -> None:
+        wire = Wire(redis_url)
+        store = RedisStore(redis_url, SPACE)
+        await store.acquire(0, "a")
+        await wire.call(b"FUNCTION", b"FLUSH")
+        assert (await store.acquire(0, "b")).meta is not None
+        await store.close()
+        await wire.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.redis
+def test_redis_that_is_not_there_is_an_error_that_says_where() -> None:
+    async def scenario() -> None:
+        store = RedisStore("redis://127.0.0.1:1/0", SPACE)
+        with pytest.raises(StoreError, match=r"127\.0\.0\.1:1/0 did not answer"):
+            await store.meta(0)
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_meta_survives_its_bytes() -> None:
+    meta = Meta(off=5, fp=None, clk=1, now=2, prg=3, oseq=4, mseq=5, src={1: 2}, ruleset="v1", model="m0")
+    parts = encode_meta(meta)
+    assert decode_meta(list(zip(parts[::2], parts[1::2], strict=True))) == meta
+
+
