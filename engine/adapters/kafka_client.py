@@ -1,0 +1,349 @@
+"""Kafka outside of consumer groups: writing records, and keeping topics; for reading, the reader.
+
+All output of the engine goes through here: an idempotent producer, every replica's ack, and a
+partition that we name ourselves (WIRE.md, Tests by what they need; Ids).
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Thread
+from time import monotonic, sleep
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from engine.adapters.kafka_reader import KafkaReader
+from engine.errors import ConfigError, LogError
+from engine.events.record import Outgoing
+
+TIMEOUT_S = 8.0  # a record without an ack for so long is given up, and all behind it
+LINGER_MS = 5  # 0 is one request per event, and the broker falls behind at 5,000 events/s
+POLL_S = 0.1  # how late a timeout may be seen; acks wake the poll at once
+RECORDS_MAX = 200_000  # in the producer's queue
+QUEUE_KB_MAX = 262_144
+__all__ = [
+    "KafkaPublisher",
+    "KafkaReader",
+    "TopicSpec",
+    "create_topics",
+    "partition_count",
+    "wait_ready",
+]
+OnAck = Callable[[LogError | None], None]
+log = logging.getLogger(__name__)
+
+
+class KafkaPublisher:
+    """Writes records in order per destination and knows when the broker has them (ports.Publisher).
+
+    The first record that fails, or waits longer than `timeout_s`, takes all that are under way
+    with it: the producer is emptied and thrown away. So what is missing of a `publish` is a suffix
+    per destination, never a middle, also when a record behind the failed one could still have been
+    sent. An empty value is written as a tombstone (null).
+    """
+
+    def __init__(
+        self, bootstrap: str, *, timeout_s: float = TIMEOUT_S, linger_ms: int = LINGER_MS
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._line: _Line | None = None
+        self._config: dict[str, Any] = {
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,
+            # Broker errors that would leave a hole stop the producer instead.
+            "enable.gapless.guarantee": True,
+            "acks": "all",
+            "linger.ms": linger_ms,
+            "request.timeout.ms": int(timeout_s * 1000),
+            # Ours comes first: the client's own timeout drops single records out of the middle.
+            "message.timeout.ms": 0,
+            "socket.connection.setup.timeout.ms": 5_000,
+            "reconnect.backoff.max.ms": 500,  # the default of 10 s outlasts a broker's restart
+            "topic.metadata.propagation.max.ms": int(timeout_s * 500),
+            "queue.buffering.max.messages": RECORDS_MAX,
+            "queue.buffering.max.kbytes": QUEUE_KB_MAX,
+        }
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        """Produce in order per destination; return when all are acknowledged (ports.Publisher)."""
+        if not records:
+            return
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        line = self._open()
+        waiting = _Waiting(line, len(records), lambda error: _resolve(answer, error), whole=True)
+        refusal = None
+        for index, record in enumerate(records):
+            try:
+                line.produce(record, waiting)
+            except (KafkaException, BufferError, ValueError) as error:
+                refusal = _refused(record, error)
+                line.cut(waiting, index)
+                break
+        if refusal is None or waiting.expected > 0:
+            await answer
+        if refusal is not None:
+            raise refusal
+
+    def produce_nowait(self, record: Outgoing, on_ack: OnAck) -> None:
+        """Hand one record over; `on_ack(None or the error)` is called in this event loop.
+
+        For records that do not depend on each other: one that is refused leaves the others alone.
+
+        Raises
+        ------
+        LogError
+            If the producer cannot take it now (`log/full`) or ever (`log/refused`).
+        """
+        line = self._open()
+        try:
+            line.produce(record, _Waiting(line, 1, on_ack, whole=False))
+        except (KafkaException, BufferError, ValueError) as error:
+            raise _refused(record, error) from error
+
+    async def close(self) -> None:
+        """Wait for the acks under way, at most `timeout_s`, and let the connections go."""
+        line, self._line = self._line, None
+        if line is not None:
+            line.closing = True
+            await asyncio.to_thread(line.thread.join)
+
+    def _open(self) -> "_Line":
+        if self._line is None or self._line.broken:
+            self._line = _Line(self._config, self._timeout_s, asyncio.get_running_loop())
+        return self._line
+
+
+class _Waiting:
+    """Records of one call that are not acknowledged yet; counted in the poll's thread only."""
+
+    __slots__ = ("acked", "ended", "error", "expected", "line", "on_end", "since", "whole")
+
+    def __init__(self, line: "_Line", expected: int, on_end: OnAck, *, whole: bool) -> None:
+        self.line = line
+        self.expected = expected
+        self.acked = 0
+        self.error: LogError | None = None
+        self.ended = False
+        self.on_end = on_end
+        self.since = monotonic()
+        self.whole = whole
+
+    def on_delivery(self, error: Any, message: Any) -> None:
+        """Count one answer of the broker."""
+        self.acked += 1
+        if error is not None and self.error is None:
+            self.error = self.line.lost(message, error)
+            self.line.broken |= self.whole
+        if self.acked == self.expected:
+            self.line.end(self)
+
+
+class _Line:
+    """One producer and the thread that collects its acks; `broken`: let go of all, take no more."""
+
+    def __init__(
+        self, config: dict[str, Any], timeout_s: float, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.broken = False
+        self.closing = False
+        self._timeout_s = timeout_s
+        self._loop = loop
+        self._waiting: deque[_Waiting] = deque()
+        self._cut: deque[_Waiting] = deque()
+        self._ended: list[_Waiting] = []
+        self._overdue = False
+        self._producer = Producer({**config, "error_cb": self._on_error}, logger=log)
+        self.thread = Thread(target=self._serve, name="kafka-acks", daemon=True)
+        self.thread.start()
+
+    def produce(self, record: Outgoing, waiting: _Waiting) -> None:
+        """Queue one record; its answer goes to `waiting`."""
+        self._producer.produce(
+            record.topic,
+            value=record.value or None,
+            key=record.key,
+            partition=record.partition,
+            headers=list(record.headers) or None,
+            on_delivery=waiting.on_delivery,
+        )
+        if not self._waiting or self._waiting[-1] is not waiting:
+            self._waiting.append(waiting)
+
+    def cut(self, waiting: _Waiting, expected: int) -> None:
+        """Expect fewer answers, since the rest could not even be queued."""
+        waiting.expected = expected
+        self._cut.append(waiting)
+
+    def end(self, waiting: _Waiting) -> None:
+        """All answers are in: tell the event loop after this poll."""
+        if not waiting.ended:
+            waiting.ended = True
+            self._ended.append(waiting)
+
+    def lost(self, message: Any, error: Any) -> LogError:
+        """Return the error of a record without an ack."""
+        why = f"no ack within {self._timeout_s:g} s" if self._overdue else error.str()
+        return LogError(
+            f"the broker did not take the record: {why}",
+            code="log/timeout" if self._overdue else "log/refused",
+            where=f"{message.topic()}/{message.partition()}",
+        )
+
+    def _serve(self) -> None:
+        while not (self.closing or self.broken) or len(self._producer):
+            self._producer.poll(POLL_S)
+            while self._cut:
+                waiting = self._cut.popleft()
+                if waiting.acked == waiting.expected:
+                    self.end(waiting)
+            self._tell()
+            if not self.broken and self._is_overdue():
+                self.broken = self._overdue = True
+            if self.broken:
+                self._producer.purge(in_queue=True, in_flight=True)
+        self._tell()
+
+    def _tell(self) -> None:
+        ended, self._ended = self._ended, []
+        if ended and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_settle, ended)
+
+    def _is_overdue(self) -> bool:
+        waiting = self._waiting
+        while waiting and waiting[0].ended:
+            waiting.popleft()
+        return bool(waiting) and monotonic() - waiting[0].since > self._timeout_s
+
+    def _on_error(self, error: Any) -> None:
+        if error.fatal():
+            log.warning("the producer gives up what is under way: %s", error.str())
+            self.broken = True
+
+
+def _settle(ended: Sequence[_Waiting]) -> None:
+    for waiting in ended:
+        waiting.on_end(waiting.error)
+
+
+def _resolve(answer: "asyncio.Future[None]", error: LogError | None) -> None:
+    if answer.done():
+        return
+    if error is None:
+        answer.set_result(None)
+    else:
+        answer.set_exception(error)
+
+
+def _refused(record: Outgoing, error: Exception) -> LogError:
+    full = isinstance(error, BufferError)
+    return LogError(
+        f"the producer did not take a record of {len(record.value)} bytes: {error}",
+        code="log/full" if full else "log/refused",
+        where=f"{record.topic}/{record.partition}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic as it must be; `config`: Kafka's own names, such as `cleanup.policy`."""
+
+    name: str
+    partitions: int
+    config: Mapping[str, str] = field(default_factory=dict)
+    replication: int = 1
+
+
+def wait_ready(bootstrap: str, *, timeout_s: float = 30.0) -> None:
+    """Block until a broker answers a metadata request; LogError if none does."""
+    deadline = monotonic() + timeout_s
+    admin = _admin(bootstrap)
+    while True:
+        try:
+            admin.list_topics(timeout=1.0)
+            return
+        except KafkaException as error:
+            if monotonic() > deadline:
+                raise LogError(
+                    f"no broker answered within {timeout_s:g} s: {error}",
+                    code="log/unreachable",
+                    where=bootstrap,
+                ) from error
+            sleep(POLL_S)
+
+
+def create_topics(bootstrap: str, specs: Sequence[TopicSpec], *, timeout_s: float = 30.0) -> None:
+    """Create what is missing and block until each topic can be written to.
+
+    Raises
+    ------
+    ConfigError
+        If a topic exists with another partition count: the count is part of every address.
+    LogError
+        If the broker refuses, or stays away for `timeout_s`.
+    """
+    admin = _admin(bootstrap)
+    found = _counts(admin, bootstrap, timeout_s)
+    missing = [
+        NewTopic(
+            spec.name,
+            num_partitions=spec.partitions,
+            replication_factor=spec.replication,
+            config=dict(spec.config),
+        )
+        for spec in specs
+        if spec.name not in found
+    ]
+    if missing:
+        # The admin client stays in a variable until its futures are done: they die with it.
+        for name, future in admin.create_topics(missing, request_timeout=timeout_s).items():
+            _await_creation(name, future, timeout_s)
+    deadline = monotonic() + timeout_s
+    while not all(spec.name in found for spec in specs):
+        if monotonic() > deadline:
+            raise LogError("the new topics do not show up", code="log/topics", where=bootstrap)
+        found = _counts(admin, bootstrap, timeout_s)
+    for spec in specs:
+        if found[spec.name] != spec.partitions:
+            raise ConfigError(
+                f"topic {spec.name} has {found[spec.name]} partitions, want {spec.partitions}; "
+                f"a new count is a new generation (WIRE.md, Topics)",
+                code="config/partitions",
+            )
+
+
+def partition_count(bootstrap: str, topic: str, *, timeout_s: float = 10.0) -> int:
+    """Return how many partitions a topic has; blocks; LogError if there is no such topic."""
+    count = _counts(_admin(bootstrap), bootstrap, timeout_s).get(topic)
+    if count is None:
+        raise LogError(f"there is no topic {topic}", code="log/topic", where=bootstrap)
+    return count
+
+
+def _admin(bootstrap: str) -> Any:
+    return AdminClient({"bootstrap.servers": bootstrap}, logger=log)
+
+
+def _counts(admin: Any, bootstrap: str, timeout_s: float) -> dict[str, int]:
+    try:
+        found = admin.list_topics(timeout=timeout_s).topics
+    except KafkaException as error:
+        raise LogError(
+            f"no metadata within {timeout_s:g} s: {error}", code="log/unreachable", where=bootstrap
+        ) from error
+    return {
+        name: len(topic.partitions)
+        for name, topic in found.items()
+        if topic.error is None and all(part.leader >= 0 for part in topic.partitions.values())
+    }
+
+
+def _await_creation(name: str, future: Any, timeout_s: float) -> None:
+    try:
+        future.result(timeout=timeout_s)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise LogError(f"topic {name}: {error}", code="log/topics") from error
