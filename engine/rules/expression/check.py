@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from engine.rules.expression import aggregates, operators
+from engine.rules.expression import operators
 from engine.rules.expression.meaning import (
+    MISTAKEN,
     All,
     Choice,
     Const,
@@ -15,10 +16,11 @@ from engine.rules.expression.meaning import (
     Member,
     Not,
     Read,
+    Report,
     Size,
     TextTest,
+    say,
 )
-from engine.rules.expression.report import MISTAKEN, Report, say
 from engine.rules.expression.tree import (
     Call,
     Infix,
@@ -55,7 +57,7 @@ _LITERALS = {
     "duration": DURATION,
 }
 _METHODS = ("startsWith", "endsWith", "contains")
-_FUNCTIONS = (*aggregates.NAMES, "has", "size", *_METHODS)
+_FUNCTIONS = (*operators.AGGREGATES, "has", "size", *_METHODS)
 
 
 class Checker(Report):
@@ -159,7 +161,7 @@ class Checker(Report):
                 return self.size(node, node.target)
             if name in _METHODS:
                 return self.text_test(node, node.target)
-        elif name in aggregates.NAMES:
+        elif name in operators.AGGREGATES:
             return self.aggregate(node)
         elif name == "has":
             return self.presence(node)
@@ -175,7 +177,7 @@ class Checker(Report):
         return self.tell(node.name, "E220", f"there is no function '{name}'", hint)
 
     def aggregate(self, node: Call) -> Meaning:
-        event = aggregates.event_of(self, node)
+        event = operators.aggregated_event(self, node)
         if event is None:
             return MISTAKEN
         fields = self.scope.aggregates(event)
@@ -185,7 +187,7 @@ class Checker(Report):
             hint = did_you_mean(event, self.scope.event_types)
             return self.tell(place, "E231", f"unknown event type '{event}'", hint)
         self.it, self.it_event, self.inside_aggregate = fields, event, True
-        found = aggregates.aggregate(self, node, event, self.meaning, self.condition)
+        found = operators.aggregate(self, node, event, self.meaning, self.condition)
         self.inside_aggregate = False
         return found
 

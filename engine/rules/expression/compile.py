@@ -7,9 +7,8 @@ from typing import Any
 from engine.profile.model import Actor
 from engine.profile.windows import Columns
 from engine.rules.expression import words
-from engine.rules.expression.aggregates import AGGREGATES_MAX
 from engine.rules.expression.check import Checker
-from engine.rules.expression.generate import TooLarge, Writer
+from engine.rules.expression.generate import Writer
 from engine.rules.expression.meaning import (
     Aggregate,
     All,
@@ -21,7 +20,9 @@ from engine.rules.expression.meaning import (
     Read,
     walk,
 )
+from engine.rules.expression.operators import AGGREGATES_MAX
 from engine.rules.expression.parse import parse
+from engine.rules.expression.reading import TooLarge
 from engine.rules.expression.types import ExpressionErrors, FieldType, Problem, Scope
 
 Events = Mapping[str, dict[str, Any]]

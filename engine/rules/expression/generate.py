@@ -8,11 +8,8 @@ There are two forms of each function. The fast one takes values as of the type t
 says; where Python raises because one is not, the careful one runs, whose reads check every type.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-from engine.profile import windows
-from engine.rules.expression import values
 from engine.rules.expression.meaning import (
     Aggregate,
     All,
@@ -31,45 +28,12 @@ from engine.rules.expression.meaning import (
     TextTest,
     walk,
 )
+from engine.rules.expression.reading import CALLED, Known, Reading, Rows, joined
 
-STEPS_MAX = 3_000  # of one function: a ternary in a ternary doubles its code
 SET_FROM = 5  # a constant list of so many items is looked up in a set
 
 _INVERSE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 _ORDERED = frozenset({"money", "int", "double", "string", "time", "duration"})
-_WINDOWS = {
-    "count": windows.count,
-    "count_word": windows.count_word,
-    "sum": windows.total,
-    "avg": windows.mean,
-    "min": windows.least,
-    "max": windows.most,
-    "distinct": windows.distinct,
-    "first": windows.first,
-    "last": windows.last,
-    "age": windows.age,
-}
-_CALLED = {
-    **{f"window_{name}": function for name, function in _WINDOWS.items()},
-    **{f"read_{name}": function for name, function in values.READERS.items()},
-    "trait": values.trait,
-    "added": values.added,
-    "subtracted": values.subtracted,
-    "multiplied": values.multiplied,
-    "ratio": values.ratio,
-    "quotient": values.quotient,
-    "remainder": values.remainder,
-    "major": values.major,
-    "whole": values.whole,
-    "numbers": windows.numbers,
-    "codes": windows.codes,
-    "code_of": windows.code_of,
-    "empty": values.EMPTY,
-    "caught": values.CAUGHT,
-    "len": len,
-    "range": range,
-    "str": str,
-}
 _EXACT, _AT_LEAST, _AT_MOST = "exact", "at_least", "at_most"
 _BOUNDS = {
     ">": (_AT_LEAST, _AT_MOST),
@@ -81,48 +45,8 @@ _BOUNDS = {
 }
 
 
-class TooLarge(Exception):
-    """The code of one function would pass STEPS_MAX."""
-
-
-class Known(NamedTuple):
-    """A value: `code` may be run, and has it, once all `guards` were True in this order."""
-
-    guards: tuple[str, ...]
-    code: str
-
-
-@dataclass(slots=True)
-class Rows:
-    """The loop over the rows of one aggregate: what is read once before it."""
-
-    prelude: list[str] = field(default_factory=list)
-    names: dict[tuple[str, str], str] = field(default_factory=dict)
-
-
-def joined(parts: tuple[str, ...] | list[str], word: str = "and") -> str:
-    """Return conditions as one in brackets, `True` for none.
-
-    >>> joined(["a", "b"])
-    '(a and b)'
-    """
-    if not parts:
-        return "True"
-    return parts[0] if len(parts) == 1 else "(" + f" {word} ".join(parts) + ")"
-
-
-class Writer:
+class Writer(Reading):
     """Writes the functions of one expression in one form; `names`: what their globals stand for."""
-
-    def __init__(self, form: str) -> None:
-        self.careful = form == "careful"
-        self.names: dict[str, Any] = {}
-        self.constants: dict[tuple[type, Any], str] = {}
-        self.aliases: dict[str, str] = {}
-        self.functions: list[str] = []
-        self.rows: Rows | None = None
-        self.temporaries = 0
-        self.steps = 0
 
     def says(self, node: Meaning, truth: bool) -> str:
         """Return code that is True exactly where `node` is definitely `truth`."""
@@ -186,92 +110,6 @@ class Writer:
         known = self.value(node)
         return f"({known.code} if {joined(known.guards)} else None)" if known.guards else known.code
 
-    def step(self) -> None:
-        self.steps += 1
-        if self.steps > STEPS_MAX:
-            raise TooLarge
-
-    def temporary(self) -> str:
-        self.temporaries += 1
-        return f"t{self.temporaries}"
-
-    def checked(self, code: str) -> Known:
-        """Return as known what is None where it is unknown."""
-        name = self.temporary()
-        return Known((f"({name} := {code}) is not None",), name)
-
-    def named(self, known: Known) -> Known:
-        """Return a value whose code may be run twice for the price of one."""
-        if known.code.isidentifier() or known.code.lstrip("-").isdigit():
-            return known
-        checked = self.checked(known.code)
-        return Known((*known.guards, *checked.guards), checked.code)
-
-    def constant(self, value: Any) -> str:
-        if type(value) in (int, float, bool):
-            return f"({value!r})" if value < 0 else repr(value)
-        key = (type(value), value)
-        if key not in self.constants:
-            self.constants[key] = f"k{len(self.constants)}"
-            self.names[self.constants[key]] = value
-        return self.constants[key]
-
-    def raw(self, node: Read) -> str:
-        """Return code that reads a field of an event, the profile or the features, untyped."""
-        name = self.constant(node.name)
-        if node.source == "event":
-            return f"{self.event(node.alias)}.get({name})"
-        if node.source == "feature":
-            return f"actor.scores.get({name})"
-        if node.reader is None:
-            return f"trait(actor, {name})"
-        reader = f"read_{len(self.names)}"
-        self.names[reader] = node.reader
-        return f"{reader}(actor, at)"
-
-    def event(self, alias: str) -> str:
-        """Return the name of a step's event; inside of the row loop it is read where it is used."""
-        key = self.constant(alias)
-        code = f"(events.get({key}) or empty)" if self.careful else f"events[{key}]"
-        if self.rows is not None:
-            return code
-        return self.aliases.setdefault(code, f"e{len(self.aliases)}")
-
-    def read(self, node: Read) -> Known:
-        if node.source == "it":
-            return self.read_column(node)
-        code = self.raw(node)
-        if self.careful:
-            code = f"read_{node.type.base}({code})"
-        if self.rows is not None:
-            name = self.once("h", code)
-            return Known((f"{name} is not None",), name)
-        if node.source == "profile" and node.reader is None and not self.careful:
-            found = self.temporary()
-            get = f"actor.traits.get({self.constant(node.name)})"
-            return Known((f"({found} := {get}) is not None",), f"{found}.value")
-        return self.checked(code)
-
-    def read_column(self, node: Read) -> Known:
-        column, value = self.column(node), self.temporary()
-        if node.type.base == "string":
-            book = self.once("b", f"log.book.get({self.constant(node.name)})")
-            return Known((f"({value} := {column}[row])",), f"{book}[{value} - 1]")
-        return Known((f"({value} := {column}[row]) == {value}",), value)
-
-    def column(self, node: Read) -> str:
-        kind = "codes" if node.type.base == "string" else "numbers"
-        return self.once("c", f"{kind}(log, {self.constant(node.name)})")
-
-    def once(self, letter: str, code: str) -> str:
-        """Return the name of what is read once before the loop over rows."""
-        assert self.rows is not None, "only inside of an aggregate"
-        name = self.rows.names.get((letter, code))
-        if name is None:
-            name = self.rows.names[letter, code] = f"{letter}{len(self.rows.names)}"
-            self.rows.prelude.append(f"{name} = {code}")
-        return name
-
     def given(self, node: Meaning, truth: bool) -> str:
         if isinstance(node, Read) and node.source != "it" and self.rows is None:
             code = self.raw(node)
@@ -304,7 +142,7 @@ class Writer:
         code = self.once("w", f"{found} if {guard} else 0")
         # 0 is the code of a missing value: here it says that the word itself is unknown.
         if operator == "==":
-            return f"{code} and {column}[row] == {code}"
+            return f"({code} and {column}[row] == {code})"
         return f"({code} and {column}[row] and {column}[row] != {code})"
 
     def member(self, node: Member, truth: bool) -> str:
@@ -401,7 +239,7 @@ class Writer:
             lines += ["    try:", *(f"        {line}" for line in body)]
             lines += ["    except caught:", "        return otherwise(events, actor, at)"]
         source = "\n".join([*self.functions, *lines])
-        found: dict[str, Any] = {"__builtins__": {}, **_CALLED, **self.names}
+        found: dict[str, Any] = {"__builtins__": {}, **CALLED, **self.names}
         exec(compile(source, "<rule>", "exec"), found)
         return found["answer"]
 

@@ -1,10 +1,22 @@
-"""The meaning of an expression: checked, typed, money in minor units, names resolved."""
+"""The meaning of an expression (checked, typed, money in minor units), and where mistakes go."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from engine.rules.expression.types import BOOL, INT, LIST, FieldType
+from engine.rules.expression.types import BOOL, INT, LIST, WRONG, FieldType, Problem, Scope
+
+_SAY = {
+    "money": "an amount of money",
+    "string": "text",
+    "int": "a number",
+    "double": "a number",
+    "bool": "true or false",
+    "time": "a time",
+    "duration": "a length of time",
+    "list": "a list",
+    "null": "null",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,3 +196,41 @@ def walk(node: Meaning) -> Iterator[Meaning]:
     yield node
     for part in parts(node):
         yield from walk(part)
+
+
+MISTAKEN = Const(WRONG, None)  # the meaning of a part whose mistake has been told
+
+
+class Place(Protocol):
+    """Anything with a start and an end in the text."""
+
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def end(self) -> int: ...
+
+
+class Report:
+    """The problems of one text, and what it may name."""
+
+    def __init__(self, scope: Scope, text: str, problems: list[Problem]) -> None:
+        self.scope = scope
+        self.text = text
+        self.problems = problems
+        self.inside_aggregate = False
+
+    def tell(self, place: Place, code: str, message: str, hint: str = "") -> Const:
+        """Note a problem, and return what stands for the meaning of its place."""
+        length = max(place.end - place.start, 1)
+        self.problems.append(Problem(place.start, length, code, message, hint))
+        return MISTAKEN
+
+    def written(self, place: Place) -> str:
+        """Return the text of a place in one line."""
+        return " ".join(self.text[place.start : place.end].split())
+
+
+def say(type: FieldType) -> str:
+    """Return a type in words that a marketer uses."""
+    return _SAY[type.base]
