@@ -3,10 +3,14 @@
 All of it answers None for what is unknown.
 """
 
-from math import fmod
+from collections.abc import Callable
+from math import isfinite
+from operator import add, mul, sub, truediv
 from typing import Any
 
 from engine.profile.model import Actor
+from engine.rules.expression.lex import INT_MAX
+from engine.rules.expression.types import MINOR_UNITS
 
 EMPTY: dict[str, Any] = {}
 # What the fast code may meet when a value is not of its declared type: then the careful code runs.
@@ -20,8 +24,10 @@ def trait(actor: Actor, name: str) -> Any:
 
 
 def number(value: Any) -> Any:
-    """Return an int or a float as it is; a bool is none, nor is NaN."""
-    return value if type(value) in (int, float) and value == value else None
+    """Return an int64 or a finite float as it is; a bool is no number."""
+    if type(value) is int:
+        return value if -INT_MAX <= value <= INT_MAX else None
+    return value if type(value) is float and isfinite(value) else None
 
 
 def text(value: Any) -> Any:
@@ -52,64 +58,60 @@ READERS = {
 
 
 def added(left: Any, right: Any) -> Any:
-    """Return `left + right`, None where it is no number."""
-    try:
-        return _told(left + right)
-    except OverflowError:
-        return None
+    """Return `left + right`, None where it is too large for a float."""
+    return _tried(add, left, right)
 
 
 def subtracted(left: Any, right: Any) -> Any:
-    """Return `left - right`, None where it is no number."""
-    try:
-        return _told(left - right)
-    except OverflowError:
-        return None
+    """Return `left - right`, None where it is too large for a float."""
+    return _tried(sub, left, right)
 
 
 def multiplied(left: Any, right: Any) -> Any:
-    """Return `left * right`, None where it is no number."""
-    try:
-        return _told(left * right)
-    except OverflowError:
-        return None
-
-
-def _told(value: Any) -> Any:
-    return value if value == value else None
+    """Return `left * right`, None where it is too large for a float."""
+    return _tried(mul, left, right)
 
 
 def ratio(left: Any, right: Any) -> Any:
     """Return `left / right` as a float, None by zero."""
-    try:
-        return left / right if right else None
-    except OverflowError:
-        return None
+    return _tried(truediv, left, right)
 
 
 def quotient(left: Any, right: Any) -> Any:
     """Return `left / right` of two ints cut towards zero (CEL), None by zero."""
-    if not right:
-        return None
-    left, right = int(left), int(right)
-    result = abs(left) // abs(right)
-    return result if (left < 0) == (right < 0) else -result
+    return _tried(_quotient, left, right)
 
 
 def remainder(left: Any, right: Any) -> Any:
     """Return what `quotient` leaves, with the sign of `left` (CEL), None by zero."""
-    if not right:
-        return None
-    if max(abs(left), abs(right)) < 2**53:
-        return int(fmod(left, right))
-    return int(left) - int(right) * quotient(left, right)
+    return _tried(_remainder, left, right)
 
 
 def major(minor: Any) -> Any:
     """Return money in major units, rounded to whole minor units."""
-    return None if minor is None else round(minor) / 100
+    rounded = whole(minor)
+    return None if rounded is None else _tried(truediv, rounded, MINOR_UNITS)
 
 
 def whole(value: Any) -> Any:
     """Return a count, a time or a length of time as an int."""
-    return None if value is None else int(value)
+    return None if value is None else _tried(round, value, None)
+
+
+def _tried(function: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
+    """Return a result; None by zero, or where it is NaN or too large."""
+    try:
+        result = function(left, right)
+    except (ArithmeticError, ValueError):
+        return None
+    return result if result == result else None
+
+
+def _quotient(left: Any, right: Any) -> int:
+    left, right = int(left), int(right)
+    result = abs(left) // abs(right)
+    return int(result if (left < 0) == (right < 0) else -result)
+
+
+def _remainder(left: Any, right: Any) -> int:
+    return int(left) - int(right) * _quotient(left, right)
