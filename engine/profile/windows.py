@@ -72,19 +72,25 @@ def append(
         place = bisect_right(memoryview(times).cast("q"), at)
     drop = count >= LOG_MAX
     log.times = _spliced(times, place << 3, _TIME.pack(at), drop)
-    old = log.numbers
-    if old or columns.numbers:
-        log.numbers = {
-            name: _spliced(
-                old.get(name) or _MISSING_NUMBERS[: count << 3],
-                place << 3,
-                _number(data.get(name)),
-                drop,
-            )
-            for name in columns.numbers
-        }
-    if log.words or columns.words:
-        _append_words(log, place, count, data, columns.words)
+    numbers = log.numbers
+    for name in columns.numbers:
+        column = numbers.get(name) or _MISSING_NUMBERS[: count << 3]
+        numbers[name] = _spliced(column, place << 3, _number(data.get(name)), drop)
+    if len(numbers) > len(columns.numbers):
+        log.numbers = {name: numbers[name] for name in columns.numbers}
+    words, books = log.words, log.book
+    for name in columns.words:
+        book = books.get(name)
+        if book is None:
+            book = books[name] = []
+        column = words.get(name) or _MISSING_CODES[: count << 1]
+        code = _CODE.pack(_coded(book, data.get(name)))
+        words[name] = _spliced(column, place << 1, code, drop)
+        if len(book) > BOOK_MAX:
+            _shorten(log, name)
+    if len(words) > len(columns.words):
+        log.words = {name: words[name] for name in columns.words}
+        log.book = {name: books[name] for name in columns.words}
 
 
 def count(
@@ -284,21 +290,6 @@ def merge(a: Log, b: Log) -> Log:
     return merged
 
 
-def _append_words(
-    log: Log, place: int, count: int, data: Mapping[str, Any], names: tuple[str, ...]
-) -> None:
-    """Put one row into the word columns, and forget words that no row uses when a book is full."""
-    words, books = log.words, log.book
-    log.words, log.book = {}, {}
-    for name in names:
-        book = log.book[name] = books.get(name, [])
-        column = words.get(name) or _MISSING_CODES[: count << 1]
-        code = _CODE.pack(_coded(book, data.get(name)))
-        log.words[name] = _spliced(column, place << 1, code, count >= LOG_MAX)
-        if len(book) > BOOK_MAX:
-            _shorten(log, name)
-
-
 def _shorten(log: Log, name: str) -> None:
     """Write a word column anew over a book of only the words that it uses."""
     old, book, column = log.book[name], [], bytearray()  # type: list[str], list[str], bytearray
@@ -320,20 +311,17 @@ def _coded(book: list[str], word: Any) -> int:
 
 def _number(value: Any) -> bytes:
     """Return a value as float64, NaN for what is no number or too large for one."""
-    if not isinstance(value, int | float):
-        return _MISSING_NUMBER
     try:
         return _NUMBER.pack(value)
-    except (OverflowError, error):
+    except (OverflowError, error):  # struct's own error is for None, a text, a list
         return _MISSING_NUMBER
 
 
 def _spliced(column: bytes, offset: int, value: bytes, drop: bool) -> bytes:
     """Return the column with a value put in at a byte offset, without its first row if `drop`."""
     if offset == len(column):
-        column += value
-    else:
-        column = column[:offset] + value + column[offset:]
+        return column[len(value) :] + value if drop else column + value
+    column = column[:offset] + value + column[offset:]
     return column[len(value) :] if drop else column
 
 

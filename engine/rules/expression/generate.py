@@ -95,8 +95,10 @@ class Writer(Reading):
             case Arithmetic():
                 return self.arithmetic(node)
             case Size(of=of):
-                inner = self.value(of)
-                return Known(inner.guards, f"len({inner.code})")
+                inner = self.named(self.value(of))
+                kind = "str" if of.type.base == "string" else "list"
+                guards = (*inner.guards, f"{inner.code}.__class__ is {kind}")
+                return Known(guards, f"len({inner.code})")
             case Choice(condition=condition, yes=yes, no=no):
                 first, second = self.nullable(yes), self.nullable(no)
                 then, other = self.says(condition, True), self.says(condition, False)
@@ -156,20 +158,23 @@ class Writer(Reading):
             code = self.constant(words if len(words) < SET_FROM else frozenset(words))
             guards: tuple[str, ...] = ()
         else:
-            guards, code = self.value(container)
+            known = self.named(self.value(container))
+            guards, code = (*known.guards, f"{known.code}.__class__ is list"), known.code
         if truth:
             return joined([*item.guards, *guards, f"{item.code} in {code}"])
         item = self.named(item)
-        proper = f"({item.code} <= {item.code})" if node.item.type.base in _ORDERED else "True"
         if node.item.type.base == "string":
             proper = f"{item.code}.__class__ is str"
+        else:  # Not of NaN, and raises for what is no number: then the careful code decides.
+            proper = "True" if node.item.type.base == "bool" else f"{item.code} - {item.code} == 0"
         return joined([*item.guards, *guards, proper, f"{item.code} not in {code}"])
 
     def text_test(self, node: TextTest) -> Known:
         target, argument = self.value(node.target), self.value(node.argument)
         guards = (*target.guards, *argument.guards)
         if node.method == "contains":
-            return Known(guards, f"({argument.code} in {target.code})")
+            # Not `in`: a list has that too, and would answer for a text.
+            return Known(guards, f"({target.code}.find({argument.code}) >= 0)")
         method = node.method.lower()
         return Known(guards, f"{target.code}.{method}({argument.code})")
 

@@ -41,6 +41,7 @@ CALLED = {
     "len": len,
     "range": range,
     "str": str,
+    "list": list,
 }
 
 
