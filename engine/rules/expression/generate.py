@@ -95,10 +95,9 @@ class Writer(Reading):
             case Arithmetic():
                 return self.arithmetic(node)
             case Size(of=of):
-                inner = self.named(self.value(of))
-                kind = "str" if of.type.base == "string" else "list"
-                guards = (*inner.guards, f"{inner.code}.__class__ is {kind}")
-                return Known(guards, f"len({inner.code})")
+                with self.checking(True):
+                    inner = self.value(of)
+                return Known(inner.guards, f"len({inner.code})")
             case Choice(condition=condition, yes=yes, no=no):
                 first, second = self.nullable(yes), self.nullable(no)
                 then, other = self.says(condition, True), self.says(condition, False)
@@ -118,7 +117,8 @@ class Writer(Reading):
             if node.source == "profile" and node.reader is None:
                 code = f"actor.traits.get({self.constant(node.name)})"
             return f"{code} is not None" if truth else f"{code} is None"
-        code = joined(self.value(node).guards)
+        with self.checking(True):
+            code = joined(self.value(node).guards)
         return code if truth else f"(not {code})"
 
     def compare(self, operator: str, left: Meaning, right: Meaning) -> str:
@@ -127,7 +127,9 @@ class Writer(Reading):
                 if _is_word(word) and not any(_is_it(part) for part in walk(other)):
                     return self.compare_word(operator, word, other)
         bounds = _BOUNDS[operator]
-        one, two = self.value(left, bounds[0]), self.value(right, bounds[1])
+        # Beside a constant Python itself raises for a wrong type; two wrong values it compares.
+        with self.checking(not isinstance(left, Const) and not isinstance(right, Const)):
+            one, two = self.value(left, bounds[0]), self.value(right, bounds[1])
         if operator == "!=" and left.type.base in _ORDERED:
             # Not `!=`: that holds for NaN, and for values of two types, which are unknown.
             one, two = self.named(one), self.named(two)
@@ -148,26 +150,20 @@ class Writer(Reading):
         return f"({code} and {column}[row] and {column}[row] != {code})"
 
     def member(self, node: Member, truth: bool) -> str:
-        item, container = self.value(node.item), node.container
-        constants = isinstance(container, ListOf) and all(
-            isinstance(each, Const) for each in container.items
-        )
-        if constants:
-            assert isinstance(container, ListOf)
-            words = tuple(each.value for each in container.items if isinstance(each, Const))
-            code = self.constant(words if len(words) < SET_FROM else frozenset(words))
-            guards: tuple[str, ...] = ()
-        else:
-            known = self.named(self.value(container))
-            guards, code = (*known.guards, f"{known.code}.__class__ is list"), known.code
-        if truth:
-            return joined([*item.guards, *guards, f"{item.code} in {code}"])
-        item = self.named(item)
-        if node.item.type.base == "string":
-            proper = f"{item.code}.__class__ is str"
-        else:  # Not of NaN, and raises for what is no number: then the careful code decides.
-            proper = "True" if node.item.type.base == "bool" else f"{item.code} - {item.code} == 0"
-        return joined([*item.guards, *guards, proper, f"{item.code} not in {code}"])
+        container = node.container
+        items = container.items if isinstance(container, ListOf) else (container,)
+        constants = all(isinstance(each, Const) for each in items)
+        # `in` raises for no type, and `not in` would hold for every value of a wrong one.
+        with self.checking(not constants or not truth):
+            item = self.value(node.item)
+            if constants:
+                words = tuple(each.value for each in items if isinstance(each, Const))
+                code = self.constant(words if len(words) < SET_FROM else frozenset(words))
+                known = Known((), code)
+            else:
+                known = self.value(container)
+        sign = "in" if truth else "not in"
+        return joined([*item.guards, *known.guards, f"{item.code} {sign} {known.code}"])
 
     def text_test(self, node: TextTest) -> Known:
         target, argument = self.value(node.target), self.value(node.argument)
@@ -184,7 +180,7 @@ class Writer(Reading):
         if node.operator in "/%":
             whole = node.type.base == "int"
             name = "remainder" if node.operator == "%" else "quotient" if whole else "ratio"
-        elif self.careful:
+        elif self.checks:
             name = {"+": "added", "-": "subtracted", "*": "multiplied"}[node.operator]
         else:
             return Known(guards, f"({left.code} {node.operator} {right.code})")

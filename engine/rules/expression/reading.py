@@ -1,5 +1,7 @@
 """Code that reads fields, facts and columns, and the names that it uses for them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -41,7 +43,6 @@ CALLED = {
     "len": len,
     "range": range,
     "str": str,
-    "list": list,
 }
 
 
@@ -80,6 +81,7 @@ class Reading:
 
     def __init__(self, form: str) -> None:
         self.careful = form == "careful"
+        self.checks = self.careful  # does a read check its type
         self.names: dict[str, Any] = {}
         self.constants: dict[tuple[type, Any], str] = {}
         self.aliases: dict[str, str] = {}
@@ -87,6 +89,13 @@ class Reading:
         self.rows: Rows | None = None
         self.temporaries = 0
         self.steps = 0
+
+    @contextmanager
+    def checking(self, needed: bool) -> Iterator[None]:
+        """Let reads check their types for a while, where it is needed."""
+        before, self.checks = self.checks, self.checks or needed
+        yield
+        self.checks = before
 
     def step(self) -> None:
         self.steps += 1
@@ -143,12 +152,12 @@ class Reading:
         if node.source == "it":
             return self.read_column(node)
         code = self.raw(node)
-        if self.careful:
+        if self.checks:
             code = f"read_{node.type.base}({code})"
         if self.rows is not None:
             name = self.once("h", code)
             return Known((f"{name} is not None",), name)
-        if node.source == "profile" and node.reader is None and not self.careful:
+        if node.source == "profile" and node.reader is None and not self.checks:
             found = self.temporary()
             get = f"actor.traits.get({self.constant(node.name)})"
             return Known((f"({found} := {get}) is not None",), f"{found}.value")

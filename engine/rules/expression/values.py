@@ -108,10 +108,10 @@ def _tried(function: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
 
 
 def _quotient(left: Any, right: Any) -> int:
-    left, right = int(left), int(right)
-    result = abs(left) // abs(right)
-    return int(result if (left < 0) == (right < 0) else -result)
+    # abs() first: it raises for a text of digits, which int() would take.
+    result = int(abs(left)) // int(abs(right))
+    return result if (left < 0) == (right < 0) else -result
 
 
 def _remainder(left: Any, right: Any) -> int:
-    return int(left) - int(right) * _quotient(left, right)
+    return int(left - 0) - int(right) * _quotient(left, right)
