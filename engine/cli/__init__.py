@@ -1,0 +1,1 @@
+"""The command `engine`: one file a command, each with one SPEC."""
