@@ -1,0 +1,159 @@
+"""Tests inside rule files: what is given, what happens when, what is expected."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.clock import iso, parse_iso
+from engine.events.contract import Contracts
+from engine.rules.model import ACTIONS, Case
+from engine.rules.reader import Reader, nearest
+from engine.rules.source import Node
+from engine.rules.values import LENGTH_HINT, length_ms
+
+START = "2026-03-04T10:00:00+08:00"  # a Wednesday morning in Shanghai: no quiet hours
+_CASE = ("name", "given", "events", "expect")
+_GIVEN = ("features", "profile", "start", "held_out")
+_EXPECT = ("at", *ACTIONS, "held_out", "channels", "instance")
+
+
+def parse_cases(reader: Reader, root: Node, contracts: Contracts) -> tuple[Case, ...]:
+    """Return the tests of a file; their mistakes go to the reader."""
+    return tuple(
+        _case(reader, node, contracts)
+        for node in reader.items(root, "tests")
+        if reader.keys(node, _CASE, ("name", "events", "expect"))
+    )
+
+
+def _case(reader: Reader, node: Node, contracts: Contracts) -> Case:
+    given = reader.child(node, "given")
+    held: dict[str, Any] = {}
+    if given is not None and reader.keys(given, _GIVEN):
+        held = reader.data(given)
+    start = str(held.get("start", START))
+    try:
+        start_at = parse_iso(start)
+    except ValueError:
+        start_at = parse_iso(START)
+        reader.add(given or node, "R126", f"'{start}' is no instant", f"write {START}")
+    return Case(
+        name=reader.text(node, "name"),
+        line=node.line,
+        start=start_at,
+        held_out=bool(held.get("held_out", False)),
+        features={name: float(v) for name, v in (held.get("features") or {}).items()},
+        profile=_flat(held.get("profile") or {}),
+        events=tuple(
+            found
+            for item in reader.items(node, "events")
+            if (found := _event(reader, item, contracts)) is not None
+        ),
+        expect=tuple(
+            found
+            for item in reader.items(node, "expect")
+            if (found := _expect(reader, item)) is not None
+        ),
+    )
+
+
+def _event(
+    reader: Reader, node: Node, contracts: Contracts
+) -> tuple[int, int, str, Mapping[str, Any]] | None:
+    names = [n for n in node.pairs if n not in ("at", "arrives")]
+    at = _at(reader, node, "at", 0)
+    arrives = _at(reader, node, "arrives", at)
+    if len(names) != 1:
+        reader.add(node, "R127", "an event of a test has a time and one name", "{at: 2m, NAME: {}}")
+        return None
+    key, value = node.pairs[names[0]]
+    if contracts.get(names[0]) is None:
+        hint = nearest(names[0], contracts.by_name)
+        reader.add(key, "E231", f"unknown event type '{names[0]}'", hint)
+        return None
+    data = reader.data(value) if value.kind == "map" else {}
+    return at, arrives, names[0], data
+
+
+def _expect(reader: Reader, node: Node) -> Mapping[str, Any] | None:
+    if not reader.keys(node, _EXPECT):
+        return None
+    found = {n: reader.data(v) for n, (_, v) in node.pairs.items() if n != "at"}
+    if "at" in node.pairs:
+        found["at"] = _at(reader, node, "at", 0)
+    return found
+
+
+def _at(reader: Reader, node: Node, name: str, default: int) -> int:
+    value = reader.child(node, name)
+    if value is None:
+        return default
+    text = value.text.strip()
+    found = length_ms(text.removeprefix("-"))
+    if found is None:
+        reader.add(value, "R110", f"'{text}' is not a length of time", LENGTH_HINT)
+        return default
+    return -found if text.startswith("-") else found
+
+
+def _flat(profile: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in profile.items():
+        if isinstance(value, dict):
+            found.update(_flat(value, f"{prefix}{name}."))
+        else:
+            found[prefix + name] = value
+    return found
+
+
+def compare(case: Case, got: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what differs between the expected and the real decisions, in words; [] if nothing.
+
+    `got`: {at: UTC ms, type, name, held_out, channels} each, in the order of decision.
+    """
+    differences = []
+    left = list(got)
+    for wanted in case.expect:
+        match = next((item for item in left if _matches(case, wanted, item)), None)
+        if match is None:
+            differences.append(f"expected {_words(wanted)}, which did not happen")
+        else:
+            left.remove(match)
+    differences += [f"nobody expected {_seen(case, item)}" for item in left]
+    return differences
+
+
+def _matches(case: Case, wanted: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
+    for name, value in wanted.items():
+        if name == "at":
+            if item["at"] - case.start != value:
+                return False
+        elif name in ACTIONS:
+            if (item["type"], item["name"]) != (name, value):
+                return False
+        elif item.get(name) != value:
+            return False
+    return bool(wanted.get("held_out", False)) == bool(item.get("held_out", False))
+
+
+def _words(wanted: Mapping[str, Any]) -> str:
+    at = f" at {_length(wanted['at'])}" if "at" in wanted else ""
+    rest = ", ".join(f"{name} {value}" for name, value in wanted.items() if name != "at")
+    return rest + at
+
+
+def _seen(case: Case, item: Mapping[str, Any]) -> str:
+    held = " (held out)" if item.get("held_out") else ""
+    at = _length(item["at"] - case.start)
+    return f"{item['type']} {item['name']} at {at}{held} ({iso(item['at'])})"
+
+
+def _length(ms: int) -> str:
+    seconds, rest = divmod(abs(ms), 1000)
+    parts = []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    if rest:
+        parts.append(f"{rest}ms")
+    return ("-" if ms < 0 else "") + ("".join(parts) or "0m")

@@ -1,0 +1,124 @@
+"""All rule files become one RuleSet, indexed by event type, or all mistakes of all files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from engine.errors import RulesError
+from engine.events.contract import Contracts
+from engine.profile.windows import Columns, joined
+from engine.rules.expression.compile import Reads, Value
+from engine.rules.model import Rule
+from engine.rules.parse import parse_rule
+from engine.rules.problems import Problem, report
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Which rules of one kind of actor an event type concerns, in the order of deciding."""
+
+    steps: tuple[tuple[Rule, tuple[int, ...]], ...] = ()  # rule, indexes of its steps
+    absent: tuple[Rule, ...] = ()
+
+
+NOBODY = Listeners()
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """Every rule of one version. `columns`: what the logs must keep, by event type.
+
+    `listeners`: (kind of actor, event type) -> the rules that it concerns. `goals`: event types
+    that some rule has as its goal. `scheduled`: rules that begin with a date.
+    """
+
+    version: str
+    contracts: Contracts
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+    columns: Mapping[str, Columns] = field(default_factory=dict)
+    listeners: Mapping[tuple[str, str], Listeners] = field(default_factory=dict)
+    goals: frozenset[str] = frozenset()
+    scheduled: tuple[Rule, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+
+def compile_rules(
+    rules: Mapping[str, str], contracts: Contracts, *, version: str
+) -> RuleSet:
+    """Return the rule set of some files, by path.
+
+    Raises
+    ------
+    RulesError
+        Its text and `problems` have every mistake of every file.
+    """
+    problems: list[Problem] = []
+    found: dict[str, Rule] = {}
+    for path, text in sorted(rules.items()):
+        try:
+            rule, noted = parse_rule(path, text, contracts)
+        except RulesError as error:
+            problems += [p for p in error.problems if isinstance(p, Problem)]
+            continue
+        problems += noted
+        if rule is None:
+            continue
+        if rule.id in found:
+            message = f"rule '{rule.id}' stands in {found[rule.id].path} too"
+            problems.append(Problem(path, 1, 1, 1, "R128", message, "give it another name"))
+        found[rule.id] = rule
+    errors = [p for p in problems if p.level == "error"]
+    if errors:
+        raise RulesError(report(errors, dict(rules)), problems=tuple(errors))
+    return index(found, contracts, version=version, warnings=tuple(problems))
+
+
+def index(
+    rules: Mapping[str, Rule],
+    contracts: Contracts,
+    *,
+    version: str,
+    warnings: tuple[Problem, ...] = (),
+) -> RuleSet:
+    """Return the rule set of some rules: those that are paused or drafts do not listen."""
+    awake = sorted(
+        (r for r in rules.values() if r.status in ("live", "shadow")),
+        key=lambda r: (-r.priority, r.id),
+    )
+    steps: dict[tuple[str, str], list[tuple[Rule, tuple[int, ...]]]] = {}
+    absent: dict[tuple[str, str], list[Rule]] = {}
+    for rule in awake:
+        places: dict[str, list[int]] = {}
+        for place, step in enumerate(rule.steps):
+            places.setdefault(step.event, []).append(place)
+        for event, indexes in places.items():
+            # The latest step first: an event must not start a match and continue it at once.
+            steps.setdefault((rule.key, event), []).append((rule, tuple(reversed(indexes))))
+        if rule.absent is not None:
+            absent.setdefault((rule.key, rule.absent.event), []).append(rule)
+    return RuleSet(
+        version=version,
+        contracts=contracts,
+        rules=rules,
+        columns=joined(reads.columns for rule in awake for reads in _reads(rule)),
+        listeners={
+            key: Listeners(tuple(steps.get(key, ())), tuple(absent.get(key, ())))
+            for key in steps.keys() | absent.keys()
+        },
+        goals=frozenset(r.goal.event for r in awake if r.goal is not None),
+        scheduled=tuple(r for r in awake if r.schedule is not None),
+        warnings=warnings,
+    )
+
+
+def _reads(rule: Rule) -> list[Reads]:
+    conditions = [step.where for step in rule.steps] + [rule.condition]
+    if rule.absent is not None:
+        conditions.append(rule.absent.where)
+    values = [
+        part
+        for action in rule.actions
+        for parts in action.fields.values()
+        for part in parts
+        if isinstance(part, Value)
+    ]
+    return [c.reads for c in conditions if c is not None] + [v.reads for v in values]

@@ -1,0 +1,47 @@
+"""Mistakes in rule files, told so that a marketer can mend them: file, line, column, caret, hint."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """One mistake. `line`, `column` from 1; `length` in characters; `level` error or warning."""
+
+    path: str
+    line: int
+    column: int
+    length: int
+    code: str
+    message: str
+    hint: str = ""
+    level: str = "error"
+
+
+def told(problem: Problem, text: str) -> str:
+    """Return a mistake as it is printed, with the line that it is in and a caret under it."""
+    place = f"{problem.path}:{problem.line}:{problem.column}"
+    lines = text.splitlines()
+    shown = lines[problem.line - 1] if 0 < problem.line <= len(lines) else ""
+    number = f"{problem.line:>6}"
+    # Full-width characters take two columns of a terminal; the caret must stand under them.
+    before = sum(_width(c) for c in shown[: problem.column - 1])
+    under = shown[problem.column - 1 : problem.column - 1 + max(1, problem.length)]
+    caret = "^" * max(1, sum(_width(c) for c in under))
+    out = [
+        f"{place}: {problem.level} {problem.code}: {problem.message}",
+        f"{number} | {shown}",
+        f"{'':>6} | {'':>{before}}{caret}",
+    ]
+    if problem.hint:
+        out.append(f"{'':>6} = {problem.hint}")
+    return "\n".join(out)
+
+
+def report(problems: Sequence[Problem], texts: dict[str, str]) -> str:
+    """Return all mistakes, in the order of files and lines."""
+    ordered = sorted(problems, key=lambda p: (p.path, p.line, p.column))
+    return "\n".join(told(p, texts.get(p.path, "")) for p in ordered)
+
+
+def _width(character: str) -> int:
+    return 2 if "\u1100" <= character <= "\uffdc" else 1
