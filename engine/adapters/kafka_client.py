@@ -66,6 +66,7 @@ class KafkaPublisher:
             "topic.metadata.propagation.max.ms": int(timeout_s * 500),
             "queue.buffering.max.messages": RECORDS_MAX,
             "queue.buffering.max.kbytes": QUEUE_KB_MAX,
+            "log_level": 3,  # errors; it would warn of the guarantee above at each start
         }
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
@@ -74,7 +75,7 @@ class KafkaPublisher:
             return
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         line = self._open()
-        waiting = _Waiting(line, len(records), lambda error: _resolve(answer, error), whole=True)
+        waiting = _Waiting(line, len(records), lambda error: _resolve(answer, error))
         refusal = None
         for index, record in enumerate(records):
             try:
@@ -91,7 +92,7 @@ class KafkaPublisher:
     def produce_nowait(self, record: Outgoing, on_ack: OnAck) -> None:
         """Hand one record over; `on_ack(None or the error)` is called in this event loop.
 
-        For records that do not depend on each other: one that is refused leaves the others alone.
+        The same holds as for `publish`: one that fails takes all that are under way with it.
 
         Raises
         ------
@@ -100,7 +101,7 @@ class KafkaPublisher:
         """
         line = self._open()
         try:
-            line.produce(record, _Waiting(line, 1, on_ack, whole=False))
+            line.produce(record, _Waiting(line, 1, on_ack))
         except (KafkaException, BufferError, ValueError) as error:
             raise _refused(record, error) from error
 
@@ -120,9 +121,9 @@ class KafkaPublisher:
 class _Waiting:
     """Records of one call that are not acknowledged yet; counted in the poll's thread only."""
 
-    __slots__ = ("acked", "ended", "error", "expected", "line", "on_end", "since", "whole")
+    __slots__ = ("acked", "ended", "error", "expected", "line", "on_end", "since")
 
-    def __init__(self, line: "_Line", expected: int, on_end: OnAck, *, whole: bool) -> None:
+    def __init__(self, line: "_Line", expected: int, on_end: OnAck) -> None:
         self.line = line
         self.expected = expected
         self.acked = 0
@@ -130,14 +131,13 @@ class _Waiting:
         self.ended = False
         self.on_end = on_end
         self.since = monotonic()
-        self.whole = whole
 
     def on_delivery(self, error: Any, message: Any) -> None:
         """Count one answer of the broker."""
         self.acked += 1
         if error is not None and self.error is None:
             self.error = self.line.lost(message, error)
-            self.line.broken |= self.whole
+            self.line.broken = True
         if self.acked == self.expected:
             self.line.end(self)
 
@@ -156,7 +156,7 @@ class _Line:
         self._cut: deque[_Waiting] = deque()
         self._ended: list[_Waiting] = []
         self._overdue = False
-        self._producer = Producer({**config, "error_cb": self._on_error}, logger=log)
+        self._producer = Producer(config, logger=log)
         self.thread = Thread(target=self._serve, name="kafka-acks", daemon=True)
         self.thread.start()
 
@@ -195,7 +195,11 @@ class _Line:
 
     def _serve(self) -> None:
         while not (self.closing or self.broken) or len(self._producer):
-            self._producer.poll(POLL_S)
+            try:
+                self._producer.poll(POLL_S)
+            except KafkaException as error:  # fatal errors are raised here, once
+                log.warning("the producer gives up what is under way: %s", error)
+                self.broken = True
             while self._cut:
                 waiting = self._cut.popleft()
                 if waiting.acked == waiting.expected:
@@ -217,11 +221,6 @@ class _Line:
         while waiting and waiting[0].ended:
             waiting.popleft()
         return bool(waiting) and monotonic() - waiting[0].since > self._timeout_s
-
-    def _on_error(self, error: Any) -> None:
-        if error.fatal():
-            log.warning("the producer gives up what is under way: %s", error.str())
-            self.broken = True
 
 
 def _settle(ended: Sequence[_Waiting]) -> None:
@@ -324,7 +323,8 @@ def partition_count(bootstrap: str, topic: str, *, timeout_s: float = 10.0) -> i
 
 
 def _admin(bootstrap: str) -> Any:
-    return AdminClient({"bootstrap.servers": bootstrap}, logger=log)
+    # What goes wrong is raised; its own log would repeat it for each attempt to connect.
+    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}, logger=log)
 
 
 def _counts(admin: Any, bootstrap: str, timeout_s: float) -> dict[str, int]:

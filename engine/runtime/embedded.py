@@ -1,8 +1,7 @@
 """Redis and a Kafka broker without an installation: found or brought along, and gone with us.
 
 Either server is the one that the environment names, or one of our own in a private empty folder on
-a free loopback port (DESIGN.md D13). Start both from the main thread: on Linux the kernel kills a
-server when the *thread* that started it ends.
+a free loopback port (DESIGN.md D13).
 """
 
 import atexit
@@ -19,10 +18,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, BinaryIO
 
 from engine.adapters.kafka_client import wait_ready
 from engine.errors import ConfigError, LogError
@@ -31,6 +31,8 @@ READY_S = 20.0  # a cold start on a busy machine takes two seconds
 REDIS_VERSION_MIN = 7  # the commit of a batch is a Function
 PR_SET_PDEATHSIG = 1
 log = logging.getLogger(__name__)
+# The kernel means the *thread* that started a server when it says parent: this one stays till exit.
+_nursery = ThreadPoolExecutor(max_workers=1, thread_name_prefix="servers")
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -129,15 +131,11 @@ class _Server:
         """Start and wait until it answers; ConfigError with its last words if it does not."""
         self._folder = Path(tempfile.mkdtemp(prefix=f"touchpoint-{self._name}-"))
         with open(self._folder / "log", "wb") as output:
-            self._process = subprocess.Popen(
+            self._process = spawn(
                 self._command(self._folder),
-                cwd=self._folder,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for us: we drain first, then stop it
-                preexec_fn=_die_with_parent if _libc is not None else None,
+                folder=self._folder,
+                output=output,
+                environment=self._environment,
             )
         atexit.register(self.stop)
         deadline = monotonic() + READY_S
@@ -183,9 +181,26 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def spawn(
+    command: Sequence[str], *, folder: Path, output: BinaryIO, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a server that on Linux is killed when we are, in whatever way that happens."""
+    return _nursery.submit(
+        subprocess.Popen[bytes],
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # Ctrl-C is for us: we drain first, then stop it
+        preexec_fn=_die_with_parent,
+    ).result()
+
+
 def _die_with_parent() -> None:
-    assert _libc is not None
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if _libc is not None:
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _redis_program() -> str:
