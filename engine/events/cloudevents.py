@@ -1,5 +1,6 @@
-"""CloudEvents 1.0, structured and binary: `type` is the event's name, `subject` may name a person."""
+"""CloudEvents 1.0, structured and binary: `type` names the event, `subject` may name a person."""
 
+from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -7,6 +8,7 @@ from urllib.parse import unquote
 import orjson
 
 from engine.errors import ContractError
+from engine.events.fields import got
 from engine.events.ids import TYPES
 from engine.events.raw import RawEvent
 
@@ -35,20 +37,33 @@ def from_cloudevent(message: Mapping[str, Any]) -> RawEvent:
             )
     data = message.get("data")
     if data is None:
-        data = {}
+        data = _decoded(message.get("data_base64"))
     if not isinstance(data, dict):
-        raise ContractError(f"$.data: want object, got {data!r:.60}", code="contract/type")
+        raise ContractError(f"$.data: want object, got {got(data)}", code="contract/type")
     raw = RawEvent(
         name=message["type"],
         data=dict(data),
         message_id=f"{message['source']}\0{message['id']}",
         original=message.get("time"),
     )
-    raw.identifiers = {name: data[name] for name in TYPES if data.get(name) is not None}
-    kind, colon, value = str(message.get("subject") or "").partition(":")
-    if colon and kind in TYPES:
-        raw.identifiers.setdefault(kind, value)
+    subject = message.get("subject")
+    if isinstance(subject, str):
+        kind, colon, value = subject.partition(":")
+        if colon and kind in TYPES:
+            raw.remembered[kind] = value
     return raw
+
+
+def _decoded(text: Any) -> Any:
+    """Return what `data_base64` holds: JSON, whatever its media type says."""
+    if text is None:
+        return {}
+    try:
+        return orjson.loads(b64decode(text, validate=True))
+    except (ValueError, TypeError):
+        raise ContractError(
+            "$.data_base64: want base64 of a JSON object", code="contract/json"
+        ) from None
 
 
 def from_binary(headers: Mapping[str, str], body: bytes, *, prefix: str) -> dict[str, Any]:

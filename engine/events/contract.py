@@ -1,137 +1,44 @@
 """Contracts of events: what each may carry, what it means, and what it is called elsewhere.
 
-One YAML file an event under `topics/events/`. Text comes in, not paths; every mistake of every file
-is reported at once, with its line.
+One YAML file an event under `topics/events/`, and `topics/sets.yaml`. Text comes in, not paths;
+every mistake of every file is reported at once, with its line.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
 import yaml
 
 from engine.errors import ContractError
-from engine.events.fields import Field, FieldType, checker_of, parse_type
+from engine.events.catalogue import Contract, Contracts
+from engine.events.fields import BASES, Field, FieldType, parse_type
 from engine.events.ids import ENTITIES, TYPES
 
 STAGES = ("", "search", "site", "shopping", "satisfaction")  # 4S
 SECTIONS = ("", "basic", "trade", "behaviour", "enquiry", "complaint")
 CLASSES = ("", "communication", "channel", "staff", "brand")
-_KEYS = frozenset(
-    "event title channel touchpoint class stage section key fields traits segment examples".split()
-)
-_FIELD_KEYS = frozenset("type personal identifier from unit about".split())
-
-
-@dataclass(frozen=True, slots=True)
-class Contract:
-    """What one event type may carry.
-
-    `key`: "person", or the kind of thing it belongs to; `key_field`: the field that names the
-    thing ('' if it names none). `traits`: field -> fact about the person that it sets. `segment`:
-    names that it answers to in the Segment spec. `good`, `bad`: examples, which are tests.
-    """
-
-    name: str
-    title: Mapping[str, str]
-    channel: str
-    touchpoint: str = ""
-    touchpoint_class: str = ""
-    stage: str = ""
-    section: str = ""
-    key: str = "person"
-    entity: str = ""
-    key_field: str = ""
-    fields: Mapping[str, Field] = field(default_factory=dict)
-    traits: Mapping[str, str] = field(default_factory=dict)
-    segment: tuple[str, ...] = ()
-    good: tuple[Mapping[str, Any], ...] = ()
-    bad: tuple[Mapping[str, Any], ...] = ()
-
-
-class Contracts:
-    """All contracts of a rule set, by canonical name and by Segment name."""
-
-    def __init__(
-        self, by_name: Mapping[str, Contract], sets: Mapping[str, tuple[str, ...]]
-    ) -> None:
-        self.by_name = by_name
-        self.sets = sets
-        self._by_segment = {s: c for c in by_name.values() for s in c.segment}
-        self._checks: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-
-    def get(self, name: str) -> Contract | None:
-        """Return the contract of a canonical event name."""
-        return self.by_name.get(name)
-
-    def by_segment_name(self, name: str) -> Contract | None:
-        """Return the contract that a Segment event name, or a canonical one, means."""
-        return self._by_segment.get(name) or self.by_name.get(name)
-
-    def nearest(self, name: str) -> str | None:
-        """Return the known name that a wrong one was probably meant to be."""
-        near = get_close_matches(name, [*self.by_name, *self._by_segment], 1, 0.75)
-        return near[0] if near else None
-
-    def check(self, contract: Contract, data: dict[str, Any]) -> dict[str, Any]:
-        """Return the data under canonical names, typed; money as int minor units with `currency`.
-
-        Raises
-        ------
-        ContractError
-            contract/type, contract/missing or contract/set, with path, wanted and got.
-        """
-        check = self._checks.get(contract.name)
-        if check is None:
-            check = self._checks[contract.name] = checker_of(contract.fields, self.sets)
-        return check(data)
-
-
-def load_yaml(text: str, where: str) -> Any:
-    """Return the plain value of a YAML text: only true/false, numbers, null and strings.
-
-    Raises
-    ------
-    ContractError
-        contract/yaml, with line and column; a repeated key is a mistake.
-    """
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else where
-        raise ContractError(str(error.problem), where=line, code="contract/yaml") from None
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without its traps: `on`, `no`, `21:00` and `1997-01-01` are strings."""
-
-
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("tag:yaml.org,2002:bool", r"^(?:true|false)$", "tf"),
-    ("tag:yaml.org,2002:null", r"^(?:null|~|)$", ["n", "~", ""]),
-    ("tag:yaml.org,2002:int", r"^-?(?:0|[1-9][0-9]*)$", "-0123456789"),
-    ("tag:yaml.org,2002:float", r"^-?(?:0|[1-9][0-9]*)\.[0-9]+(?:e-?[0-9]+)?$", "-0123456789"),
-):
-    _Loader.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
-
-
-def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
-        if key in found:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"key `{key}` stands here twice", key_node.start_mark
-            )
-        found[key] = loader.construct_object(value_node, deep=True)  # type: ignore[no-untyped-call]
-    return found
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+_EVENT = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
+_HEAD = "event title channel touchpoint class stage section key writer"
+_KEYS = frozenset((*_HEAD.split(), "fields", "traits", "segment", "examples"))
+_FIELD_KEYS = frozenset(("type", "personal", "identifier", "from", "unit", "about", "min", "max"))
+# Every event may name its person by these, whatever its own file says of them.
+_IDENTIFIERS = {
+    name: Field(name, FieldType("string", None, True), True, name, aliases)
+    for name, aliases in (
+        ("user_id", ("userId",)),
+        ("member_no", ("memberNo",)),
+        ("id_number", ("idNumber", "id_card")),
+        ("phone", ("mobile",)),
+        ("email", ()),
+        ("openid", ("openId",)),
+        ("unionid", ("unionId",)),
+        ("device_id", ("deviceId",)),
+        ("anonymous_id", ("anonymousId",)),
+    )
+}
 
 
 def parse_contracts(texts: Mapping[str, str]) -> Contracts:
@@ -145,54 +52,144 @@ def parse_contracts(texts: Mapping[str, str]) -> Contracts:
     problems: list[str] = []
     by_name: dict[str, Contract] = {}
     sets: dict[str, tuple[str, ...]] = {}
+    open_sets: set[str] = set()
     for path, text in sorted(texts.items()):
         try:
             body = load_yaml(text, path)
         except ContractError as error:
             problems.append(str(error))
             continue
+        page = _Page(path, body if isinstance(body, Placed) else Placed(), problems)
         if path.endswith("sets.yaml"):
-            sets = {name: tuple(map(str, values)) for name, values in body.items()}
-            continue
-        contract = _contract(path, body, problems)
-        if contract is not None:
+            _sets(page, sets, open_sets)
+        elif (contract := _contract(page)) is not None:
             if contract.name in by_name:
-                problems.append(f"{path}: event `{contract.name}` has another file already")
+                page.problem(page.body, "event", f"`{contract.name}` has another file already")
             by_name[contract.name] = contract
-    for contract in by_name.values():
-        for name, spec in contract.fields.items():
-            if spec.type.choices and spec.type.choices not in sets:
-                problems.append(
-                    f"{contract.name}: field `{name}`: no set `{spec.type.choices}` in sets.yaml"
-                )
+            page.names(contract)
+    _whole(by_name, sets, problems)
     if problems:
         raise ContractError("\n".join(problems), code="contract/file")
-    return Contracts(by_name, sets)
+    return Contracts(by_name, sets, frozenset(open_sets))
 
 
-def _contract(path: str, body: Any, problems: list[str]) -> Contract | None:
-    if not isinstance(body, dict) or not isinstance(body.get("event"), str):
-        problems.append(f"{path}: `event` is missing; it names the event, such as order.placed")
+class Placed(dict[str, Any]):
+    """A mapping of a YAML file that knows the line of each of its keys (counted from 1)."""
+
+    lines: dict[str, int]
+
+
+def load_yaml(text: str, where: str) -> Any:
+    """Return the plain value of a YAML text: only true/false, numbers, null and strings.
+
+    Mappings are `Placed`.
+
+    Raises
+    ------
+    ContractError
+        contract/yaml, with line and column; a repeated key is a mistake.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else where
+        raise ContractError(str(error.problem), where=line, code="contract/yaml") from None
+    except yaml.YAMLError as error:
+        raise ContractError(str(error), where=where, code="contract/yaml") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without its traps: `on`, `no`, `21:00` and `1997-01-01` are strings."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own interface
+
+
+for _tag, _pattern, _first in (
+    ("tag:yaml.org,2002:bool", r"^(?:true|false)$", "tf"),
+    ("tag:yaml.org,2002:null", r"^(?:null|~|)$", ["n", "~", ""]),
+    ("tag:yaml.org,2002:int", r"^-?(?:0|[1-9][0-9]*)$", "-0123456789"),
+    ("tag:yaml.org,2002:float", r"^-?(?:0|[1-9][0-9]*)\.[0-9]+(?:e-?[0-9]+)?$", "-0123456789"),
+):
+    _Loader.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
+
+
+def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> Placed:
+    found = Placed()
+    found.lines = {}
+    for key_node, value_node in node.value:
+        key = str(loader.construct_object(key_node, deep=True))
+        if key in found:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"key `{key}` stands here twice", key_node.start_mark
+            )
+        found[key] = loader.construct_object(value_node, deep=True)
+        found.lines[key] = key_node.start_mark.line + 1
+    return found
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+@dataclass(slots=True)
+class _Page:
+    """One file being read, and where its problems go."""
+
+    path: str
+    body: Placed
+    problems: list[str]
+
+    def problem(self, inside: Any, key: str, text: str) -> None:
+        """Note a mistake at the line of `key` inside a mapping."""
+        line = getattr(inside, "lines", {}).get(key, 1)
+        self.problems.append(f"{self.path}:{line}: {text}")
+
+    def unknown(self, inside: Placed, known: frozenset[str]) -> None:
+        """Note the keys that nobody knows."""
+        for key in inside.keys() - known:
+            near = get_close_matches(key, known, 1)
+            hint = f"; did you mean `{near[0]}`?" if near else ""
+            self.problem(inside, key, f"unknown key `{key}`{hint}")
+
+    def names(self, contract: Contract) -> None:
+        """Note traits of fields that are not there."""
+        for name in contract.traits:
+            if name not in contract.fields:
+                self.problem(self.body.get("traits"), name, f"traits: no field `{name}`")
+
+
+def _sets(page: _Page, sets: dict[str, tuple[str, ...]], open_sets: set[str]) -> None:
+    """Read `name: [members]`, or `name: {open: true, members: [...]}`."""
+    for name, spec in page.body.items():
+        members = spec
+        if isinstance(spec, Placed):
+            page.unknown(spec, frozenset(("open", "members")))
+            members = spec.get("members")
+            if spec.get("open") is True:
+                open_sets.add(name)
+        if not isinstance(members, list) or not members:
+            page.problem(page.body, name, f"set `{name}` has no members; such as [gold, silver]")
+            continue
+        sets[name] = tuple(map(str, members))
+
+
+def _contract(page: _Page) -> Contract | None:
+    body, before = page.body, len(page.problems)
+    name = body.get("event")
+    if not isinstance(name, str) or not _EVENT.fullmatch(name):
+        page.problem(body, "event", "`event` is missing; it names the event, such as order.placed")
         return None
-    before = len(problems)
-    for key in body.keys() - _KEYS:
-        near = get_close_matches(key, _KEYS, 1)
-        hint = f"; did you mean `{near[0]}`?" if near else ""
-        problems.append(f"{path}: unknown key `{key}`{hint}")
+    page.unknown(body, _KEYS)
     for key, allowed in (("stage", STAGES), ("section", SECTIONS), ("class", CLASSES)):
         if body.get(key, "") not in allowed:
-            problems.append(f"{path}: {key} `{body[key]}` is none of {', '.join(allowed[1:])}")
-    fields = {
-        name: spec
-        for name, value in (body.get("fields") or {}).items()
-        if (spec := _field(path, name, value, problems)) is not None
-    }
-    key, entity, key_field = _key(path, str(body.get("key", "person")), fields, problems)
-    if len(problems) > before:
+            page.problem(body, key, f"{key} `{body[key]}` is none of {', '.join(allowed[1:])}")
+    fields = _fields(page)
+    key, entity, key_field = _key(page, fields)
+    good, bad = _examples(page)
+    if len(page.problems) > before:
         return None
-    name = body["event"]
-    title = body.get("title") or {"en": name}
-    examples = body.get("examples") or {}
+    title = body.get("title") or name
+    own = [spec for spec in fields.values() if spec.identifier]
     return Contract(
         name=name,
         title={"en": title} if isinstance(title, str) else title,
@@ -204,42 +201,72 @@ def _contract(path: str, body: Any, problems: list[str]) -> Contract | None:
         key=key,
         entity=entity,
         key_field=key_field,
+        writer=body.get("writer", ""),
         fields=fields,
         traits=body.get("traits") or {},
         segment=tuple(body.get("segment") or ()),
-        good=tuple(examples.get("good") or ()),
-        bad=tuple(examples.get("bad") or ()),
+        good=good,
+        bad=bad,
+        named_by=tuple((f.name, str(f.identifier)) for f in own if f.name != f.identifier),
+        secret=tuple(f.name for f in own if f.identifier == "id_number"),
     )
 
 
-def _field(path: str, name: str, value: Any, problems: list[str]) -> Field | None:
+def _fields(page: _Page) -> dict[str, Field]:
+    """Return the declared fields, and the identifiers that any event may carry."""
+    declared = page.body.get("fields") or Placed()
+    found: dict[str, Field] = {}
+    if not isinstance(declared, Placed):
+        page.problem(page.body, "fields", "`fields` is no mapping; such as `value: money`")
+        declared = Placed()
+    for name, value in declared.items():
+        spec = _field(page, declared, name, value)
+        if spec is not None:
+            found[name] = spec
+    taken = {alias for spec in found.values() for alias in spec.aliases}
+    for name, spec in _IDENTIFIERS.items():
+        if name not in taken:
+            found.setdefault(name, spec)
+    return found
+
+
+def _field(page: _Page, inside: Placed, name: str, value: Any) -> Field | None:
     spec = {"type": value} if isinstance(value, str) else value
     if not isinstance(spec, dict) or "type" not in spec:
-        problems.append(f"{path}: field `{name}` has no type; such as `{name}: string`")
+        page.problem(inside, name, f"field `{name}` has no type; such as `{name}: string`")
         return None
-    for key in spec.keys() - _FIELD_KEYS:
-        problems.append(f"{path}: field `{name}`: unknown key `{key}`")
-    identifier = spec.get("identifier")
+    if isinstance(spec, Placed):
+        page.unknown(spec, _FIELD_KEYS)
+    identifier = spec.get("identifier", name if name in TYPES else None)
     if identifier is not None and identifier not in TYPES:
-        problems.append(f"{path}: field `{name}`: no identifier type `{identifier}`")
+        page.problem(
+            inside, name, f"field `{name}`: no identifier `{identifier}`; {', '.join(TYPES)}"
+        )
     kind = parse_type(str(spec["type"]))
     if kind is None:
-        problems.append(f"{path}: field `{name}`: no type `{spec['type']}`; such as optional string")
+        known = ", ".join(BASES)
+        page.problem(
+            inside,
+            name,
+            f"field `{name}`: no type `{spec['type']}`; one of {known}, or `string in SET`,"
+            " each also after `optional`",
+        )
         return None
     return Field(
         name=name,
         type=kind,
         personal=bool(spec.get("personal", identifier is not None)),
         identifier=identifier,
-        aliases=tuple(spec.get("from") or ()),
+        aliases=tuple(map(str, spec.get("from") or ())),
         unit=str(spec.get("unit", "")),
+        least=spec.get("min"),
+        most=spec.get("max"),
     )
 
 
-def _key(
-    path: str, text: str, fields: Mapping[str, Field], problems: list[str]
-) -> tuple[str, str, str]:
-    """`person`, `store(store_id)`, or `person, store(store_id)`: who it belongs to, who hears it."""
+def _key(page: _Page, fields: Mapping[str, Field]) -> tuple[str, str, str]:
+    """Read `person`, `store(store_id)`, or `person, store(store_id)`: who owns it, who hears it."""
+    text = str(page.body.get("key", "person"))
     key, entity, key_field = "person", "", ""
     for part in text.split(","):
         kind, _, rest = part.strip().partition("(")
@@ -247,12 +274,43 @@ def _key(
             continue
         entity, key_field = kind, rest.rstrip(")")
         if entity not in ENTITIES:
-            problems.append(f"{path}: key: no kind of thing `{entity}`; {', '.join(ENTITIES)}")
+            page.problem(page.body, "key", f"no kind of thing `{entity}`; {', '.join(ENTITIES)}")
         elif key_field not in fields:
-            problems.append(f"{path}: key: no field `{key_field}`")
-        if "person" not in text:
+            page.problem(page.body, "key", f"no field `{key_field}`")
+        elif "person" not in text:
             key = entity
+            if fields[key_field].type.optional:
+                page.problem(page.body, "key", f"`{key_field}` is the key, so not optional")
     return key, entity, key_field
+
+
+def _examples(page: _Page) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    examples = page.body.get("examples") or Placed()
+    if not isinstance(examples, Placed):
+        page.problem(page.body, "examples", "`examples` has two lists: good and bad")
+        return (), ()
+    for example in examples.get("bad") or ():
+        if not isinstance(example, Placed) or set(example) != {"event", "code"}:
+            page.problem(examples, "bad", "a bad example is {event: {...}, code: contract/...}")
+    return tuple(examples.get("good") or ()), tuple(examples.get("bad") or ())
+
+
+def _whole(
+    by_name: Mapping[str, Contract], sets: Mapping[str, tuple[str, ...]], problems: list[str]
+) -> None:
+    """Check what no file can know alone: sets that it names, names that two answer to."""
+    owner: dict[str, str] = {}
+    for contract in by_name.values():
+        for spec in contract.fields.values():
+            if spec.type.choices and spec.type.choices not in sets:
+                problems.append(
+                    f"{contract.name}: field `{spec.name}`: no set `{spec.type.choices}`"
+                    f" in sets.yaml; {', '.join(sets)}"
+                )
+        for name in (contract.name, *contract.segment):
+            if name in owner:
+                problems.append(f"`{name}` means {owner[name]} and {contract.name}; one of them")
+            owner[name] = contract.name
 
 
 __all__ = ["Contract", "Contracts", "Field", "FieldType", "load_yaml", "parse_contracts"]

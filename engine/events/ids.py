@@ -1,4 +1,4 @@
-"""Identifiers: their types, their one written form, and the birth ids that homes are computed from."""
+"""Identifiers: their types, their one written form, and the birth ids that give events a home."""
 
 import base64
 import hmac
@@ -18,13 +18,9 @@ _ID_CHECKS = "10X98765432"
 _EMAIL = re.compile(r"[^@\s]{1,128}@[^@\s]{1,190}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 # What broken clients send for "nobody": as identifiers they would make one customer of thousands.
-NOBODY = frozenset(
-    (
-        *"null undefined none nan nil (null) <null> anonymous unknown n/a".split(),
-        "[object object]",
-        "00000000-0000-0000-0000-000000000000",
-    )
-)
+_NOBODY = "null undefined none nan nil (null) <null> anonymous unknown n/a"
+_ZERO_UUID = "00000000-0000-0000-0000-000000000000"
+NOBODY = frozenset((*_NOBODY.split(), "[object object]", _ZERO_UUID))
 
 
 @dataclass(frozen=True, slots=True)

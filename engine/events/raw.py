@@ -10,7 +10,8 @@ class RawEvent:
 
     `message_id`: the sender's own id, None if it gave none. `original`: when it happened by the
     sender's clock (ISO 8601 or ms), None if not said; `sent`: when it left, by the same clock.
-    `identifiers`: identifier type -> value as sent.
+    `identifiers`: identifier type -> value that the message's head names; believed before `data`.
+    `remembered`: what the client knows from earlier; believed after it.
     """
 
     name: str
@@ -19,3 +20,4 @@ class RawEvent:
     original: Any = None
     sent: Any = None
     identifiers: dict[str, Any] = field(default_factory=dict)
+    remembered: dict[str, Any] = field(default_factory=dict)

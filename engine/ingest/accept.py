@@ -1,15 +1,15 @@
-"""The one check behind every door: a message becomes an event with a home, or an error with a reason."""
+"""The one check behind every door: a message becomes an event with a home, or it has a reason."""
 
 import re
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from engine.clock import YEAR_1970_MS, YEAR_2100_MS, parse_iso
 from engine.errors import ContractError
 from engine.events import codec
+from engine.events.catalogue import Contract, Contracts
 from engine.events.cloudevents import from_cloudevent, is_cloudevent
-from engine.events.contract import Contract, Contracts
-from engine.events.ids import TYPES, birth_id, entity_id, event_id, normalise
+from engine.events.fields import extras, got
+from engine.events.ids import TYPES, entity_id, event_id, named
 from engine.events.model import Event
 from engine.events.raw import RawEvent
 from engine.events.segment import from_segment
@@ -18,14 +18,27 @@ from engine.ingest.sources import Source
 EVENT_SIZE_MAX = 32_768  # bytes
 DEPTH_MAX = 16
 KEYS_MAX = 256
-MESSAGE_ID_LENGTH_MAX = 256
+NAME_LENGTH_MAX = 128  # of an event's name
+SLUG_LENGTH_MAX = 64
 REASONS = frozenset(
-    """contract/json contract/shape contract/type contract/missing contract/set
-    contract/unknown-event contract/too-large contract/too-deep contract/too-many-keys
-    source/type identity/missing time/impossible""".split()
+    (
+        "contract/json",  # bytes that are no JSON, or text that is no Unicode
+        "contract/shape",  # JSON, but no message of any dialect
+        "contract/type",
+        "contract/missing",
+        "contract/set",
+        "contract/range",
+        "contract/unknown-event",
+        "contract/too-large",
+        "contract/too-deep",
+        "contract/too-many-keys",
+        "source/type",  # not this source's to send
+        "identity/missing",
+        "time/impossible",
+    )
 )
-_SLUG = re.compile(r"[^a-z0-9_]+")
-_WEAK_ONLY = ("2", "3")  # strengths that a source without trust may name
+_NO_WORD = re.compile(r"\W+")  # 试驾 is a word too
+_STRENGTHS_WITHOUT_TRUST = "23"
 
 
 class Accepted(NamedTuple):
@@ -52,7 +65,7 @@ def accept(
     Parameters
     ----------
     raw
-        Its bytes, for the size limit and, without a message id, for the event's id.
+        Its bytes, for the limits and, without a message id, for the event's id.
     received_at, sent_at
         UTC ms: our clock at the door; the sender's clock when the batch left, if it said so.
     method
@@ -63,28 +76,39 @@ def accept(
     ContractError
         With a code of REASONS and the path of the mistake.
     """
-    if len(raw) > EVENT_SIZE_MAX:
-        raise ContractError(
-            f"{len(raw)} bytes; an event has at most {EVENT_SIZE_MAX}", code="contract/too-large"
-        )
-    _check_shape(message)
-    cloud = method is None and is_cloudevent(message)
-    found = from_cloudevent(message) if cloud else from_segment(message, method)
-    contract, name = _contract(found.name, source, contracts)
-    at, original_at = _times(found, received_at, sent_at)
-    if contract is not None:
-        found.data.setdefault("currency", source.currency)
-        data = contracts.check(contract, found.data)
-        for spec in contract.fields.values():
-            if spec.identifier and data.get(spec.name) is not None:
-                found.identifiers.setdefault(spec.identifier, data[spec.name])
+    _check_limits(message, raw)
+    if method is None and is_cloudevent(message):
+        found = from_cloudevent(message)
     else:
-        data = found.data
-    ids = _identify(found.identifiers, data, source, secret)
-    if contract is not None and contract.entity and contract.key_field in data:
-        thing = str(data[contract.key_field])
-        ids.append(entity_id(contract.entity, thing, tenant=source.tenant, secret=secret))
-    if not ids or (ids[0][0] == "E" and (contract is None or contract.key == "person")):
+        found = from_segment(message, method)
+    try:
+        return _checked(found, raw, source, received_at, sent_at, contracts, secret)
+    except ContractError as error:
+        error.where = f"{found.name[:NAME_LENGTH_MAX]} {(found.message_id or '')[:40]}".strip()
+        raise
+    except UnicodeEncodeError:
+        raise ContractError("a lone surrogate is no text", code="contract/json") from None
+
+
+def _checked(
+    found: RawEvent,
+    raw: bytes,
+    source: Source,
+    received_at: int,
+    sent_at: int | None,
+    contracts: Contracts,
+    secret: bytes,
+) -> Accepted:
+    name, contract = _contract(found.name, source, contracts)
+    at, original_at = _times(found, received_at, sent_at)
+    if contract is None:
+        data = extras(found.data)
+    else:
+        data = contracts.check(contract, found.data, currency=source.currency)
+    ids = _identify(found, data, contract, source, secret)
+    if contract is not None and (thing := data.get(contract.key_field)) is not None:
+        ids.append(entity_id(contract.entity, str(thing), tenant=source.tenant, secret=secret))
+    if not ids or (ids[0][0] == "E" and contract is not None and contract.key == "person"):
         raise ContractError(
             "nobody is named; want userId, anonymousId, email, phone or another identifier",
             code="identity/missing",
@@ -104,16 +128,26 @@ def accept(
     return Accepted(event, ids[0], codec.encode(event))
 
 
+def _check_limits(message: dict[str, Any], raw: bytes) -> None:
+    if len(raw) > EVENT_SIZE_MAX:
+        raise ContractError(
+            f"{len(raw)} bytes; an event has at most {EVENT_SIZE_MAX}", code="contract/too-large"
+        )
+    # Every level opens with a bracket and every key has a colon: so few of them need no walk.
+    if raw.count(b"{") + raw.count(b"[") > DEPTH_MAX or raw.count(b":") > KEYS_MAX:
+        _check_shape(message)
+
+
 def _check_shape(message: dict[str, Any]) -> None:
     keys = 0
     level: list[Any] = [message]
-    for depth in range(DEPTH_MAX + 1):
+    for _ in range(DEPTH_MAX):
         deeper: list[Any] = []
         for value in level:
             if isinstance(value, dict):
                 keys += len(value)
                 deeper += value.values()
-            elif isinstance(value, list):
+            else:
                 deeper += value
         if keys > KEYS_MAX:
             raise ContractError(
@@ -122,79 +156,93 @@ def _check_shape(message: dict[str, Any]) -> None:
         level = [value for value in deeper if isinstance(value, dict | list)]
         if not level:
             return
-        if depth == DEPTH_MAX:
-            break
     raise ContractError(f"deeper than {DEPTH_MAX} levels", code="contract/too-deep")
 
 
-def _contract(name: str, source: Source, contracts: Contracts) -> tuple[Contract | None, str]:
+def _contract(name: str, source: Source, contracts: Contracts) -> tuple[str, Contract | None]:
+    """Return the canonical name of an event, and its contract if it has one."""
     contract = contracts.by_segment_name(name)
     if contract is not None:
-        if not source.may_send(contract.name):
+        ours = contract.writer and contract.writer != source.name
+        if ours or not source.may_send(contract.name):
             raise ContractError(
-                f"source `{source.name}` may not send `{contract.name}`", code="source/type"
+                f"source `{source.name}` may not send `{contract.name}`; see topics/sources.yaml",
+                code="source/type",
             )
-        return contract, contract.name
-    if source.custom and (slug := _SLUG.sub("_", name.lower().removeprefix("custom."))[:64]):
-        return None, f"custom.{slug.strip('_') or 'event'}"
+        return contract.name, contract
+    slug = _NO_WORD.sub("_", name[:NAME_LENGTH_MAX].lower().removeprefix("custom.")).strip("_")
+    if source.custom:
+        return f"custom.{slug[:SLUG_LENGTH_MAX] or 'event'}", None
     near = contracts.nearest(name)
     hint = f"; did you mean `{near}`?" if near else ""
-    raise ContractError(
-        f"no contract for event `{name[:80]}`{hint}", code="contract/unknown-event"
-    )
+    raise ContractError(f"no contract for event `{name[:80]}`{hint}", code="contract/unknown-event")
 
 
 def _times(found: RawEvent, received_at: int, sent_at: int | None) -> tuple[int, int]:
-    """Return (at, original_at): the device's clock is believed only in its differences."""
+    """Return (at, original_at), UTC ms: of the sender's clock only the differences are believed.
+
+    Source: Segment Spec, "Common Fields": receivedAt - (sentAt - originalTimestamp).
+    """
     sent = sent_at if sent_at is not None else _instant(found.sent)
     original = _instant(found.original)
     if original is None:
-        original = sent if sent is not None else received_at
-    at = original
-    if sent is not None:
-        at = received_at - max(0, sent - original)
-    if not YEAR_1970_MS < at < YEAR_2100_MS:
+        if found.original not in (None, ""):
+            raise ContractError(
+                "$.timestamp: want an instant of 1970 to 2100, such as 2026-01-02T03:04:05Z,"
+                f" got {got(found.original)}",
+                code="time/impossible",
+            )
+        original = received_at if sent is None else sent
+    # A batch cannot have left before its event: then the clock was set between the two readings.
+    at = original if sent is None else received_at - max(0, sent - original)
+    if not YEAR_1970_MS <= at < YEAR_2100_MS:
         raise ContractError(f"{at} ms is outside 1970 to 2100", code="time/impossible")
     return at, original
 
 
 def _instant(value: Any) -> int | None:
-    if value is None or value == "":
-        return None
-    at: int | None = None
-    if type(value) in (int, float) and abs(value) < 1e15:
-        at = int(value)
-    elif isinstance(value, str) and len(value) < 64:
+    """Return UTC ms; None for what is no instant of 1970 to 2100."""
+    if type(value) is str and len(value) <= 64:
         try:
-            at = parse_iso(value)
+            value = parse_iso(value)
         except (ValueError, OverflowError):
-            at = None
-    if at is None or not YEAR_1970_MS < at < YEAR_2100_MS:
-        raise ContractError(
-            f"{value!r:.60} is no instant of 1970 to 2100; want 2026-01-02T03:04:05Z",
-            code="time/impossible",
-        )
-    return at
+            return None
+    return value if type(value) is int and YEAR_1970_MS <= value < YEAR_2100_MS else None
 
 
 def _identify(
-    identifiers: Mapping[str, Any], data: dict[str, Any], source: Source, secret: bytes
+    found: RawEvent,
+    data: dict[str, Any],
+    contract: Contract | None,
+    source: Source,
+    secret: bytes,
 ) -> list[str]:
-    ids: set[str] = set()
+    """Return the birth ids, sorted; write identifiers into `data` in their one form.
+
+    What is no identifier of its type stays a mere fact: a number that is no phone finds nobody.
+    """
+    places = [found.identifiers, data]
+    if contract is not None and contract.named_by:
+        places.append({kind: data.get(name) for name, kind in contract.named_by})
+    places.append(found.remembered)
+    ids: list[str] = []
     for kind in TYPES:
-        value = identifiers.get(kind)
-        if value is None:
-            value = data.get(kind)
-        if value is None:
+        for place in places:
+            if (value := place.get(kind)) is not None:
+                break
+        else:
             continue
-        if kind == "id_number":
-            data.pop("id_number", None)  # never in clear, not even once
-        plain = normalise(kind, str(value), region=source.region)
-        if plain is None:
-            continue  # stays a fact: a number that is none finds nobody
-        if kind != "id_number":
-            data[kind] = plain
-        birth = birth_id(kind, plain, tenant=source.tenant, secret=secret)
-        if source.trust != "none" or birth[0] in _WEAK_ONLY:
-            ids.add(birth)
+        if type(value) is int and abs(value) < 2**63:
+            value = str(value)
+        if type(value) is not str:
+            raise ContractError(f"$.{kind}: want string, got {got(value)}", code="contract/type")
+        known = named(kind, value, region=source.region, tenant=source.tenant, secret=secret)
+        if known is None:
+            continue
+        data[kind], birth = known
+        if source.trust != "none" or birth[0] in _STRENGTHS_WITHOUT_TRUST:
+            ids.append(birth)
+    data.pop("id_number", None)  # never in clear, not even once
+    for name in contract.secret if contract is not None else ():
+        data.pop(name, None)
     return sorted(ids)
