@@ -1,0 +1,89 @@
+"""The customer's own time: local days, quiet hours, dates that come again every year."""
+
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from engine.profile.model import Actor
+
+ZONE = "Asia/Shanghai"  # of a customer who told none
+
+
+@lru_cache(maxsize=1024)
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo(ZONE)
+
+
+def zone_of(actor: Actor) -> ZoneInfo:
+    """Return the customer's time zone; an unknown one is the house's."""
+    trait = actor.traits.get("zone")
+    return _zone(str(trait.value) if trait is not None else ZONE)
+
+
+def local(at: int, zone: ZoneInfo) -> datetime:
+    """Return an instant (UTC ms) as local time."""
+    return datetime.fromtimestamp(at / 1000, tz=UTC).astimezone(zone)
+
+
+def day_start(at: int, zone: ZoneInfo) -> int:
+    """Return when the local day of an instant began, UTC ms."""
+    now = local(at, zone)
+    return _ms(now.replace(hour=0, minute=0, second=0, microsecond=0))
+
+
+def quiet_until(at: int, quiet: tuple[int, int], zone: ZoneInfo) -> int | None:
+    """Return when the quiet hours that `at` falls into end (UTC ms), None if it is not quiet.
+
+    `quiet`: minutes of the local day, from and to; `from` after `to` spans midnight. The end is
+    outside.
+    """
+    now = local(at, zone)
+    minute = now.hour * 60 + now.minute
+    start, end = quiet
+    inside = start <= minute < end if start < end else minute >= start or minute < end
+    if not inside:
+        return None
+    day = now.date() + timedelta(days=1 if start > end and minute >= start else 0)
+    return _ms(_at(day, end, zone))
+
+
+def next_occurrence(
+    text: str, *, after: int, at_minutes: int, before_ms: int, yearly: bool, zone: ZoneInfo
+) -> int | None:
+    """Return when a date of the profile (`YYYY-MM-DD`) is next due, UTC ms; None if never.
+
+    `after`: the answer is later than this. 29 February is 28 February in other years.
+    """
+    try:
+        day = date.fromisoformat(text[:10])
+    except ValueError:
+        return None
+    if not yearly:
+        due = _ms(_at(day, at_minutes, zone)) - before_ms
+        return due if due > after else None
+    year = local(after, zone).year
+    for candidate in range(year - 1, year + 3):
+        due = _ms(_at(_in_year(day, candidate), at_minutes, zone)) - before_ms
+        if due > after:
+            return due
+    return None
+
+
+def _in_year(day: date, year: int) -> date:
+    try:
+        return day.replace(year=year)
+    except ValueError:
+        return date(year, 2, 28)
+
+
+def _at(day: date, minutes: int, zone: ZoneInfo) -> datetime:
+    return datetime(day.year, day.month, day.day, minutes // 60, minutes % 60, tzinfo=zone)
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp()) * 1000
+
+
