@@ -1,0 +1,46 @@
+"""Files of the house: rules, contracts, settings of topics; text in, for the pure parts."""
+
+from pathlib import Path
+
+from engine.errors import ConfigError
+
+
+def read_texts(folder: str | Path, *, ending: str = ".yaml") -> dict[str, str]:
+    """Return path -> text of all files with an ending below a folder, paths as given.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such folder, or a file is no UTF-8.
+    """
+    root = Path(folder)
+    if root.is_file():
+        return {str(root): read_text(root)}
+    if not root.is_dir():
+        raise ConfigError(f"no folder `{folder}`; run from the project's root, or name another")
+    return {str(path): read_text(path) for path in sorted(root.rglob(f"*{ending}"))}
+
+
+def read_text(path: str | Path) -> str:
+    """Return the text of a file; ConfigError says why it cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read it: {error.strerror}", where=str(path)) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"no UTF-8 at byte {error.start}", where=str(path)) from None
+
+
+def read_contracts(topics_dir: str | Path) -> dict[str, str]:
+    """Return the texts that `parse_contracts` wants: events and sets."""
+    root = Path(topics_dir)
+    return {
+        **read_texts(root / "events"),
+        str(root / "sets.yaml"): read_text(root / "sets.yaml"),
+    }
+
+
+def read_rules(rules_dir: str | Path) -> dict[str, str]:
+    """Return the texts of all rule files: those whose first key is `rule`."""
+    found = read_texts(rules_dir)
+    return {path: text for path, text in found.items() if not path.endswith(".bad.yaml")}
