@@ -21,7 +21,7 @@ from faust.transport.drivers import aiokafka as driver
 
 from engine.adapters.kafka_client import KafkaReader, wait_ready
 from engine.adapters.seats import Seats
-from engine.adapters.watchdog import watchdog
+from engine.adapters.watchdog import LOOK_S, watchdog
 from engine.errors import LogError
 from engine.events.record import Record
 from engine.ports import Handler
@@ -82,7 +82,7 @@ class FaustGroup:
         LogError
             `log/unreachable`, `log/stalled` or `log/crashed`; the process should end then.
         """
-        await asyncio.to_thread(wait_ready, self._bootstrap, timeout_s=self._away_s)
+        await self._until_ready()
         app = _App(self._bootstrap, self._group_id, topic, handler)
         app.consumer_options = self._options()
         app.drain_s = self._session_s / 2
@@ -99,6 +99,15 @@ class FaustGroup:
         finally:
             await app.stop()
             self._seats = None
+
+    async def _until_ready(self) -> None:
+        deadline = monotonic() + self._away_s
+        while not self._stopping.is_set():
+            try:
+                return await asyncio.to_thread(wait_ready, self._bootstrap, timeout_s=LOOK_S)
+            except LogError:
+                if monotonic() > deadline:
+                    raise
 
     async def stop(self) -> None:
         """Let `run` drain, commit, leave the group and return."""
@@ -159,6 +168,7 @@ class _App(faust.App):  # type: ignore[misc]
     """A Faust app with seats instead of agents and tables."""
 
     BootStrategy = _Boot
+    mundane_level = "debug"
 
     def __init__(self, bootstrap: str, group_id: str, topic: str, handler: Handler) -> None:
         super().__init__(
@@ -214,6 +224,8 @@ class _Feed:
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread in which aiokafka fetches and beats its heart; methods below run inside it."""
 
+    mundane_level = "debug"
+
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(**self.app.consumer_options)
 
@@ -259,6 +271,7 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
     """Faust's consumer in the main thread: feeds the seats, opens and closes them, commits."""
 
     app: _App
+    mundane_level = "debug"
 
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -307,10 +320,13 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
         """Begin the take-overs; the group goes on meanwhile."""
         self.app.joining_since = None
         self._committed_offset.clear()
+        await self.give_up(list(self.app.seats.held))  # nothing, unless a revoke was cut short
         self.app.seats.open(tp.partition for tp in assigned)
 
     async def give_up(self, partitions: list[int]) -> None:
         """Drain, commit and tell the handler."""
+        if not partitions:
+            return
         await self.app.seats.drain(partitions, timeout_s=self.app.drain_s)
         await self.wait_empty()
         await self.app.seats.give_up(partitions)

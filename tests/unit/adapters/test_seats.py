@@ -1,0 +1,236 @@
+"""A seat lets offsets through in sequence only, one batch at a time, and repairs what breaks."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+
+from engine.adapters.seats import BATCH_MAX, QUEUE_MAX, Seat, Seats
+from engine.events.record import Record
+
+PATIENCE_S = 10.0
+
+
+def records(first: int, after: int) -> list[Record]:
+    return [Record("t", 0, offset, b"k", b"v") for offset in range(first, after)]
+
+
+class Feed:
+    """Notes where it is asked to read from."""
+
+    def __init__(self) -> None:
+        self.seeks: asyncio.Queue[int] = asyncio.Queue()
+        self.start = 0
+
+    async def seek(self, partition: int, offset: int) -> None:
+        self.seeks.put_nowait(offset)
+
+    async def log_start(self, partition: int) -> int:
+        return self.start
+
+
+class Handler:
+    """Deals with what it gets; `answers` are taken instead of the next offset, or raised."""
+
+    def __init__(self, *begins: int | None) -> None:
+        self.begins = list(begins)
+        self.batches: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
+        self.answers: list[int | Exception] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.given_up: list[int] = []
+        self.cancelled = False
+
+    async def assigned(self, partition: int) -> int | None:
+        return self.begins.pop(0) if len(self.begins) > 1 else self.begins[0]
+
+    async def batch(self, partition: int, batch: Sequence[Record]) -> int:
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+        if self.answers and isinstance(self.answers[0], Exception):
+            raise self.answers.pop(0)
+        self.batches.put_nowait((batch[0].offset, len(batch)))
+        return self.answers.pop(0) if self.answers else batch[-1].offset + 1
+
+    async def revoked(self, partition: int) -> None:
+        self.given_up.append(partition)
+
+
+Scenario = Callable[[Seat, Feed, Handler], Awaitable[None]]
+
+
+def play(handler: Callable[[], Handler], scenario: Scenario) -> None:
+    async def run() -> None:
+        feed, who = Feed(), handler()
+        seat = Seat(0, who, feed, on_room=lambda: None)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await scenario(seat, feed, who)
+        finally:
+            await seat.leave(timeout_s=0.1)
+
+    asyncio.run(run())
+
+
+def test_it_reads_from_where_the_handler_says() -> None:
+    async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
+        assert not seat.is_hungry
+        assert await feed.seeks.get() == 7
+        seat.take(records(7, 10))
+        assert await handler.batches.get() == (7, 3)
+
+    play(lambda: Handler(7), scenario)
+
+
+def test_a_batch_has_at_most_batch_max_records() -> None:
+    async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
+        await feed.seeks.get()
+        seat.take(records(0, 2 * BATCH_MAX + 50))
+        assert [await handler.batches.get() for _ in range(3)] == [
+            (0, BATCH_MAX),
+            (BATCH_MAX, BATCH_MAX),
+            (2 * BATCH_MAX, 50),
+        ]
+
+    play(lambda: Handler(0), scenario)
+
+
+def test_it_is_not_hungry_while_its_queue_is_full() -> None:
+    async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
+        handler.gate.clear()
+        await feed.seeks.get()
+        seat.take(records(0, QUEUE_MAX + BATCH_MAX))
+        assert seat.is_full
+        assert not seat.is_hungry
+        handler.gate.set()
+        await handler.batches.get()
+        await handler.batches.get()
+        assert seat.is_hungry
+        assert not seat.is_full
+
+    play(lambda: Handler(0), scenario)
+
+
+def test_records_of_before_the_seek_are_dropped() -> None:
+    async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
+        seat.take(records(0, 5))
+        await feed.seeks.get()
+        seat.take(records(0, 5))
+        seat.take(records(5, 12))
+        assert await handler.batches.get() == (10, 2)
+
+    play(lambda: Handler(10), scenario)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        records(5, 8),  # the first records are missing
+        records(0, 2) + records(3, 8),  # one inside is missing
+    ],
+)
+def test_a_hole_is_read_again_from_where_it_begins(found: list[Record]) -> None:
+    async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
+        await feed.seeks.get()
+        seat.take(found)
+        begins = 0 if found[0].offset else 2
+        if begins:
+            assert await handler.batches.get() == (0, 2)
+        assert await feed.seeks.get() == begins
+        seat.take(records(begins, 8))
+        assert await handler.batches.get() == (begins, 8 - begins)
+
+    play(lambda: Handler(0), scenario)
+
+
+def test_a_hole_below_the_start_of_the_log_is_a_new_take_over() -> None:
+    async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
+        assert await feed.seeks.get() == 0
+        feed.start = 50
+        seat.take(records(50, 60))
+        assert await feed.seeks.get() == 55
+        seat.take(records(50, 60))
+        assert await handler.batches.get() == (55, 5)
+
+    play(lambda: Handler(0, 55), scenario)
+
+
+def test_an_offset_out_of_range_is_a_new_take_over() -> None:
+    async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
+        assert await feed.seeks.get() == 0
+        seat.out_of_range()
+        assert await feed.seeks.get() == 30
+
+    play(lambda: Handler(0, 30), scenario)
+
+
+def test_a_rewind_drops_what_is_queued() -> None:
+    async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
+        await feed.seeks.get()
+        handler.answers = [50]
+        seat.take(records(0, 900))
+        assert await handler.batches.get() == (0, BATCH_MAX)
+        assert await feed.seeks.get() == 50
+        seat.take(records(900, 950))  # an answer to the old place
+        assert await feed.seeks.get() == 50
+        seat.take(records(50, 60))
+        assert await handler.batches.get() == (50, 10)
+        assert seat.done == 60
+
+    play(lambda: Handler(0), scenario)
+
+
+def test_after_an_error_it_takes_over_again() -> None:
+    async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
+        await feed.seeks.get()
+        handler.answers = [RuntimeError("a bug")]
+        seat.take(records(0, 900))
+        assert await feed.seeks.get() == 3
+        seat.take(records(3, 9))
+        assert await handler.batches.get() == (3, 6)
+
+    play(lambda: Handler(0, 3), scenario)
+
+
+def test_leaving_waits_for_the_batch_under_way_and_begins_no_other() -> None:
+    async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
+        handler.gate.clear()
+        await feed.seeks.get()
+        seat.take(records(0, 900))
+        leaving = asyncio.create_task(seat.leave(timeout_s=PATIENCE_S))
+        await asyncio.sleep(0)
+        assert not leaving.done()
+        handler.gate.set()
+        await leaving
+        assert handler.batches.qsize() == 1
+        assert seat.done == BATCH_MAX
+
+    play(lambda: Handler(0), scenario)
+
+
+def test_a_batch_that_outlasts_the_drain_is_cancelled() -> None:
+    async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
+        handler.gate.clear()
+        await feed.seeks.get()
+        seat.take(records(0, 5))
+        await seat.leave(timeout_s=0.01)
+        assert handler.cancelled
+
+    play(lambda: Handler(0), scenario)
+
+
+def test_the_handler_is_told_of_each_partition_that_is_given_up() -> None:
+    async def run() -> None:
+        handler, feed = Handler(0), Feed()
+        seats = Seats(handler, feed)
+        seats.open([1, 2, 3])
+        await seats.drain([1, 3, 4], timeout_s=PATIENCE_S)
+        await seats.give_up([1, 3, 4])
+        assert sorted(handler.given_up) == [1, 3]
+        assert list(seats.held) == [2]
+        await seats.drain([2], timeout_s=PATIENCE_S)
+
+    asyncio.run(run())
