@@ -39,12 +39,14 @@ class Handler:
         self.gate = asyncio.Event()
         self.gate.set()
         self.given_up: list[int] = []
+        self.began = asyncio.Event()
         self.cancelled = False
 
     async def assigned(self, partition: int) -> int | None:
         return self.begins.pop(0) if len(self.begins) > 1 else self.begins[0]
 
     async def batch(self, partition: int, batch: Sequence[Record]) -> int:
+        self.began.set()
         try:
             await self.gate.wait()
         except asyncio.CancelledError:
@@ -200,6 +202,7 @@ def test_leaving_waits_for_the_batch_under_way_and_begins_no_other() -> None:
         handler.gate.clear()
         await feed.seeks.get()
         seat.take(records(0, 900))
+        await handler.began.wait()
         leaving = asyncio.create_task(seat.leave(timeout_s=PATIENCE_S))
         await asyncio.sleep(0)
         assert not leaving.done()
@@ -216,6 +219,7 @@ def test_a_batch_that_outlasts_the_drain_is_cancelled() -> None:
         handler.gate.clear()
         await feed.seeks.get()
         seat.take(records(0, 5))
+        await handler.began.wait()
         await seat.leave(timeout_s=0.01)
         assert handler.cancelled
 
