@@ -1,0 +1,45 @@
+"""MBG/NBD: the chance that a customer buys no more, in closed form, right from the first purchase."""
+
+from math import exp, log
+from typing import NamedTuple
+
+ALIVE_MIN = 1e-9
+
+
+class Mbg(NamedTuple):
+    """Parameters; alpha in days. Defaults: CDNOW, 1/10 sample, weeks scaled to days."""
+
+    r: float = 0.525
+    alpha: float = 6.182 * 7
+    a: float = 0.892
+    b: float = 1.614
+
+
+def p_none(p: Mbg, *, x: float, tx: float, age: float, horizon: float) -> float:
+    """Return P(no purchase in (age, age + horizon]); x repeat purchases, the last at tx. Days.
+
+    Source: Batislam, Denizel and Filiztekin 2007 (MBG/NBD); the ratio form of CHURN.md section 6.
+
+    >>> 0 < p_none(Mbg(), x=0, tx=0, age=10, horizon=30) < 1
+    True
+    """
+    k = (p.b + x) / p.a
+    s = p.r + x
+    start = p.alpha + tx
+    later = k * exp(s * log(start / (p.alpha + age + horizon)))
+    now = k * exp(s * log(start / (p.alpha + age)))
+    return (later + 1.0) / (now + 1.0)
+
+
+def p_alive(p: Mbg, *, x: float, tx: float, age: float) -> float:
+    """Return P(still a customer) now: what is left of k((alpha+tx)/(alpha+T))^s against 1."""
+    odds = (p.b + x) / p.a * exp((p.r + x) * log((p.alpha + tx) / (p.alpha + age)))
+    return odds / (odds + 1.0)
+
+
+def expected_orders(p: Mbg, *, x: float, tx: float, age: float, horizon: float) -> float:
+    """Return expected purchases in the next `horizon` days, plug-in form of CHURN.md section 2."""
+    rate = (p.r + x) / (p.alpha + age)
+    q = p.a / (p.a + p.b + x)
+    alive = max(ALIVE_MIN, p_alive(p, x=x, tx=tx, age=age))
+    return alive * (1.0 - exp(-q * rate * horizon)) / q

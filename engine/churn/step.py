@@ -1,0 +1,203 @@
+"""Churn in the fold: observe, score, keep a snapshot until its label is due, tell of a new band.
+
+Labels are learned at maturity only (CHURN.md section 4): a snapshot waits with its features for
+horizon + grace, and then leaves as (x, y) for the learner. x is never computed again.
+"""
+
+from hashlib import sha256
+
+import orjson
+
+from engine.churn import features as f
+from engine.churn.model import GRACE_MS, Model, band_of
+from engine.churn.mbg import expected_orders
+from engine.churn.reasons import deviations, reasons
+from engine.clock import DAY_MS
+from engine.events import topics
+from engine.events.model import Event
+from engine.outcome import Move
+from engine.profile.model import Churn, Timer
+from engine.profile.turn import Turn
+
+TIMER_LETTERS = "lk"  # labels that mature; silence that crosses into the next band
+PURCHASE = "order.placed"
+KINDS = {
+    "complaint.opened": "complaint",
+    "complaint.reopened": "complaint",
+    "review.posted": "contact",
+    "competitor.contact": "rival",
+    "port_out.enquired": "rival",
+    "call.started": "contact",
+    "enquiry.asked": "contact",
+}
+CLV_DAYS = 365.0
+PENDING_MAX = 24
+BISECTIONS = 10
+_MINOR = 100.0
+
+
+def on_event(turn: Turn, event: Event, model: Model | None) -> None:
+    """Observe an event; score and keep a snapshot where it says something about leaving."""
+    kind = KINDS.get(event.type)
+    if event.type != PURCHASE and kind is None:
+        return
+    churn = turn.actor.churn
+    state = f.unpack(churn.numbers)
+    if kind is None:
+        f.bought(state, f.days(event.at), (event.data.get("value") or 0) / _MINOR)
+        for snapshot in churn.pending.values():
+            # A purchase in (t, t + H] is the label 0; one before t was in x already.
+            if snapshot["t"] < event.at <= snapshot["until"]:
+                snapshot["y"] = 0
+    else:
+        f.cared(state, f.days(event.at), kind)
+    if model is not None and state.orders:
+        _score(turn, state, max(event.at, _last_ms(state)), model, cause=event.id, source=event)
+    churn.numbers = f.pack(state)
+
+
+def on_timer(turn: Turn, timer_id: str, timer: Timer, model: Model | None) -> None:
+    """Let a label mature (`l`), or score a customer who has been silent (`k`)."""
+    churn = turn.actor.churn
+    if timer_id[0] == "l":
+        snapshot = churn.pending.pop(timer_id[1:], None)
+        if snapshot is not None:
+            _send_label(turn, timer_id[1:], snapshot)
+        return
+    if model is None:
+        return
+    state = f.unpack(churn.numbers)
+    if state.orders:
+        cause = sha256(f"{turn.node_id}|{timer.due}|k".encode()).hexdigest()[:32]
+        _score(turn, state, timer.due, model, cause=cause, source=None)
+        churn.numbers = f.pack(state)
+
+
+def merge(a: Churn, b: Churn) -> Churn:
+    """Return the churn state of two persons who are one: counts add, open labels are the union."""
+    merged = f.merge(f.unpack(a.numbers), f.unpack(b.numbers))
+    newest = a if a.snapshot_at >= b.snapshot_at else b
+    return Churn(
+        numbers=f.pack(merged) if a.numbers or b.numbers else b"",
+        band=newest.band,
+        model=newest.model,
+        snapshot_at=newest.snapshot_at,
+        pending={**b.pending, **a.pending},
+    )
+
+
+def _score(
+    turn: Turn, state: f.State, at: int, model: Model, *, cause: str, source: Event | None
+) -> None:
+    actor, churn = turn.actor, turn.actor.churn
+    day = f.days(at)
+    x, p0 = f.features(state, day, model.mbg, model.horizon_days)
+    served = model.risk(x, p0)
+    risk = state.risk_max = max(served, state.risk_max)
+    actor.scores["churn_risk"] = risk
+    orders = expected_orders(
+        model.mbg, x=state.orders - 1, tx=state.last - state.first,
+        age=max(0.0, day - state.first), horizon=CLV_DAYS,
+    )  # fmt: skip
+    actor.scores["clv"] = round(orders * state.amount, 2)
+    actor.reasons = reasons(state, day, model)
+    churn.model = model.version
+    _snapshot(turn, state, at, model, x, p0, served)
+    _tell_band(turn, at, band_of(risk), risk, cause, source)
+    _watch_silence(turn, state, at, model, risk)
+
+
+def _snapshot(
+    turn: Turn,
+    state: f.State,
+    at: int,
+    model: Model,
+    x: list[float],
+    p0: float,
+    served: float,
+) -> None:
+    churn = turn.actor.churn
+    horizon_ms = int(model.horizon_days * DAY_MS)
+    at_risk = at - _last_ms(state) <= horizon_ms  # later there is nothing left to predict
+    if not at_risk or at - churn.snapshot_at < DAY_MS or len(churn.pending) >= PENDING_MAX:
+        return
+    name = sha256(f"{turn.node_id}|{at}".encode()).hexdigest()[:12]
+    if not turn.arm(f"l{name}", at + horizon_ms, lateness_ms=GRACE_MS):
+        return
+    churn.snapshot_at = at
+    treated = any(e.get("outcome") == "fired" for e in turn.actor.triggers[-3:])
+    churn.pending[name] = {
+        "t": at,
+        "until": at + horizon_ms,
+        "y": 1,
+        "x": x,
+        "p0": p0,
+        "p": served,
+        "m": model.version,
+        "treated": treated,
+        "d": list(deviations(state, f.days(at)).values()),
+    }
+
+
+def _send_label(turn: Turn, name: str, snapshot: dict[str, object]) -> None:
+    row = {"id": name, **snapshot}
+    turn.moved.append(Move(topics.LABELLED, -1, name, orjson.dumps(row), ()))
+    turn.outcome.count("labels")
+
+
+def _tell_band(
+    turn: Turn, at: int, band: str, risk: float, cause: str, source: Event | None
+) -> None:
+    churn = turn.actor.churn
+    previous = churn.band or "calm"
+    if band == previous:
+        churn.band = band
+        return
+    churn.band = band
+    name = sha256(f"{cause}\0churn.band_changed".encode()).digest()[:16].hex()
+    turn.derived.append(
+        Event(
+            id=name,
+            tenant=turn.tenant,
+            source="engine",
+            type="churn.band_changed",
+            at=at,
+            original_at=at,
+            received_at=source.received_at if source else turn.now,
+            ids=[turn.node_id],
+            data={
+                "band": band,
+                "previous_band": previous,
+                "risk": round(risk, 4),
+                "reasons": list(turn.actor.reasons),
+            },
+        )
+    )
+
+
+def _watch_silence(turn: Turn, state: f.State, at: int, model: Model, risk: float) -> None:
+    """Arm the one timer for the moment at which silence alone lifts the risk into the next band."""
+    thresholds = [least for least in (0.3, 0.6, 0.8) if least > risk]
+    horizon_ms = int(model.horizon_days * DAY_MS)
+    last = at + 12 * horizon_ms
+    if not thresholds or _risk_at(state, last, model) < thresholds[0]:
+        turn.cancel("k")
+        return
+    low, high = at, last
+    for _ in range(BISECTIONS):
+        middle = (low + high) // 2
+        if _risk_at(state, middle, model) >= thresholds[0]:
+            high = middle
+        else:
+            low = middle
+    turn.arm("k", high)
+
+
+def _risk_at(state: f.State, at: int, model: Model) -> float:
+    x, p0 = f.features(state, f.days(at), model.mbg, model.horizon_days)
+    return model.risk(x, p0)
+
+
+def _last_ms(state: f.State) -> int:
+    return int(state.last * DAY_MS)
+
