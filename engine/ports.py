@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from engine.delivery.model import Reply, Request
 from engine.events.record import Outgoing, Record
 from engine.outcome import Meta
 
@@ -105,3 +106,12 @@ class Group(Protocol):
         """Join and serve until `stop`; raises LogError when the broker stays away."""
 
     async def stop(self) -> None: ...
+
+
+class Sender(Protocol):
+    """Speaks to channel systems."""
+
+    async def send(self, request: Request) -> Reply:
+        """Send a request and return what came back; never raises for what the world does."""
+
+    async def close(self) -> None: ...

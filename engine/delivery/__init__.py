@@ -1,0 +1,1 @@
+"""Say it, once: endpoints, signed requests, retries until it is too late."""

@@ -1,0 +1,1 @@
+"""Channels: one file each, which renders a trigger into a request and reads the reply."""
