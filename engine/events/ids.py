@@ -12,6 +12,7 @@ import phonenumbers
 
 ID_SIZE = 12  # bytes of the keyed hash in a birth id
 VALUE_LENGTH_MAX = 256
+PHONE_DIGITS_MIN = 7  # behind the country code
 CACHE_MAX = 65_536  # identifiers: those of a busy hour's customers; some 30 MB when full
 _ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _ID_CHECKS = "10X98765432"
@@ -159,8 +160,10 @@ def _phone(text: str, region: str) -> str | None:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
         return None
-    # Behind one switchboard sit many people: E.164 would drop the extension and make them one.
-    if number.extension or not phonenumbers.is_possible_number(number):
+    # Behind one switchboard sit many people: E.164 would drop the extension and make them one. So
+    # would a service number (10086, 95588) that stands where the caller's should.
+    short = number.national_number < 10 ** (PHONE_DIGITS_MIN - 1)
+    if short or number.extension or not phonenumbers.is_possible_number(number):
         return None
     return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
