@@ -104,6 +104,11 @@ class EmbeddedBroker:
         self._server.watch(self._on_death or log.error)
         return address
 
+    @property
+    def pid(self) -> int | None:
+        """The process of a broker of ours, None of one that was given."""
+        return self._server.pid if self._server is not None else None
+
     def stop(self) -> None:
         """End the broker that we started; one that was given stays."""
         if self._server is not None:
@@ -148,6 +153,11 @@ class _Server:
                     code=f"config/{self._name}",
                 )
             sleep(0.02)
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        return self._process.pid
 
     def watch(self, on_death: Callable[[str], None]) -> None:
         """Call `on_death` with the reason if the server ends before `stop`."""

@@ -1,0 +1,24 @@
+"""What a test does without a tool that it needs: a skip that names it, in CI an error."""
+
+import os
+from typing import NoReturn
+
+import pytest
+
+from engine.errors import ConfigError
+from engine.runtime.embedded import EmbeddedBroker, EmbeddedRedis
+
+
+def unavailable(why: str) -> NoReturn:
+    """Skip, or fail in CI: there only what was asked for is selected, so it must run."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"needed in CI: {why}", pytrace=False)
+    pytest.skip(why)
+
+
+def started(server: EmbeddedRedis | EmbeddedBroker) -> str:
+    """Start a server of ours and return its address."""
+    try:
+        return server.start()
+    except ConfigError as error:
+        unavailable(str(error))
