@@ -26,6 +26,7 @@ TABLE = (
     KeyRow("R:<tenant>/<x>", "identity", "the registrar's pointer or root", "for ever", "null mark"),
     KeyRow("l", "delivery", "ledger: offset and counts of trigger partition p", "for ever", "no person"),
     KeyRow("d:<trigger>", "delivery", "ledger: one trigger's attempts", "7 days", "with the ledger"),
+    KeyRow("i", "ingest", "inbox: next offset and counts of partition p", "for ever", "no person"),
     KeyRow("due", "delivery", "ledger: attempts to come, by time", "until sent", "with the ledger"),
 )
 
@@ -47,6 +48,10 @@ class Space(NamedTuple):
     def ledger_key(self, partition: int, name: str) -> str:
         """Return the key `name` of the delivery ledger of a trigger partition."""
         return f"{self.generation}:{self.partition_count}:{{t:{partition}}}:{name}"
+
+    def inbox_key(self, partition: int) -> str:
+        """Return the key of the progress of an inbox partition."""
+        return f"{self.generation}:{self.partition_count}:{{i:{partition}}}:i"
 
 
 def node_name(tenant: str, node_id: str) -> str:

@@ -1,10 +1,10 @@
 """The world, as protocols: each has a real adapter and one in memory, held to the same suite."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from engine.delivery.model import Reply, Request
+from engine.delivery.model import Job, Reply, Request
 from engine.events.record import Outgoing, Record
 from engine.outcome import Meta
 
@@ -115,3 +115,47 @@ class Sender(Protocol):
         """Send a request and return what came back; never raises for what the world does."""
 
     async def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class LedgerSnapshot:
+    """What taking a ledger over returns: where it stands, and member -> (due, job)."""
+
+    off: int
+    oseq: int
+    jobs: dict[str, tuple[int, Job]]
+
+
+@dataclass(slots=True)
+class LedgerUpdate:
+    """One change of a ledger. `off_expected` None: only jobs and counts change.
+
+    `jobs`: member -> (due in clock ms, or None when it is settled; the job).
+    """
+
+    off_expected: int | None = None
+    off: int = -1
+    oseq: int = 0
+    jobs: dict[str, tuple[int | None, Job]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class Ledger(Protocol):
+    """What was handed over to channel systems, and what is still to be."""
+
+    async def acquire(self, partition: int, token: str) -> LedgerSnapshot: ...
+
+    async def apply(self, partition: int, token: str, update: LedgerUpdate) -> None:
+        """Commit, or raise `Fenced` or `Stale` and change nothing."""
+
+    async def counts(self, partitions: Sequence[int]) -> Mapping[str, int]: ...
+
+    async def close(self) -> None: ...
+
+
+class Offsets(Protocol):
+    """How far a topic has been worked off by a stage that keeps no other state."""
+
+    async def get(self, partition: int) -> int: ...
+
+    async def put(self, partition: int, offset: int, *, accepted: int, dead: int) -> None: ...

@@ -83,6 +83,8 @@ class FaustGroup:
             `log/unreachable`, `log/stalled` or `log/crashed`; the process should end then.
         """
         await self._until_ready()
+        if self._stopping.is_set():
+            return
         app = _App(self._bootstrap, self._group_id, topic, handler)
         app.consumer_options = self._options()
         app.drain_s = self._session_s / 2

@@ -41,10 +41,13 @@ def pack(*parts: bytes) -> bytes:
 class Wire:
     """One connection to Redis that never retries and says plainly what went wrong."""
 
-    def __init__(self, url: str, *, timeout_s: float = 5.0) -> None:
+    def __init__(
+        self, url: str, *, functions: str = _FUNCTIONS, timeout_s: float = 5.0
+    ) -> None:
         options: dict[str, Any] = dict(parse_url(url))
         kind = options.pop("connection_class", Connection)
         self._url = url
+        self._functions = functions
         self._connection = kind(
             **options,
             retry=Retry(NoBackoff(), 0),
@@ -78,7 +81,7 @@ class Wire:
         await self._connection.disconnect(nowait=True)
 
     async def _load(self) -> None:
-        await self._call((b"FUNCTION", b"LOAD", b"REPLACE", _FUNCTIONS.encode()))
+        await self._call((b"FUNCTION", b"LOAD", b"REPLACE", self._functions.encode()))
         self._loaded = True
 
     async def _call(self, parts: Sequence[bytes]) -> Reply:
@@ -115,10 +118,10 @@ class RedisStore:
         )
         meta, timers, outbox, moves = reply
         return Snapshot(
-            meta=decode_meta(_pairs(meta)),
-            timers=[(bytes(m).decode(), int(float(s))) for m, s in _pairs(timers)],
-            outbox=[(int(float(s)), _unseq(m)) for m, s in _pairs(outbox)],
-            moves=[(int(float(s)), _unseq(m)) for m, s in _pairs(moves)],
+            meta=decode_meta(pairs(meta)),
+            timers=[(bytes(m).decode(), int(float(s))) for m, s in pairs(timers)],
+            outbox=[(int(float(s)), _unseq(m)) for m, s in pairs(outbox)],
+            moves=[(int(float(s)), _unseq(m)) for m, s in pairs(moves)],
         )
 
     async def load(self, partition: int, names: Sequence[str]) -> list[bytes | None]:
@@ -168,7 +171,7 @@ class RedisStore:
     async def meta(self, partition: int) -> Meta:
         """Return what is stored of a partition besides its nodes."""
         reply = await self._wire(partition).call(b"HGETALL", self._key(partition, "m"))
-        return decode_meta(_pairs(reply))
+        return decode_meta(pairs(reply))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -187,6 +190,15 @@ class RedisStore:
 
     def _four(self, partition: int) -> list[bytes]:
         return [self._key(partition, name) for name in ("m", "tm", "ob", "mv")]
+
+
+def pairs(reply: Reply) -> list[tuple[bytes, bytes]]:
+    """Return the pairs of a reply: flat in RESP2, nested or a map in RESP3."""
+    if isinstance(reply, dict):
+        return list(reply.items())
+    if reply and isinstance(reply[0], list | tuple):
+        return [(name, value) for name, value in reply]
+    return list(zip(reply[::2], reply[1::2], strict=True))
 
 
 def encode_meta(meta: Meta) -> list[bytes]:
@@ -222,14 +234,6 @@ def decode_meta(pairs: Sequence[tuple[bytes, bytes]]) -> Meta:
         model=held["model"].decode(),
         counts=orjson.loads(held["counts"]),
     )
-
-
-def _pairs(reply: Reply) -> list[tuple[bytes, bytes]]:
-    if isinstance(reply, dict):
-        return list(reply.items())
-    if reply and isinstance(reply[0], list | tuple):
-        return [(name, value) for name, value in reply]
-    return list(zip(reply[::2], reply[1::2], strict=True))
 
 
 def _counted(parts: Sequence[bytes], width: int) -> list[bytes]:

@@ -1,0 +1,42 @@
+#!lua name=touchpoint_ledger
+
+-- The delivery ledger of one trigger partition, fenced like the state of an event partition.
+-- All keys carry the hash tag {t:<p>}.
+
+-- KEYS: l due; ARGV: token
+local function acquire(keys, args)
+  redis.call('HSET', keys[1], 'ep', args[1])
+  return {redis.call('HGETALL', keys[1]), redis.call('ZRANGE', keys[2], 0, -1, 'WITHSCORES')}
+end
+
+-- KEYS: l due, then one a job. ARGV: token, expected offset ('' = none), new offset, new oseq,
+-- kept ms of settled jobs, n jobs (member, score or '' when settled, value), n counts (name, by).
+local function apply(keys, args)
+  local held = redis.call('HMGET', keys[1], 'ep', 'off')
+  if held[1] ~= args[1] then return 'FENCED' end
+  if args[2] ~= '' then
+    if (held[2] or '-1') ~= args[2] then return 'STALE' end
+    redis.call('HSET', keys[1], 'off', args[3], 'oseq', args[4])
+  end
+  local at = 6
+  for i = 1, tonumber(args[at]) do
+    local member, score, value = args[at + 1], args[at + 2], args[at + 3]
+    at = at + 3
+    if score == '' then
+      redis.call('ZREM', keys[2], member)
+      redis.call('SET', keys[2 + i], value, 'PX', args[5])
+    else
+      redis.call('ZADD', keys[2], score, member)
+      redis.call('SET', keys[2 + i], value)
+    end
+  end
+  at = at + 1
+  for _ = 1, tonumber(args[at]) do
+    redis.call('HINCRBY', keys[1], args[at + 1], args[at + 2])
+    at = at + 2
+  end
+  return 'OK'
+end
+
+redis.register_function('touchpoint_ledger_acquire', acquire)
+redis.register_function('touchpoint_ledger_apply', apply)
