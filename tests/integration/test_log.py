@@ -1,69 +1,35 @@
 """One suite for publisher, reader and group: in memory, on the embedded broker, on Apache Kafka."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
-from itertools import count
+from collections.abc import Sequence
 from time import monotonic
-from typing import NamedTuple
 
 import pytest
-from apache.broker import ApacheKafka
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
-from confluent_kafka.admin import AdminClient
+from logs import (
+    PARTITIONS,
+    Journal,
+    Log,
+    Play,
+    Running,
+    Scenario,
+    Witness,
+    fresh_name,
+    in_memory,
+    on_kafka,
+    records,
+)
 
 from engine.adapters.kafka import FaustGroup
 from engine.adapters.kafka_client import (
     KafkaPublisher,
-    KafkaReader,
     TopicSpec,
     create_topics,
     partition_count,
 )
-from engine.adapters.memory import MemoryLog
 from engine.adapters.seats import BATCH_MAX
 from engine.errors import ConfigError, CoverageError, LogError
 from engine.events.record import Outgoing, Record
-from engine.ports import Group, Handler, Publisher, Reader
-
-PARTITIONS = 3
-SESSION_S = 2.0  # the embedded broker waits for half of it at each join
-PATIENCE_S = 60.0
-_names = count()
-
-
-class Log(NamedTuple):
-    """A log with one empty topic, behind the three ports."""
-
-    topic: str
-    publisher: Publisher
-    reader: Reader
-    group: Callable[[], Group]
-
-
-Journal = list[tuple[str, str, int]]  # (handler, what it was told, partition)
-Scenario = Callable[[Log], Awaitable[None]]
-Play = Callable[[Scenario], None]
-
-
-async def on_kafka(bootstrap: str, scenario: Scenario) -> None:
-    topic = f"log-{next(_names)}"
-    await asyncio.to_thread(create_topics, bootstrap, [TopicSpec(topic, PARTITIONS)])
-    publisher, reader = KafkaPublisher(bootstrap), KafkaReader(bootstrap)
-
-    def group() -> FaustGroup:
-        return FaustGroup(bootstrap, f"group-{topic}", session_s=SESSION_S)
-
-    try:
-        await scenario(Log(topic, publisher, reader, group))
-    finally:
-        await publisher.close()
-        await reader.close()
-
-
-async def in_memory(scenario: Scenario) -> None:
-    log = MemoryLog({"log": PARTITIONS})
-    await scenario(Log("log", log, log, log.group))
+from engine.runtime.embedded import free_port
 
 
 def played(request: pytest.FixtureRequest, where: str) -> Play:
@@ -95,84 +61,6 @@ def play(request: pytest.FixtureRequest) -> Play:
 def play_on_kafka(request: pytest.FixtureRequest) -> Play:
     """Run a scenario on every broker: what one member alone in memory cannot show."""
     return played(request, request.param)
-
-
-@pytest.fixture
-def kafka(apache_kafka: ApacheKafka) -> Callable[[Scenario], None]:
-    """Run a scenario on Apache Kafka only."""
-    return lambda scenario: asyncio.run(on_kafka(apache_kafka.bootstrap, scenario))
-
-
-def records(topic: str, partition: int, first: int, after: int) -> list[Outgoing]:
-    return [
-        Outgoing(topic, partition, b"k%d" % n, b"v%d" % n, (("kind", b"event"), ("n", b"%d" % n)))
-        for n in range(first, after)
-    ]
-
-
-class Witness:
-    """A handler that notes what it is told, and checks that it is told it in sequence."""
-
-    def __init__(
-        self, name: str = "one", journal: list[tuple[str, str, int]] | None = None
-    ) -> None:
-        self.name = name
-        self.journal = [] if journal is None else journal
-        self.values: dict[int, list[bytes]] = defaultdict(list)
-        self.next: dict[int, int] = defaultdict(int)  # where to read from: stands for the store
-        self.sizes: list[int] = []
-        self.out_of_sequence: list[tuple[int, int, int]] = []
-        self._changed = asyncio.Condition()
-
-    async def assigned(self, partition: int) -> int | None:
-        await self.note("assigned", partition)
-        return self.next[partition]
-
-    async def batch(self, partition: int, batch: Sequence[Record]) -> int:
-        for record in batch:
-            if record.offset != self.next[partition]:
-                self.out_of_sequence.append((partition, self.next[partition], record.offset))
-            self.values[partition].append(record.value)
-            self.next[partition] = record.offset + 1
-        self.sizes.append(len(batch))
-        await self.note("batch", partition)
-        return self.next[partition]
-
-    async def revoked(self, partition: int) -> None:
-        await self.note("revoked", partition)
-
-    async def note(self, what: str, partition: int) -> None:
-        self.journal.append((self.name, what, partition))
-        async with self._changed:
-            self._changed.notify_all()
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE_S), self._changed:
-            await self._changed.wait_for(holds)
-
-    async def until_counted(self, total: int) -> None:
-        await self.until(lambda: sum(map(len, self.values.values())) >= total)
-
-    def told(self, what: str) -> list[int]:
-        return sorted(p for name, told, p in self.journal if (name, told) == (self.name, what))
-
-
-class Running:
-    """A member that serves a handler until the block ends; an error of it ends the test."""
-
-    def __init__(self, log: Log, handler: Handler) -> None:
-        self._group = log.group()
-        self._run = asyncio.create_task(self._group.run(log.topic, handler))
-
-    async def __aenter__(self) -> "Running":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.leave()
-
-    async def leave(self) -> None:
-        await self._group.stop()
-        await self._run
 
 
 def test_what_is_published_is_read_back_in_order_with_key_headers_and_offset(play: Play) -> None:
@@ -399,7 +287,7 @@ def test_a_record_too_large_for_the_producer_is_refused_at_once(play_on_kafka: P
 def test_a_topic_is_created_once_and_never_with_another_partition_count(
     embedded_broker: str,
 ) -> None:
-    spec = TopicSpec(f"made-{next(_names)}", 4, {"cleanup.policy": "compact"})
+    spec = TopicSpec(fresh_name(), 4, {"cleanup.policy": "compact"})
     create_topics(embedded_broker, [spec])
     create_topics(embedded_broker, [spec])
     assert partition_count(embedded_broker, spec.name) == 4
@@ -407,133 +295,21 @@ def test_a_topic_is_created_once_and_never_with_another_partition_count(
         create_topics(embedded_broker, [TopicSpec(spec.name, 5)])
 
 
-@pytest.mark.apache
-def test_a_killed_broker_that_comes_back_has_lost_nothing_and_nothing_is_skipped(
-    kafka: Callable[[Scenario], None], apache_kafka: ApacheKafka
-) -> None:
-    async def scenario(log: Log) -> None:
-        witness = Witness()
-        async with Running(log, witness):
-            for partition in range(PARTITIONS):
-                await log.publisher.publish(records(log.topic, partition, 0, 700))
-            await witness.until_counted(PARTITIONS * 300)
-            await asyncio.to_thread(apache_kafka.restart)
-            for partition in range(PARTITIONS):
-                await until_published(log, records(log.topic, partition, 700, 900))
-            await witness.until(lambda: all(witness.next[p] >= 900 for p in range(PARTITIONS)))
-        assert witness.out_of_sequence == []
-        for partition in range(PARTITIONS):
-            assert witness.values[partition][:900] == [b"v%d" % n for n in range(900)]
-
-    kafka(scenario)
-
-
-async def until_published(log: Log, batch: Sequence[Outgoing]) -> None:
-    """Publish as an owner does: after an error, what the log lacks is published again."""
-    topic, partition = batch[0].topic, batch[0].partition
-    start = int(batch[0].value[1:])
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            try:
-                _, end = await log.reader.bounds(topic, partition)
-                await log.publisher.publish(batch[end - start :])
-                return
-            except LogError:
-                continue
-
-
-@pytest.mark.apache
-def test_a_frozen_broker_fails_the_publish_and_only_a_suffix_is_missing(
-    apache_kafka: ApacheKafka,
-) -> None:
-    async def scenario(log: Log) -> None:
-        publisher = KafkaPublisher(apache_kafka.bootstrap, timeout_s=2.0)
-        sent = records(log.topic, 0, 0, 2_000)
-        await publisher.publish(sent[:10])
-        apache_kafka.freeze()
-        try:
-            with pytest.raises(LogError) as caught:
-                await publisher.publish(sent[10:])
-        finally:
-            apache_kafka.thaw()
-        assert caught.value.code == "log/timeout"
-        await until_published(log, sent)
-        found = await log.reader.read(log.topic, 0, 0, count_max=5_000)
-        assert [record.value for record in found] == [out.value for out in sent]
-        await publisher.close()
-
-    asyncio.run(on_kafka(apache_kafka.bootstrap, scenario))
-
-
-@pytest.mark.apache
-def test_a_record_that_the_broker_refuses_takes_all_behind_it_with_it(
-    apache_kafka: ApacheKafka,
-) -> None:
-    topic = f"narrow-{next(_names)}"
-    create_topics(apache_kafka.bootstrap, [TopicSpec(topic, 1, {"max.message.bytes": "950000"})])
-
-    async def scenario(log: Log) -> None:
-        # So large that it travels alone, between a batch before it and a batch behind it.
-        large = Outgoing(topic, 0, b"k", b"y" * 990_000)
-        small = [Outgoing(topic, 0, b"k", b"%06d" % n + b"x" * 1_000) for n in range(1_600)]
+def test_without_a_broker_a_group_ends_with_a_named_error() -> None:
+    async def run() -> None:
+        group = FaustGroup(f"127.0.0.1:{free_port()}", "g", away_s=0.5)
         with pytest.raises(LogError) as caught:
-            await log.publisher.publish([*small[:800], large, *small[800:]])
-        assert caught.value.code == "log/refused"
-        found = await log.reader.read(topic, 0, 0, count_max=5_000)
-        assert [record.value for record in found] == [out.value for out in small[: len(found)]]
-        assert len(found) <= 800
-        await log.publisher.publish(small[:1])
+            await group.run("t", Witness())
+        assert caught.value.code == "log/unreachable"
 
-    asyncio.run(on_kafka(apache_kafka.bootstrap, scenario))
+    asyncio.run(run())
 
 
-@pytest.mark.apache
-def test_what_retention_took_is_an_error_and_a_new_take_over(
-    kafka: Callable[[Scenario], None], apache_kafka: ApacheKafka
-) -> None:
-    class Behind(Witness):
-        async def assigned(self, partition: int) -> int | None:
-            await self.note("assigned", partition)
-            return 300 if self.told("assigned").count(partition) > 1 else 0
+def test_a_group_that_waits_for_a_broker_can_be_stopped() -> None:
+    async def run() -> None:
+        group = FaustGroup(f"127.0.0.1:{free_port()}", "g")
+        running = asyncio.create_task(group.run("t", Witness()))
+        await group.stop()
+        await asyncio.wait_for(running, 3.0)
 
-    async def scenario(log: Log) -> None:
-        await log.publisher.publish(records(log.topic, 0, 0, 500))
-        await asyncio.to_thread(delete_before, apache_kafka.bootstrap, log.topic, 300)
-        assert await log.reader.bounds(log.topic, 0) == (300, 500)
-        with pytest.raises(CoverageError, match="holds 300 to 500, asked for 0"):
-            await log.reader.read(log.topic, 0, 0, count_max=10)
-        witness = Behind()
-        async with Running(log, witness):
-            await witness.until_counted(200)
-        assert witness.values[0] == [b"v%d" % n for n in range(300, 500)]
-
-    kafka(scenario)
-
-
-def delete_before(bootstrap: str, topic: str, offset: int) -> None:
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    for future in admin.delete_records([TopicPartition(topic, 0, offset)]).values():
-        future.result(timeout=10)
-
-
-@pytest.mark.apache
-def test_offsets_are_committed_for_the_lag_when_a_member_leaves(
-    kafka: Callable[[Scenario], None], apache_kafka: ApacheKafka
-) -> None:
-    async def scenario(log: Log) -> None:
-        await log.publisher.publish(records(log.topic, 0, 0, 321))
-        witness = Witness()
-        async with Running(log, witness):
-            await witness.until_counted(321)
-        found = await asyncio.to_thread(committed, apache_kafka.bootstrap, log.topic)
-        assert found[0] == 321
-
-    kafka(scenario)
-
-
-def committed(bootstrap: str, topic: str) -> dict[int, int]:
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    (future,) = admin.list_consumer_group_offsets(
-        [ConsumerGroupTopicPartitions(f"group-{topic}")]
-    ).values()
-    return {tp.partition: tp.offset for tp in future.result(timeout=10).topic_partitions}
+    asyncio.run(run())

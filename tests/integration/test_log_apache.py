@@ -1,0 +1,183 @@
+"""What only a real broker can show: kill, freeze, refusal, retention, committed offsets."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+from apache.broker import ApacheKafka
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
+from logs import (
+    PARTITIONS,
+    PATIENCE_S,
+    SESSION_S,
+    Log,
+    Running,
+    Scenario,
+    Witness,
+    fresh_name,
+    on_kafka,
+    records,
+)
+
+from engine.adapters.kafka_client import KafkaPublisher, TopicSpec, create_topics
+from engine.errors import CoverageError, LogError
+from engine.events.record import Outgoing
+
+pytestmark = pytest.mark.apache
+
+
+@pytest.fixture
+def kafka(apache_kafka: ApacheKafka) -> Callable[[Scenario], None]:
+    """Run a scenario on Apache Kafka only."""
+    return lambda scenario: asyncio.run(on_kafka(apache_kafka.bootstrap, scenario))
+
+
+def test_a_killed_broker_that_comes_back_has_lost_nothing_and_nothing_is_skipped(
+    kafka: Callable[[Scenario], None], apache_kafka: ApacheKafka
+) -> None:
+    async def scenario(log: Log) -> None:
+        witness = Witness()
+        async with Running(log, witness):
+            for partition in range(PARTITIONS):
+                await log.publisher.publish(records(log.topic, partition, 0, 700))
+            await witness.until_counted(PARTITIONS * 300)
+            await asyncio.to_thread(apache_kafka.restart)
+            for partition in range(PARTITIONS):
+                await until_published(log, records(log.topic, partition, 700, 900))
+            await witness.until(lambda: all(witness.next[p] >= 900 for p in range(PARTITIONS)))
+        assert witness.out_of_sequence == []
+        for partition in range(PARTITIONS):
+            assert witness.values[partition][:900] == [b"v%d" % n for n in range(900)]
+
+    kafka(scenario)
+
+
+def test_a_broker_frozen_for_longer_than_the_session_thaws_and_nothing_is_skipped(
+    kafka: Callable[[Scenario], None], apache_kafka: ApacheKafka
+) -> None:
+    async def scenario(log: Log) -> None:
+        witness = Witness()
+        async with Running(log, witness):
+            for partition in range(PARTITIONS):
+                await log.publisher.publish(records(log.topic, partition, 0, 700))
+            await witness.until_counted(PARTITIONS * 300)
+            apache_kafka.freeze()
+            try:
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(witness.until(lambda: False), 1.5 * SESSION_S)
+            finally:
+                apache_kafka.thaw()
+            for partition in range(PARTITIONS):
+                await until_published(log, records(log.topic, partition, 700, 900))
+            await witness.until(lambda: all(witness.next[p] >= 900 for p in range(PARTITIONS)))
+        assert witness.out_of_sequence == []
+
+    kafka(scenario)
+
+
+async def until_published(log: Log, batch: Sequence[Outgoing]) -> None:
+    """Publish as an owner does: after an error, what the log lacks is published again."""
+    topic, partition = batch[0].topic, batch[0].partition
+    start = int(batch[0].value[1:])
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                _, end = await log.reader.bounds(topic, partition)
+                await log.publisher.publish(batch[end - start :])
+                return
+            except LogError:
+                continue
+
+
+def test_a_frozen_broker_fails_the_publish_and_only_a_suffix_is_missing(
+    apache_kafka: ApacheKafka,
+) -> None:
+    async def scenario(log: Log) -> None:
+        publisher = KafkaPublisher(apache_kafka.bootstrap, timeout_s=2.0)
+        sent = records(log.topic, 0, 0, 2_000)
+        await publisher.publish(sent[:10])
+        apache_kafka.freeze()
+        try:
+            with pytest.raises(LogError) as caught:
+                await publisher.publish(sent[10:])
+        finally:
+            apache_kafka.thaw()
+        assert caught.value.code == "log/timeout"
+        await until_published(log, sent)
+        found = await log.reader.read(log.topic, 0, 0, count_max=5_000)
+        assert [record.value for record in found] == [out.value for out in sent]
+        await publisher.close()
+
+    asyncio.run(on_kafka(apache_kafka.bootstrap, scenario))
+
+
+def test_a_record_that_the_broker_refuses_takes_all_behind_it_with_it(
+    apache_kafka: ApacheKafka,
+) -> None:
+    topic = fresh_name()
+    create_topics(apache_kafka.bootstrap, [TopicSpec(topic, 1, {"max.message.bytes": "950000"})])
+
+    async def scenario(log: Log) -> None:
+        # So large that it travels alone, between a batch before it and a batch behind it.
+        large = Outgoing(topic, 0, b"k", b"y" * 990_000)
+        small = [Outgoing(topic, 0, b"k", b"%06d" % n + b"x" * 1_000) for n in range(1_600)]
+        with pytest.raises(LogError) as caught:
+            await log.publisher.publish([*small[:800], large, *small[800:]])
+        assert caught.value.code == "log/refused"
+        found = await log.reader.read(topic, 0, 0, count_max=5_000)
+        assert [record.value for record in found] == [out.value for out in small[: len(found)]]
+        assert len(found) <= 800
+        await log.publisher.publish(small[:1])
+
+    asyncio.run(on_kafka(apache_kafka.bootstrap, scenario))
+
+
+def test_what_retention_took_is_an_error_and_a_new_take_over(
+    kafka: Callable[[Scenario], None], apache_kafka: ApacheKafka
+) -> None:
+    class Behind(Witness):
+        async def assigned(self, partition: int) -> int | None:
+            await self.note("assigned", partition)
+            return 300 if self.told("assigned").count(partition) > 1 else 0
+
+    async def scenario(log: Log) -> None:
+        await log.publisher.publish(records(log.topic, 0, 0, 500))
+        await asyncio.to_thread(delete_before, apache_kafka.bootstrap, log.topic, 300)
+        assert await log.reader.bounds(log.topic, 0) == (300, 500)
+        with pytest.raises(CoverageError, match="holds 300 to 500, asked for 0"):
+            await log.reader.read(log.topic, 0, 0, count_max=10)
+        witness = Behind()
+        async with Running(log, witness):
+            await witness.until_counted(200)
+        assert witness.values[0] == [b"v%d" % n for n in range(300, 500)]
+
+    kafka(scenario)
+
+
+def delete_before(bootstrap: str, topic: str, offset: int) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for future in admin.delete_records([TopicPartition(topic, 0, offset)]).values():
+        future.result(timeout=10)
+
+
+def test_offsets_are_committed_for_the_lag_when_a_member_leaves(
+    kafka: Callable[[Scenario], None], apache_kafka: ApacheKafka
+) -> None:
+    async def scenario(log: Log) -> None:
+        await log.publisher.publish(records(log.topic, 0, 0, 321))
+        witness = Witness()
+        async with Running(log, witness):
+            await witness.until_counted(321)
+        found = await asyncio.to_thread(committed, apache_kafka.bootstrap, log.topic)
+        assert found[0] == 321
+
+    kafka(scenario)
+
+
+def committed(bootstrap: str, topic: str) -> dict[int, int]:
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    (future,) = admin.list_consumer_group_offsets(
+        [ConsumerGroupTopicPartitions(f"group-{topic}")]
+    ).values()
+    return {tp.partition: tp.offset for tp in future.result(timeout=10).topic_partitions}
