@@ -39,7 +39,7 @@ class Source:
     custom: bool = False
     lateness_ms: int = LATENESS_MS
     events_per_s: int = 0
-    _may: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)
+    _may: dict[str, bool] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def may_send(self, event_type: str) -> bool:
         """Tell whether an event of this type is this source's to send."""
