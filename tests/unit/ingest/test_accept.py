@@ -42,11 +42,22 @@ def order(**change: Any) -> dict[str, Any]:
     return {k: v for k, v in (message | change).items() if v is not None}
 
 
-def take(message: dict[str, Any], source: Source = SHOP, **change: Any) -> Accepted:
+def take(
+    message: dict[str, Any],
+    source: Source = SHOP,
+    *,
+    raw: bytes | None = None,
+    sent_at: int | None = None,
+) -> Accepted:
     """Accept a message as the collector would."""
-    given: dict[str, Any] = {"raw": json.dumps(message).encode(), "sent_at": None} | change
     return accept(
-        message, source=source, received_at=NOW, contracts=CONTRACTS, secret=SECRET, **given
+        message,
+        raw=json.dumps(message).encode() if raw is None else raw,
+        source=source,
+        received_at=NOW,
+        sent_at=sent_at,
+        contracts=CONTRACTS,
+        secret=SECRET,
     )
 
 
