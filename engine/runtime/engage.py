@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from time import monotonic
 
 from engine.errors import CoverageError, EngineError, Fenced, LogError, StoreError
 from engine.events.record import Record
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 class Engage:
     """A consumer group's Handler over the event log; owners do the work.
 
-    `seen(partition, records, outcome)` is told of every batch that was committed: the one place
+    `seen(partition, records, outcome, seconds)` is told of every batch that was committed: the one place
     where outcomes turn into metrics.
     """
 
@@ -26,7 +27,7 @@ class Engage:
         self,
         owner: Callable[[int], Owner],
         *,
-        seen: Callable[[int, Sequence[Record], Outcome], None],
+        seen: Callable[[int, Sequence[Record], Outcome, float], None],
         repaired: Callable[[int, str], None],
     ) -> None:
         self._owner = owner
@@ -48,6 +49,7 @@ class Engage:
     async def batch(self, partition: int, records: Sequence[Record]) -> int:
         """Fold and commit; after a repair, the offset from which to read again."""
         owner = self._owners[partition]
+        began = monotonic()
         try:
             offset, outcome = await owner.batch(records)
         except (EngineError, TimeoutError, OSError) as error:
@@ -57,7 +59,7 @@ class Engage:
             self._repaired(partition, "poison")
             await self._take_over(owner)
             return await self._one_by_one(owner, records)
-        self._seen(partition, records, outcome)
+        self._seen(partition, records, outcome, monotonic() - began)
         return offset
 
     async def revoked(self, partition: int) -> None:
@@ -78,7 +80,7 @@ class Engage:
                 log.exception("%s:%d:%d goes to the dead letters", *record[:3])
                 await self._take_over(owner)
                 offset, outcome = await owner.quarantine(record, error)
-            self._seen(owner.partition, [record], outcome)
+            self._seen(owner.partition, [record], outcome, 0.0)
         return offset
 
     async def _repair(self, owner: Owner, error: Exception) -> int:

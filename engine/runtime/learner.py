@@ -76,6 +76,8 @@ class Learner:
                 await asyncio.wait_for(stop.wait(), POLL_S)
             except TimeoutError:
                 continue
+        if started:
+            await self._checkpoint()
 
     async def start(self) -> None:
         """Go on from the checkpoint; without one, publish the first model."""
@@ -111,22 +113,26 @@ class Learner:
         await self._publish(version, model.to_json())
 
     async def _publish(self, version: str, artefact: bytes) -> None:
-        checkpoint: dict[str, Any] = {
-            "offset": self._offset,
-            "version": version,
-            "published_at": self._published_at,
-            "trainer": self.trainer.to_plain(),
-        }
         # The artefact first: a worker that meets MODEL(v) waits until it can read it.
         await self._publisher.publish(
-            [
-                Outgoing(topics.MODELS, 0, f"churn@{version}".encode(), artefact),
-                Outgoing(topics.MODELS, 0, CHECKPOINT, orjson.dumps(checkpoint)),
-            ]
+            [Outgoing(topics.MODELS, 0, f"churn@{version}".encode(), artefact)]
         )
+        self._version = version
+        await self._checkpoint()
         records = version_records("model", version, self._count, self._secret)
         await self._publisher.publish(records)
-        self._version = version
+
+    async def _checkpoint(self) -> None:
+        checkpoint: dict[str, Any] = {
+            "offset": self._offset,
+            "version": self._version,
+            "published_at": self._published_at,
+            "labels": self.trainer.labels,
+            "auc": self.trainer.auc,
+            "trainer": self.trainer.to_plain(),
+        }
+        record = Outgoing(topics.MODELS, 0, CHECKPOINT, orjson.dumps(checkpoint))
+        await self._publisher.publish([record])
 
     def _restore(self, checkpoint: dict[str, Any]) -> None:
         self._offset = checkpoint["offset"]

@@ -8,7 +8,7 @@ every partition has committed from a state that had seen tick j.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 import msgspec
@@ -72,6 +72,7 @@ class Ticker:
         partition_count: int,
         secret: bytes,
         interval_s: float,
+        ticked: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._publisher = publisher
@@ -79,6 +80,7 @@ class Ticker:
         self._count = partition_count
         self._secret = secret
         self._interval_s = interval_s
+        self._ticked = ticked
         self._passed: Passed | None = None
         self._moved_at: dict[int, tuple[int, float]] = {}  # partition -> (prg, monotonic seconds)
         self.left_out: set[int] = set()
@@ -104,6 +106,7 @@ class Ticker:
         passed = self._passed.note(self._progress(metas, now))
         await self._publisher.publish(tick_records(now, passed, self._count, self._secret))
         self._passed.wrote(now)
+        self._ticked()
         return passed
 
     def _progress(self, metas: Sequence[Meta], now: int) -> int:

@@ -1,0 +1,89 @@
+"""The collect role: one HTTP server with the collector on the fast path, and the console behind it."""
+
+import asyncio
+import logging
+
+import uvicorn
+
+from engine.adapters.redis_ledger import RedisLedger
+from engine.adapters.redis_offsets import RedisOffsets
+from engine.api.collect import Collector, Receive, Scope, Send
+from engine.api.console import console
+from engine.api.feed import Feed
+from engine.runtime.roles import Engine
+from engine.runtime.setup import contracts_of, sources_of
+from engine.runtime.totals import Totals, tally
+
+log = logging.getLogger(__name__)
+
+
+class Door:
+    """One ASGI app: events to the collector, people to the console."""
+
+    def __init__(self, collector: Collector, pages: uvicorn._types.ASGIApplication) -> None:  # type: ignore[name-defined]
+        self._collector = collector
+        self._pages = pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] == "http" and self._collector.serves(scope["path"]):
+            await self._collector(scope, receive, send)
+        else:
+            await self._pages(scope, receive, send)
+
+
+async def collect(engine: Engine, stop: asyncio.Event) -> None:
+    """Serve HTTP until told to stop; requests under way are answered first."""
+    settings = engine.settings
+    collector = Collector(
+        sources=sources_of(settings),
+        contracts=contracts_of(settings),
+        publisher=engine.publisher,
+        clock=engine.clock,
+        meter=engine.meter,
+        partition_count=settings.partitions,
+        secret=settings.secret_key,
+        any_key=settings.any_key,
+    )
+    ledger = RedisLedger(settings.redis_url, engine.space)
+    offsets = RedisOffsets(settings.redis_url, engine.space)
+
+    async def totals() -> Totals:
+        every = range(settings.partitions)
+        metas = await asyncio.gather(*(engine.store.meta(p) for p in every))
+        handed = await ledger.counts(list(every))
+        accepted, dead = await offsets.counts()
+        return tally(
+            metas,
+            accepted=accepted + collector.totals["accepted"],
+            dead_at_door=dead + collector.totals["dead"],
+            receiver={"delivered": handed.get("sent", 0)},
+            speed=settings.speed,
+            labels=sum(meta.counts.get("labels", 0) for meta in metas),
+            auc=None,
+        )
+
+    feed = Feed(engine.reader, partition_count=settings.partitions)
+    pages = console(lookup=engine.lookup, feed=feed, clock=engine.clock, totals=totals)
+    config = uvicorn.Config(
+        Door(collector, pages),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
+    serving = asyncio.create_task(server._serve())
+    following = asyncio.create_task(feed.run(stop))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    server.should_exit = True
+    await serving
+    stop.set()
+    await following
+    await ledger.close()
+    await offsets.close()

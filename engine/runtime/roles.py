@@ -1,0 +1,193 @@
+"""What each process does: `work` folds, `deliver` sends, `keep` ticks, re-keys and learns.
+
+`collect` is in `api/serve.py`: doors for people come last in FLOW. A role runs until its stop event
+is set; a crash of any of its parts ends the process, and the supervisor starts it again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from time import time
+
+from engine.adapters.clock import clock_of
+from engine.adapters.http import HttpSender
+from engine.adapters.kafka import FaustGroup
+from engine.adapters.kafka_client import KafkaPublisher
+from engine.adapters.kafka_reader import KafkaReader
+from engine.adapters.redis import RedisStore
+from engine.adapters.redis_ledger import RedisLedger
+from engine.adapters.redis_offsets import RedisOffsets
+from engine.config import Settings
+from engine.events import topics
+from engine.events.record import Record
+from engine.keys import Space
+from engine.outcome import Outcome
+from engine.ports import Handler
+from engine.profile.model import Actor
+from engine.runtime.engage import Engage
+from engine.runtime.learner import Learner
+from engine.runtime.library import ArtefactLibrary
+from engine.runtime.lookup import Lookup
+from engine.runtime.observe import Meter, note_batch
+from engine.runtime.partition import Owner
+from engine.runtime.rekey import Rekeyer
+from engine.runtime.sender import Dispatcher
+from engine.runtime.setup import contracts_of, endpoints_of, sources_of, topic_specs
+from engine.runtime.ticker import Ticker
+
+log = logging.getLogger(__name__)
+Role = Callable[["Engine", asyncio.Event], Awaitable[None]]
+
+
+class Engine:
+    """The connections of one process, by its settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.space = Space(settings.generation, settings.partitions)
+        self.clock = clock_of(settings)
+        self.meter = Meter()
+        self.publisher = KafkaPublisher(settings.kafka_bootstrap)
+        self.reader = KafkaReader(settings.kafka_bootstrap)
+        self.store = RedisStore(settings.redis_url, self.space)
+        self.lookup = Lookup(
+            self.store,
+            partition_count=settings.partitions,
+            tenant=settings.tenant,
+            secret=settings.secret_key,
+        )
+
+    def group(self, name: str) -> FaustGroup:
+        """Return this process's member of a consumer group of this generation."""
+        settings = self.settings
+        instance = f"{settings.instance_id}-{name}" if settings.instance_id else None
+        return FaustGroup(
+            settings.kafka_bootstrap, f"{settings.generation}-{name}", instance_id=instance
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.publisher.close()
+        await self.reader.close()
+        await self.store.close()
+
+
+async def work(engine: Engine, stop: asyncio.Event) -> None:
+    """Fold partitions of the event log, as many as the group gives us."""
+    settings = engine.settings
+    library = ArtefactLibrary(engine.reader, secret=settings.secret_key)
+    counts = {spec.name: spec.partitions for spec in topic_specs(settings)}
+
+    def owner(partition: int) -> Owner:
+        return Owner(
+            partition,
+            partition_count=settings.partitions,
+            store=engine.store,
+            reader=engine.reader,
+            publisher=engine.publisher,
+            library=library,
+            topic_partitions=counts,
+        )
+
+    meter = engine.meter
+    handler = Engage(
+        owner,
+        seen=partial(_note, engine),
+        repaired=lambda _, reason: meter.count("engine_work_repairs_total", reason=reason),
+    )
+    await _serve(engine.group("engage"), topics.EVENTS, handler, stop)
+
+
+def _note(
+    engine: Engine, partition: int, records: Sequence[Record], outcome: Outcome, seconds: float
+) -> None:
+    note_batch(engine.meter, partition, records, outcome, seconds=seconds)
+    behind = engine.clock.now() - records[-1].timestamp if engine.settings.speed == 1 else 0
+    engine.meter.gauge("engine_event_age_seconds", max(0, behind) / 1000, partition=str(partition))
+
+
+async def deliver(engine: Engine, stop: asyncio.Event) -> None:
+    """Hand triggers over to channel systems."""
+    settings = engine.settings
+
+    async def look_up(customer: str) -> Actor | None:
+        found = await engine.lookup.by_node(customer)
+        return found.live.actor if found else None
+
+    sender = HttpSender()
+    ledger = RedisLedger(settings.redis_url, engine.space)
+    dispatcher = Dispatcher(
+        endpoints=endpoints_of(settings),
+        ledger=ledger,
+        sender=sender,
+        publisher=engine.publisher,
+        clock=engine.clock,
+        real_ms=lambda: int(time() * 1000),
+        lookup=look_up,
+        meter=engine.meter,
+        partition_count=settings.partitions,
+        engine_key=sources_of(settings).by_name["engine"].key,
+    )
+    attempts = asyncio.create_task(dispatcher.run(stop))
+    try:
+        await _serve(engine.group("deliver"), topics.TRIGGERS, dispatcher, stop)
+        await attempts
+    finally:
+        attempts.cancel()
+        await sender.close()
+        await ledger.close()
+
+
+async def keep(engine: Engine, stop: asyncio.Event) -> None:
+    """Tick, re-key the inbox, learn from labels: one of each is enough, more do no harm."""
+    settings = engine.settings
+    ticker = Ticker(
+        store=engine.store,
+        publisher=engine.publisher,
+        clock=engine.clock,
+        partition_count=settings.partitions,
+        secret=settings.secret_key,
+        interval_s=settings.tick_ms / 1000,
+        ticked=lambda: engine.meter.count("engine_tick_total"),
+    )
+    learner = Learner(
+        reader=engine.reader,
+        publisher=engine.publisher,
+        partition_count=settings.partitions,
+        secret=settings.secret_key,
+    )
+    offsets = RedisOffsets(settings.redis_url, engine.space)
+    rekeyer = Rekeyer(
+        sources=sources_of(settings),
+        contracts=contracts_of(settings),
+        publisher=engine.publisher,
+        offsets=offsets,
+        clock=engine.clock,
+        meter=engine.meter,
+        partition_count=settings.partitions,
+        secret=settings.secret_key,
+        any_key=settings.any_key,
+    )
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(ticker.run(stop))
+        tasks.create_task(learner.run(stop))
+        tasks.create_task(_serve(engine.group("rekey"), topics.INBOX, rekeyer, stop))
+    await offsets.close()
+
+
+ROLES: dict[str, Role] = {"work": work, "deliver": deliver, "keep": keep}
+
+
+async def _serve(
+    group: FaustGroup, topic: str, handler: Handler, stop: asyncio.Event
+) -> None:
+    """Run a group member until told to stop; what crashes it is raised."""
+    serving = asyncio.create_task(group.run(topic, handler))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not serving.done():
+        await group.stop()
+    await serving
+

@@ -1,0 +1,76 @@
+"""What an installation needs before its first event: topics, a rule set in the log, its sources."""
+
+from pathlib import Path
+from typing import Any
+
+from engine.adapters.files import read_contracts, read_rules, read_text
+from engine.adapters.kafka_client import TopicSpec
+from engine.clock import HOUR_MS
+from engine.config import Settings
+from engine.delivery.endpoints import parse_endpoints
+from engine.delivery.model import Endpoint
+from engine.events import topics
+from engine.events.contract import Contracts, load_yaml, parse_contracts
+from engine.events.record import Outgoing
+from engine.ingest.sources import Sources, parse_sources
+from engine.ports import Publisher
+from engine.rules.compile import compile_rules
+from engine.runtime.learner import version_records
+from engine.runtime.library import artefact
+
+
+def topic_specs(settings: Settings, *, replication: int = 1) -> list[TopicSpec]:
+    """Return every topic as `topics/topics.yaml` wants it, P filled in."""
+    path = Path(settings.topics_dir) / "topics.yaml"
+    body: dict[str, dict[str, Any]] = load_yaml(read_text(path), str(path))["topics"]
+    specs = []
+    for name, spec in body.items():
+        count = settings.partitions if spec["partitions"] == "P" else int(spec["partitions"])
+        config = {"cleanup.policy": "compact" if spec.get("compacted") else "delete"}
+        if not spec.get("compacted"):
+            config["retention.ms"] = str(int(spec["retention_hours"]) * HOUR_MS)
+        specs.append(TopicSpec(name, count, config, replication))
+    return specs
+
+
+def sources_of(settings: Settings) -> Sources:
+    """Return the sources of the installation."""
+    path = Path(settings.topics_dir) / "sources.yaml"
+    return parse_sources(read_text(path), where=str(path))
+
+
+def contracts_of(settings: Settings) -> Contracts:
+    """Return the contracts of the installation."""
+    return parse_contracts(read_contracts(settings.topics_dir))
+
+
+def endpoints_of(settings: Settings) -> tuple[Endpoint, ...]:
+    """Return the webhook endpoints: those of ENDPOINTS if it is set, else of the file."""
+    if settings.endpoints:
+        return parse_endpoints(settings.endpoints, where="ENDPOINTS")
+    path = Path(settings.topics_dir) / "endpoints.yaml"
+    return parse_endpoints(read_text(path), where=str(path)) if path.exists() else ()
+
+
+async def publish_rules(
+    settings: Settings, publisher: Publisher, version: str, *, rules: dict[str, str] | None = None
+) -> None:
+    """Publish a rule set: checked first, then its artefact, then RULESET(v) in every partition.
+
+    `rules` None: all of the rules folder.
+
+    Raises
+    ------
+    RulesError
+        If any file has a mistake; then nothing is published.
+    """
+    texts = read_rules(settings.rules_dir) if rules is None else rules
+    contract_texts = read_contracts(settings.topics_dir)
+    contracts = parse_contracts(contract_texts)
+    compile_rules(texts, contracts, version=version)
+    sources = sources_of(settings)
+    lateness = {name: sources.lateness_ms(name) for name in contracts.by_name}
+    value = artefact(version, rules=texts, contracts=contract_texts, lateness_ms=lateness)
+    await publisher.publish([Outgoing(topics.RULE_SETS, 0, version.encode(), value)])
+    records = version_records("ruleset", version, settings.partitions, settings.secret_key)
+    await publisher.publish(records)
