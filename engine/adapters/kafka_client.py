@@ -1,4 +1,4 @@
-"""Kafka outside of consumer groups: writing records, and keeping topics; for reading, the reader.
+"""Kafka outside of consumer groups: writing records, and keeping topics.
 
 All output of the engine goes through here: an idempotent producer, every replica's ack, and a
 partition that we name ourselves (WIRE.md, Tests by what they need; Ids).
@@ -16,7 +16,6 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from engine.adapters.kafka_reader import KafkaReader
 from engine.errors import ConfigError, LogError
 from engine.events.record import Outgoing
 
@@ -25,14 +24,6 @@ LINGER_MS = 5  # 0 is one request per event, and the broker falls behind at 5,00
 POLL_S = 0.1  # how late a timeout may be seen; acks wake the poll at once
 RECORDS_MAX = 200_000  # in the producer's queue
 QUEUE_KB_MAX = 262_144
-__all__ = [
-    "KafkaPublisher",
-    "KafkaReader",
-    "TopicSpec",
-    "create_topics",
-    "partition_count",
-    "wait_ready",
-]
 OnAck = Callable[[LogError | None], None]
 log = logging.getLogger(__name__)
 
@@ -68,6 +59,10 @@ class KafkaPublisher:
             "queue.buffering.max.kbytes": QUEUE_KB_MAX,
             "log_level": 3,  # errors; it would warn of the guarantee above at each start
         }
+
+    async def connect(self) -> None:
+        """Begin now: a new producer waits half a second for its id, before its first record."""
+        self._open()
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Produce in order per destination; return when all are acknowledged (ports.Publisher)."""

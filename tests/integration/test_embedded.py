@@ -11,7 +11,8 @@ from queue import SimpleQueue
 import pytest
 from servers import started
 
-from engine.adapters.kafka_client import KafkaReader, TopicSpec, create_topics, wait_ready
+from engine.adapters.kafka_client import TopicSpec, create_topics, wait_ready
+from engine.adapters.kafka_reader import KafkaReader
 from engine.adapters.redis import Wire
 from engine.errors import ConfigError, LogError
 from engine.runtime.embedded import EmbeddedBroker, EmbeddedRedis
