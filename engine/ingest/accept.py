@@ -33,6 +33,7 @@ REASONS = frozenset(
         "contract/too-deep",
         "contract/too-many-keys",
         "source/type",  # not this source's to send
+        "source/unknown",  # the key is nobody's (Kafka; over HTTP that is a 401 and no letter)
         "identity/missing",
         "time/impossible",
     )
