@@ -1,0 +1,38 @@
+"""`engine setup`: create the topics and publish the rules, once for a new installation."""
+
+import asyncio
+import os
+from argparse import ArgumentParser, Namespace
+
+from engine.adapters.kafka_client import KafkaPublisher, create_topics, wait_ready
+from engine.cli.command import Command
+from engine.config import Settings
+from engine.runtime.setup import publish_rules, topic_specs
+
+
+def _configure(parser: ArgumentParser) -> None:
+    parser.add_argument("--replication", type=int, default=1, help="copies of each partition (1)")
+    parser.add_argument("--version", default="v1", help="of the rule set (v1)")
+
+
+def _run(arguments: Namespace) -> int:
+    settings = Settings.from_env(os.environ)
+    wait_ready(settings.kafka_bootstrap)
+    specs = topic_specs(settings, replication=arguments.replication)
+    create_topics(settings.kafka_bootstrap, specs)
+    asyncio.run(_publish(settings, arguments.version))
+    print(f"{len(specs)} topics, rule set {arguments.version}")
+    return 0
+
+
+async def _publish(settings: Settings, version: str) -> None:
+    publisher = KafkaPublisher(settings.kafka_bootstrap)
+    try:
+        await publish_rules(settings, publisher, version)
+    finally:
+        await publisher.close()
+
+
+SPEC = Command(
+    name="setup", help="create topics and publish the rules", configure=_configure, run=_run
+)

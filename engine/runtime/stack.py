@@ -1,0 +1,262 @@
+"""The whole engine on this machine: servers of our own, one process a role, totals at the end."""
+
+import asyncio
+import json
+import logging
+import secrets
+import tempfile
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from time import monotonic, time
+from typing import Any
+
+import aiohttp
+import orjson
+
+from engine.adapters.kafka_client import KafkaPublisher, create_topics
+from engine.adapters.kafka_reader import KafkaReader
+from engine.adapters.redis import RedisStore
+from engine.config import Settings
+from engine.errors import ConfigError
+from engine.events import topics
+from engine.keys import Space
+from engine.runtime.embedded import EmbeddedBroker, EmbeddedRedis, free_port
+from engine.runtime.learner import CHECKPOINT
+from engine.runtime.processes import Process
+from engine.runtime.setup import publish_rules, topic_specs
+from engine.runtime.totals import Totals, summed, tally, unaccounted
+
+READY_S = 60.0
+DRAIN_S = 6.0
+QUIET_S = 0.5
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to start. `roles`: a process each. `rules` None: all of the rules folder at once."""
+
+    settings: Settings
+    roles: Sequence[str] = ("keep", "work", "deliver", "collect")
+    receiver: bool = True
+    rules_version: str = "v1"
+    rules: dict[str, str] | None = None
+    started_ms: int = field(default_factory=lambda: int(time() * 1000))
+
+
+class Stack:
+    """Servers and processes of one engine; `async with` starts and ends all of it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._redis = EmbeddedRedis()
+        self._broker = EmbeddedBroker()
+        self._processes: list[Process] = []
+        self._folder = tempfile.TemporaryDirectory(prefix="touchpoint-")
+        self._receiver_url = ""
+        self._watch: asyncio.Task[None] | None = None
+        self.settings = plan.settings
+        self.restarts = 0
+        self.publisher: KafkaPublisher
+        self.reader: KafkaReader
+        self.store: RedisStore
+
+    @property
+    def url(self) -> str:
+        """Where the collector and the console answer."""
+        return f"http://{self.settings.host}:{self.settings.port}"
+
+    async def __aenter__(self) -> "Stack":
+        """Start everything; ready when every partition has an owner and the door answers."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End everything that we started."""
+        await self._end()
+
+    async def totals(self, *, final: bool = False) -> Totals:
+        """Return the totals as of now; `final`: wait until all is drained, and ask the receiver."""
+        if final:
+            await self._drain()
+        every = range(self.settings.partitions)
+        metas = await asyncio.gather(*(self.store.meta(p) for p in every))
+        door = await self._door_totals()
+        receiver = await self._get_json(self._receiver_url + "/totals") if self._receiver_url else {}
+        labels, auc = await self._learned()
+        return tally(
+            metas,
+            accepted=door["events_in"],
+            dead_at_door=door["dead_letters"] - summed(metas)["dead"],
+            receiver=receiver,
+            speed=self.settings.speed,
+            labels=labels,
+            auc=auc,
+        )
+
+    def last_words(self) -> str:
+        """Return what the processes printed, for an error's sake."""
+        return "\n".join(f"--- {p.name}\n{p.last_words()}" for p in self._processes)
+
+    async def _start(self) -> None:
+        redis_url = self._redis.start()
+        bootstrap = self._broker.start()
+        plan = self._plan.settings
+        self.settings = replace(
+            plan,
+            redis_url=redis_url,
+            kafka_bootstrap=bootstrap,
+            generation=self._broker.generation or plan.generation,
+            port=plan.port or free_port(),
+        )
+        settings = self.settings
+        await asyncio.to_thread(create_topics, bootstrap, topic_specs(settings))
+        self.publisher = KafkaPublisher(bootstrap)
+        self.reader = KafkaReader(bootstrap)
+        space = Space(settings.generation, settings.partitions)
+        self.store = RedisStore(settings.redis_url, space)
+        plan_ = self._plan
+        await publish_rules(settings, self.publisher, plan_.rules_version, rules=plan_.rules)
+        if plan_.receiver:
+            await self._start_receiver()
+        env = _environment(self.settings)
+        for role in plan_.roles:
+            process = Process(
+                role, ["engine.cli.main", "run", role], env=env, folder=Path(self._folder.name)
+            )
+            process.start()
+            self._processes.append(process)
+        await self._until_ready()
+        self._watch = asyncio.create_task(self._supervise())
+
+    async def _start_receiver(self) -> None:
+        secret = "whsec_" + b64encode(secrets.token_bytes(32)).decode("ascii")
+        port = free_port()
+        arguments = ["engine.simulation.receiver", "--port", str(port), "--secret", secret]
+        process = Process("receiver", arguments, env={}, folder=Path(self._folder.name))
+        process.start()
+        self._processes.append(process)
+        self._receiver_url = f"http://127.0.0.1:{port}"
+        endpoint = {
+            "name": "sample",
+            "url": self._receiver_url + "/hooks",
+            "secret": secret,
+            "private": True,
+        }
+        self.settings = replace(self.settings, endpoints=json.dumps([endpoint]))
+
+    async def _until_ready(self) -> None:
+        deadline = monotonic() + READY_S
+        waiting_for = "work" in self._plan.roles
+        while True:
+            for process in self._processes:
+                if process.exit_code is not None:
+                    raise ConfigError(
+                        f"process {process.name} ended: {process.last_words()}",
+                        code="config/process",
+                    )
+            if await self._is_ready(owners=waiting_for):
+                return
+            if monotonic() > deadline:
+                raise ConfigError(
+                    f"not ready after {READY_S:.0f} s\n{self.last_words()}", code="config/ready"
+                )
+            await asyncio.sleep(0.1)
+
+    async def _is_ready(self, *, owners: bool) -> bool:
+        if "collect" in self._plan.roles:
+            try:
+                await self._get_json(self.url + "/api/totals")
+            except (aiohttp.ClientError, TimeoutError, OSError):
+                return False
+        if owners:
+            every = range(self.settings.partitions)
+            tokens = await asyncio.gather(*(self.store.owner(p) for p in every))
+            return all(tokens)
+        return True
+
+    async def _supervise(self) -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            for process in self._processes:
+                if process.exit_code is not None:
+                    self.restarts += 1
+                    log.error("process %s ended with %s: started again", process.name, process.exit_code)
+                    process.start()
+
+    async def _drain(self) -> None:
+        """Wait until nothing is under way any more, or DRAIN_S have passed."""
+        deadline = monotonic() + DRAIN_S
+        before: tuple[object, ...] = ()
+        quiet_since = monotonic()
+        while monotonic() < deadline:
+            state = await self._under_way()
+            if state != before:
+                before, quiet_since = state, monotonic()
+            if state[0] == 0 and monotonic() - quiet_since >= QUIET_S:
+                return
+            await asyncio.sleep(0.1)
+
+    async def _under_way(self) -> tuple[int, int, int]:
+        every = range(self.settings.partitions)
+        metas = await asyncio.gather(*(self.store.meta(p) for p in every))
+        door = await self._door_totals()
+        counts = summed(metas)
+        left = unaccounted(door["events_in"], counts)
+        return left, counts["triggers"], door["delivered"]
+
+    async def _door_totals(self) -> dict[str, Any]:
+        if "collect" in self._plan.roles:
+            return await self._get_json(self.url + "/api/totals")
+        return {"events_in": 0, "dead_letters": 0, "delivered": 0}
+
+    async def _get_json(self, url: str) -> dict[str, Any]:
+        timeout = aiohttp.ClientTimeout(total=5)
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
+            found: dict[str, Any] = orjson.loads(await answer.read())
+            return found
+
+    async def _learned(self) -> tuple[int, float | None]:
+        """Return (labels learned, AUC) of the learner's last checkpoint."""
+        offset, _ = await self.reader.bounds(topics.MODELS, 0)
+        labels, auc = 0, None
+        while found := await self.reader.read(topics.MODELS, 0, offset, count_max=100):
+            offset = found[-1].offset + 1
+            for record in found:
+                if record.key == CHECKPOINT:
+                    checkpoint = orjson.loads(record.value)
+                    labels, auc = checkpoint["labels"], checkpoint["auc"]
+        return labels, None if auc is None else round(auc, 4)
+
+    async def stop_role(self, name: str) -> None:
+        """Stop one role and let it end cleanly; it is not started again."""
+        for process in [p for p in self._processes if p.name == name]:
+            self._processes.remove(process)
+            process.ask_to_stop()
+            await asyncio.to_thread(process.wait)
+
+    async def _end(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        for process in self._processes:
+            process.ask_to_stop()
+        for process in self._processes:
+            await asyncio.to_thread(process.wait)
+        for name in ("publisher", "reader", "store"):
+            part = getattr(self, name, None)
+            if part is not None:
+                await part.close()
+        self._broker.stop()
+        self._redis.stop()
+        self._folder.cleanup()
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {name.upper(): str(value) for name, value in asdict(settings).items()}
+
