@@ -40,6 +40,7 @@ REASONS = frozenset(
 )
 _NO_WORD = re.compile(r"\W+")  # 试驾 is a word too
 _STRENGTHS_WITHOUT_TRUST = "23"
+_NODE = re.compile(r"(?:[0-3][a-z]|-[0-9][a-z]|E[a-z])[A-Za-z0-9_-]{16}")
 
 
 class Accepted(NamedTuple):
@@ -106,14 +107,7 @@ def _checked(
         data = extras(found.data)
     else:
         data = contracts.check(contract, found.data, currency=source.currency)
-    ids = _identify(found, data, contract, source, secret)
-    if contract is not None and (thing := data.get(contract.key_field)) is not None:
-        ids.append(entity_id(contract.entity, str(thing), tenant=source.tenant, secret=secret))
-    if not ids or (ids[0][0] == "E" and contract is not None and contract.key == "person"):
-        raise ContractError(
-            "nobody is named; want userId, anonymousId, email, phone or another identifier",
-            code="identity/missing",
-        )
+    ids = _addressees(found, data, contract, source, secret)
     event = Event(
         id=event_id(source.name, found.message_id, raw),
         tenant=source.tenant,
@@ -209,6 +203,35 @@ def _instant(value: Any) -> int | None:
         except (ValueError, OverflowError):
             return None
     return value if type(value) is int and YEAR_1970_MS <= value < YEAR_2100_MS else None
+
+
+def _addressees(
+    found: RawEvent,
+    data: dict[str, Any],
+    contract: Contract | None,
+    source: Source,
+    secret: bytes,
+) -> list[str]:
+    """Return the ids of all that the event is about; the first is its home."""
+    if contract is not None and contract.writer and _is_node(home := data.get("customer")):
+        return [str(home)]  # the engine answers the very node that decided, whoever that is
+    ids = _identify(found, data, contract, source, secret)
+    person = bool(ids)
+    if contract is not None and contract.entity:
+        thing = data.get(contract.key_field)
+        if thing is not None:
+            ids.append(entity_id(contract.entity, str(thing), tenant=source.tenant, secret=secret))
+            person = person or contract.key != "person"
+    if not person:
+        raise ContractError(
+            "nobody is named; want userId, anonymousId, email, phone or another identifier",
+            code="identity/missing",
+        )
+    return ids
+
+
+def _is_node(value: Any) -> bool:
+    return isinstance(value, str) and _NODE.fullmatch(value) is not None
 
 
 def _identify(

@@ -27,6 +27,8 @@ CONTRACTS = parse_contracts(
         "  caller: {type: optional string, identifier: phone}\n"
         "  id_card: {type: optional string, identifier: id_number}",
         "band": "event: churn.band_changed\nwriter: engine\nfields: {band: string}",
+        "failed": "event: delivery.failed\nwriter: engine\n"
+        "fields: {trigger_id: string, customer: optional string}",
         "identified": "event: customer.identified\n"
         "fields: {tier: optional string in tiers}\ntraits: {tier: tier}",
     }
@@ -227,6 +229,26 @@ def test_an_id_number_finds_its_person_and_is_never_kept() -> None:
         accepted = take(message)
         assert birth("id_number", "11010519491231002X") in accepted.event.ids
         assert b"1101051949" not in accepted.value
+
+
+def test_the_engine_answers_the_node_that_decided() -> None:
+    engine = replace(SHOP, name="engine")
+    for home in (
+        birth("openid", "w"),
+        entity_id("store", "s1", tenant="demo", secret=SECRET),
+    ):
+        data = {"trigger_id": "t", "customer": home}
+        message = order(event="delivery.failed", userId=None, properties=data)
+        assert take(message, engine).event.ids == [home]
+    forged = order(properties={"total": 1, "customer": birth("openid", "w")})
+    assert take(forged).event.ids == [birth("user_id", "u1")]
+    nonsense = order(event="delivery.failed", properties={"trigger_id": "t", "customer": "R"})
+    assert take(nonsense, engine).event.ids == [birth("user_id", "u1")]
+
+
+def test_a_field_without_a_name_names_no_thing() -> None:
+    message = order(event="call.started", properties={"": "s1"})
+    assert take(message).event.ids == [birth("user_id", "u1")]
 
 
 def test_a_mistyped_id_number_is_not_kept_either() -> None:
