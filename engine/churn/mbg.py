@@ -7,12 +7,16 @@ ALIVE_MIN = 1e-9
 
 
 class Mbg(NamedTuple):
-    """Parameters; alpha in days. Defaults: CDNOW, 1/10 sample, weeks scaled to days."""
+    """Parameters; alpha in days.
 
-    r: float = 0.525
-    alpha: float = 6.182 * 7
-    a: float = 0.892
-    b: float = 1.614
+    The defaults are ours, for an installation that has no history yet: `churn/fit.py` on the 4,338
+    customers of UCI Online Retail with a purchase. CDNOW's, in weeks: .525, 6.183, .892, 1.614.
+    """
+
+    r: float = 0.827
+    alpha: float = 69.06
+    a: float = 0.00366
+    b: float = 67.69
 
 
 def p_none(p: Mbg, *, x: float, tx: float, age: float, horizon: float) -> float:

@@ -43,6 +43,7 @@ async def _main(settings: Settings, names: list[str]) -> None:
     engine.meter.serve(settings.metrics_port)
     roles = {**ROLES, "collect": collect}
     try:
+        await engine.connect()
         async with asyncio.TaskGroup() as tasks:
             for name in names:
                 tasks.create_task(roles[name](engine, stop))

@@ -5,6 +5,8 @@ from typing import Literal
 
 import msgspec
 
+ATTEMPTS_MAX = 50  # remembered of a job
+CODE_SIZE_MAX = 200
 Outcome = Literal["accepted", "retry", "throttled", "gone", "rejected", "unknown"]
 
 
@@ -58,7 +60,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a reply means; `retry_after_ms`: what the receiver asked for, 0 if nothing."""
+    """What a reply means; `retry_after_ms`: what the receiver asked for, 0 if nothing.
+
+    `outcome`: accepted; throttled (come later), retry (no answer, or a broken one), rejected (it
+    lives, but not like this); gone (never again); unknown (it was sent, nobody knows the rest).
+    """
 
     outcome: Outcome
     code: str
@@ -66,15 +72,21 @@ class Receipt:
 
 
 class Job(msgspec.Struct, array_like=True):
-    """A trigger on its way to one endpoint. `attempts`: [clock ms, code] each, oldest first."""
+    """A trigger on its way to one endpoint. `attempts`: [real ms, code] each, oldest first.
+
+    `trigger`: its bytes; empty in memory where only the ledger holds them. `expires_at`: the
+    trigger's own, log time.
+    """
 
     trigger: bytes
     endpoint: str
     state: str = "pending"  # pending, sent, failed, expired, refused, parked
     attempts: list[tuple[int, str]] = []
+    expires_at: int = 0
 
     def note(self, at: int, code: str) -> None:
-        """Remember an attempt."""
-        self.attempts = [*self.attempts, (at, code)]
-
-
+        """Remember an attempt; of very many the first and the last."""
+        kept = self.attempts
+        if len(kept) >= ATTEMPTS_MAX:
+            kept = [kept[0], *kept[2:]]
+        self.attempts = [*kept, (at, code[:CODE_SIZE_MAX])]

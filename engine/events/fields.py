@@ -16,6 +16,7 @@ STRING_LENGTH_MAX = 4_096  # of a field that a contract declares
 EXTRA_LENGTH_MAX = 1_024  # of a field that it does not
 NAME_LENGTH_MAX = 128
 LIST_COUNT_MAX = 100
+MASK = "***"
 DEFAULT_CURRENCY = "CNY"
 # ISO 4217, list one: currencies whose minor unit is not a hundredth.
 _WHOLE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
@@ -169,6 +170,8 @@ def _reader(spec: Field, sets: Mapping[str, tuple[str, ...]], open_sets: Collect
         allowed = frozenset(sets.get(choices, ()))
         return lambda value: value if type(value) is str and value in allowed else _NONE
     read = _READ[spec.type.base]
+    if read is _string and spec.identifier is None:
+        return _text
     if spec.least is None and spec.most is None:
         return read
     least = -DOUBLE_MAX if spec.least is None else spec.least
@@ -186,6 +189,12 @@ def _string(value: Any) -> Any:
         return value if len(value) <= STRING_LENGTH_MAX else _NONE
     # Numbers that are names (an order's, a ticket's) come as JSON numbers from some systems.
     return str(value) if type(value) is int and -INT_MAX < value < INT_MAX else _NONE
+
+
+def _text(value: Any) -> Any:
+    """Read a string that is no identifier; an ID number in it is not kept in clear."""
+    text = _string(value)
+    return MASK if type(text) is str and is_id_number(text) else text
 
 
 def _int(value: Any) -> Any:

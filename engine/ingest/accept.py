@@ -9,7 +9,7 @@ from engine.events import codec
 from engine.events.catalogue import Contract, Contracts
 from engine.events.cloudevents import from_cloudevent, is_cloudevent
 from engine.events.fields import extras, got
-from engine.events.ids import TYPES, entity_id, event_id, named
+from engine.events.ids import TYPES, entity_id, event_id, is_id_number, named
 from engine.events.model import Event
 from engine.events.raw import RawEvent
 from engine.events.segment import from_segment
@@ -260,13 +260,21 @@ def _identify(
             value = str(value)
         if type(value) is not str:
             raise ContractError(f"$.{kind}: want string, got {got(value)}", code="contract/type")
+        if is_id_number(value):
+            data.pop(kind, None)
         known = named(kind, value, region=source.region, tenant=source.tenant, secret=secret)
         if known is None:
             continue
-        data[kind], birth = known
+        plain, birth = known
+        if not is_id_number(plain):  # some use it as a member number: it names, and is not kept
+            data[kind] = plain
         if source.trust != "none" or birth[0] in _STRENGTHS_WITHOUT_TRUST:
             ids.append(birth)
     data.pop("id_number", None)  # never in clear, not even once
-    for name in contract.secret if contract is not None else ():
-        data.pop(name, None)
+    if contract is not None:
+        for name in contract.secret:
+            data.pop(name, None)
+        for name, _ in contract.named_by:
+            if is_id_number(str(data.get(name))):
+                del data[name]
     return sorted(ids)

@@ -66,6 +66,10 @@ class Engine:
             settings.kafka_bootstrap, f"{settings.generation}-{name}", instance_id=instance
         )
 
+    async def connect(self) -> None:
+        """Connect the producer, so that the first event does not wait for it."""
+        await self.publisher.connect()
+
     async def close(self) -> None:
         """Close all connections."""
         await self.publisher.close()

@@ -54,6 +54,7 @@ class Stack:
         self._redis = EmbeddedRedis()
         self._broker = EmbeddedBroker()
         self._processes: list[Process] = []
+        self._roles: set[str] = set()
         self._folder = tempfile.TemporaryDirectory(prefix="touchpoint-")
         self._receiver_url = ""
         self._watch: asyncio.Task[None] | None = None
@@ -125,15 +126,24 @@ class Stack:
         await publish_rules(settings, self.publisher, plan_.rules_version, rules=plan_.rules)
         if plan_.receiver:
             await self._start_receiver()
+        await self.start_roles(plan_.roles)
+        self._watch = asyncio.create_task(self._supervise())
+
+    async def start_roles(self, roles: Sequence[str], *, started_ms: int | None = None) -> None:
+        """Start a process for each role and wait until all are ready.
+
+        `started_ms`: when the demo's clock begins to run; now, for a wall clock.
+        """
+        if started_ms is not None:
+            self.settings = replace(self.settings, started_ms=started_ms)
         env = _environment(self.settings)
-        for role in plan_.roles:
-            process = Process(
-                role, ["engine.cli.main", "run", role], env=env, folder=Path(self._folder.name)
-            )
+        folder = Path(self._folder.name)
+        for role in roles:
+            process = Process(role, ["engine.cli.main", "run", role], env=env, folder=folder)
             process.start()
             self._processes.append(process)
+            self._roles.add(role)
         await self._until_ready()
-        self._watch = asyncio.create_task(self._supervise())
 
     async def _start_receiver(self) -> None:
         secret = "whsec_" + b64encode(secrets.token_bytes(32)).decode("ascii")
@@ -153,7 +163,6 @@ class Stack:
 
     async def _until_ready(self) -> None:
         deadline = monotonic() + READY_S
-        waiting_for = "work" in self._plan.roles
         while True:
             for process in self._processes:
                 if process.exit_code is not None:
@@ -161,7 +170,7 @@ class Stack:
                         f"process {process.name} ended: {process.last_words()}",
                         code="config/process",
                     )
-            if await self._is_ready(owners=waiting_for):
+            if await self._is_ready(owners="work" in self._roles):
                 return
             if monotonic() > deadline:
                 raise ConfigError(
@@ -170,7 +179,7 @@ class Stack:
             await asyncio.sleep(0.1)
 
     async def _is_ready(self, *, owners: bool) -> bool:
-        if "collect" in self._plan.roles:
+        if "collect" in self._roles:
             try:
                 await self._get_json(self.url + "/api/totals")
             except (aiohttp.ClientError, TimeoutError, OSError):
@@ -212,7 +221,7 @@ class Stack:
         return left, counts["triggers"], door["delivered"]
 
     async def _door_totals(self) -> dict[str, Any]:
-        if "collect" in self._plan.roles:
+        if "collect" in self._roles:
             return await self._get_json(self.url + "/api/totals")
         return {"events_in": 0, "dead_letters": 0, "delivered": 0}
 

@@ -1,7 +1,8 @@
 """The webhook channel: a signed POST of the trigger as JSON, by Standard Webhooks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 
 from engine.delivery.model import Endpoint, Receipt, Reply, Request
 from engine.delivery.sign import signed_headers
@@ -43,16 +44,27 @@ def _read(reply: Reply) -> Receipt:
         return Receipt("accepted", str(status))
     if status == 410:
         return Receipt("gone", "410")
-    wait = _retry_after(reply)
+    wait = _retry_after(reply.headers)
     if status in (429, 502, 503, 504):
         return Receipt("throttled", str(status), wait)
-    # Also 3xx and 4xx: a mistake of configuration is mended within minutes, so it is worth a retry.
+    if 400 <= status < 500 and status not in (408, 425):
+        # Tried again like the rest: most are mistakes of configuration, mended within minutes.
+        return Receipt("rejected", str(status), wait)
     return Receipt("retry", str(status), wait)
 
 
-def _retry_after(reply: Reply) -> int:
-    text = reply.headers.get("retry-after", "")
-    return min(int(text), RETRY_AFTER_S_MAX) * 1000 if text.isdigit() else 0
+def _retry_after(headers: Mapping[str, str]) -> int:
+    """Return ms; a date counts from the reply's own `date`, so nobody's clock is believed."""
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit() and len(text) <= 9:
+        seconds = float(text)
+    else:
+        try:
+            until = parsedate_to_datetime(text)
+            seconds = (until - parsedate_to_datetime(headers.get("date", ""))).total_seconds()
+        except (ValueError, TypeError):
+            return 0
+    return int(min(max(0.0, seconds), RETRY_AFTER_S_MAX) * 1000)
 
 
 SPEC = Channel(name="webhook", render=_render, read=_read)
