@@ -231,6 +231,20 @@ def test_an_id_number_finds_its_person_and_is_never_kept() -> None:
         assert b"1101051949" not in accepted.value
 
 
+def test_an_id_number_under_another_name_names_and_is_not_kept() -> None:
+    number = "11010519491231002X"
+    accepted = take(order(userId=number, properties={"total": 1, "store_id": number}))
+    assert accepted.event.ids[0] == birth("user_id", number)
+    assert b"1101051949" not in accepted.value
+    call = take(order(event="call.started", properties={"caller": number}))
+    assert b"1101051949" not in call.value
+
+
+def test_an_order_number_of_eighteen_digits_is_no_id_number() -> None:
+    event = take(order(properties={"total": 1, "order_id": "202605011234567890"})).event
+    assert event.data["order_id"] == "202605011234567890"
+
+
 def test_the_engine_answers_the_node_that_decided() -> None:
     engine = replace(SHOP, name="engine")
     for home in (
