@@ -98,7 +98,7 @@ async def _past(stack: Stack, company: Company) -> int:
     history = History(
         stack.publisher, stack.store, settings, tick_ms=HISTORY_TICK_MS
     )
-    return await history.load(_accepted(stack, company), until=OPENS_MS - HISTORY_TICK_MS * 8)
+    return await history.load(_accepted(stack, company), until=OPENS_MS - HOUR_MS)
 
 
 def _accepted(stack: Stack, company: Company) -> Iterator[Accepted]:

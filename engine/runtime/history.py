@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from engine.clock import HOUR_MS
+from engine.clock import AHEAD_MS_MAX, HOUR_MS, SECOND_MS
 from engine.config import Settings
 from engine.events import topics
 from engine.events.record import Outgoing, partition_of
@@ -38,7 +38,7 @@ class History:
 
         `until`: log time to tick on to behind the last event, UTC ms.
         """
-        count, tick = 0, 0
+        count, tick, told = 0, 0, 0
         passed = Passed()
         out: list[Outgoing] = []
         for found in events:
@@ -46,24 +46,27 @@ class History:
             tick = tick or at // self.tick_ms * self.tick_ms
             while tick <= at:
                 out += self._ticks(tick, passed)
-                tick += self.tick_ms
+                told, tick = tick, tick + self.tick_ms
                 if len(out) >= BATCH_RECORDS:
-                    await self._write(out, passed, tick)
+                    await self._write(out, passed, told)
+            if at > told + AHEAD_MS_MAX:  # else the fold would clamp it to what log time allows
+                out += self._ticks(at, passed)
+                told = at
             partition = partition_of(found.key, self.settings.partitions)
             out.append(Outgoing(topics.EVENTS, partition, found.key.encode(), found.value))
             count += 1
-        end = max(until or 0, tick + LAST_TICKS * self.tick_ms)
-        while tick <= end:
+        while until is not None and tick <= until:
             out += self._ticks(tick, passed)
-            tick += self.tick_ms
+            told, tick = tick, tick + self.tick_ms
             if len(out) >= BATCH_RECORDS:
-                await self._write(out, passed, tick)
-        await self._write(out, passed, tick)
+                await self._write(out, passed, told)
+        await self._write(out, passed, told)
         for _ in range(LAST_TICKS):
-            await self._until_applied(tick - self.tick_ms, passed)
-            out += self._ticks(tick, passed)
-            tick += self.tick_ms
-            await self._write(out, passed, tick)
+            await self._until_applied(told, passed)
+            told += SECOND_MS
+            out += self._ticks(told, passed)
+            await self._write(out, passed, told)
+        await self._until_applied(told, passed)
         self.progressed(count)
         return count
 

@@ -68,6 +68,7 @@ class Person:
         return {
             "email": self.email,
             "phone": self.phone,
+            "openid": self.openid,
             "name": self.name,
             "gender": self.gender,
             "tier": self.tier,

@@ -36,6 +36,15 @@ class Company:
         """Yield messages for ever, in the order of time; `rate_per_s` in log time."""
         return merge(self._everyday(rate_per_s), self._planted(), key=_at)
 
+    def _birthday_people(self) -> list[Timed]:
+        """Those whose birthday is today open the app in the morning: the date rule hears of them."""
+        found = []
+        for person in self.people:
+            if person.number % 20 == 0:
+                at = self.opens_ms + person.number * SECOND_MS // 10
+                found.append((at, self._sender.track(person, "app.opened", at, version="5.1")))
+        return found
+
     def _past_of(self, person: Person, start: int, days: int) -> list[Timed]:
         random, send = self._random, self._sender
         found = [(start + person.number * SECOND_MS, send.identify(person, start))]
@@ -50,7 +59,7 @@ class Company:
                     severity="normal", topic="delivery",
                 )
                 found.append((later, opened))
-        return [(at, message) for at, message in found if at < self.opens_ms]
+        return [(at, message) for at, message in found if at < self.opens_ms - 2 * HOUR_MS]
 
     def _visit(self, person: Person, at: int) -> list[Timed]:
         pages = self._random.randint(1, 3)
@@ -100,9 +109,10 @@ class Company:
         return send.track(person, "call.started", at, call_id=f"call{at}", topic="delivery")
 
     def _planted(self) -> Iterator[Timed]:
+        yield from self._birthday_people()
         number = 0
         while True:
-            opens = self.opens_ms + number * STORY_EVERY_MS + MINUTE_MS
+            opens = self.opens_ms + number * STORY_EVERY_MS + 2 * MINUTE_MS
             cast = Cast(self.people, self._random, self._sender, number)
             yield from sorted(
                 (line for story in STORIES for line in story(cast, opens)), key=_at

@@ -50,7 +50,7 @@ def cart_left_behind(cast: Cast, at: int) -> list[Timed]:
             at + i * MINUTE_MS,
             send.track(
                 person, "web.page_viewed", at + i * MINUTE_MS,
-                page=f"/p/{7 + i}", category=person.category, user_id=person.user_id,
+                page=f"/p/{7 + i}", category=person.category,
             ),
         )
         for i in range(2)
