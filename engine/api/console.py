@@ -15,7 +15,7 @@ from engine.api.feed import Feed
 from engine.errors import EngineError
 from engine.ports import Clock
 from engine.profile.card import card
-from engine.runtime.lookup import Found, Lookup
+from engine.runtime.lookup import Lookup
 from engine.runtime.totals import Totals
 
 _STATIC = files("engine.api").joinpath("static")
@@ -54,7 +54,7 @@ def console(
     async def customer(request: Request) -> Response:
         name = request.path_params["identifier"]
         try:
-            found = await find(lookup, name)
+            found = await lookup.find(name)
         except EngineError as error:
             return _json({"error": str(error)}, status=503)
         if found is None:
@@ -63,7 +63,7 @@ def console(
             card(
                 found.live.actor,
                 customer=found.customer,
-                aliases=sorted(n for n, level in found.live.links.seen.items() if level > 0),
+                aliases=found.aliases,
                 now=clock.now(),
                 masked=True,
             )
@@ -78,14 +78,6 @@ def console(
             Route("/api/customers/{identifier:path}", customer),
         ]
     )
-
-
-async def find(lookup: Lookup, name: str) -> Found | None:
-    """Return the person of `type:value`, or of a customer id (any old one)."""
-    kind, colon, value = name.partition(":")
-    if colon:
-        return await lookup.by_identifier(kind, value)
-    return await lookup.by_node(name)
 
 
 def _file(name: str) -> Response:

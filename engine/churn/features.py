@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 from math import exp, log, log1p
 from struct import Struct
 
-from engine.clock import DAY_MS
 from engine.churn.mbg import Mbg, p_none
+from engine.clock import DAY_MS
 
 WEIGHT = 0.3  # of the newest gap or amount in an exponentially weighted mean
 HALF_LIVES = (7.0, 30.0, 90.0)  # days, of the decayed purchase counts

@@ -77,7 +77,7 @@ def initial_model() -> Model:
         bias=0.0,
         mix=0.0,
         horizon_days=HORIZON_DAYS,
-        norms={code: (0.0, 1.0) for code in REASON_CODES},
+        norms=dict.fromkeys(REASON_CODES, (0.0, 1.0)),
     )
 
 

@@ -9,8 +9,8 @@ from hashlib import sha256
 import orjson
 
 from engine.churn import features as f
-from engine.churn.model import GRACE_MS, Model, band_of
 from engine.churn.mbg import expected_orders
+from engine.churn.model import GRACE_MS, Model, band_of
 from engine.churn.reasons import deviations, reasons
 from engine.clock import DAY_MS
 from engine.events import topics

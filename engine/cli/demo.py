@@ -23,7 +23,7 @@ from engine.runtime.history import History
 from engine.runtime.learner import Learner
 from engine.runtime.setup import contracts_of, publish_rules, sources_of
 from engine.runtime.stack import Plan, Stack
-from engine.simulation.population import Company, Timed
+from engine.simulation.population import Company
 
 OPENS_MS = parse_iso("2026-03-10T08:30:00+08:00")
 SPEED = 240.0  # log seconds a second

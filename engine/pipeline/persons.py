@@ -1,6 +1,7 @@
 """What each message does at a node: absent, signpost or live (the table of IDENTITY.md)."""
 
 from engine.errors import ContractError
+from engine.events import topics
 from engine.events.ids import entity_kind, is_entity
 from engine.events.model import Event
 from engine.identity import messages
@@ -17,7 +18,6 @@ from engine.identity.node import (
 from engine.ingest.lateness import placed
 from engine.keys import node_name
 from engine.outcome import Move
-from engine.events import topics
 from engine.pipeline.book import Book
 from engine.pipeline.envelope import Arrival, forward, send, send_control
 from engine.pipeline.merge import merge_actor
@@ -25,7 +25,6 @@ from engine.pipeline.registry import REGISTRAR
 from engine.pipeline.state import STATE_VERSION, Live, Partition, decode_node, encode_node
 from engine.pipeline.think import close_turn, open_turn, think
 from engine.profile.model import Actor
-
 
 
 def event(state: Partition, arrival: Arrival, book: Book) -> None:

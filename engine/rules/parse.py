@@ -30,8 +30,7 @@ from engine.rules.reader import Reader, nearest
 from engine.rules.source import Node, parse_source
 from engine.rules.values import limit, minutes_of_day, share
 
-_TOP = """rule title owner why status priority kind key per when if repeat do limits group
-    quiet_hours holdout goal fresh tests""".split()
+_TOP = ["rule", "title", "owner", "why", "status", "priority", "kind", "key", "per", "when", "if", "repeat", "do", "limits", "group", "quiet_hours", "holdout", "goal", "fresh", "tests"]
 _STEP = ("event", "as", "where", "times", "within", "not", "schedule")
 _ACTION = (*ACTIONS, "channels", "deadline", "fields", "for")
 _ID = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")

@@ -21,6 +21,11 @@ class Found:
     way: tuple[str, ...]
     live: Live
 
+    @property
+    def aliases(self) -> list[str]:
+        """Identifiers that are this person's, as birth ids."""
+        return sorted(name for name, level in self.live.links.seen.items() if level > 0)
+
 
 class Lookup:
     """Finds people in the store; reads only, and never creates."""
@@ -30,6 +35,11 @@ class Lookup:
         self._count = partition_count
         self._tenant = tenant
         self._secret = secret
+
+    async def find(self, name: str) -> Found | None:
+        """Return the person of `type:value`, or of a customer id (any old one)."""
+        kind, colon, value = name.partition(":")
+        return await (self.by_identifier(kind, value) if colon else self.by_node(name))
 
     async def by_identifier(self, kind: str, value: str, *, region: str = "CN") -> Found | None:
         """Return the person of an identifier (`user_id`, `phone`, ...), None if unknown."""

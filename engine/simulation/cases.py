@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from engine.clock import DAY_MS, SECOND_MS
+from engine.decision.decide import is_held_out
 from engine.errors import ContractError
 from engine.events import topics
 from engine.events.ids import ENTITIES
@@ -15,7 +16,6 @@ from engine.events.record import Outgoing, Record
 from engine.identity import mac
 from engine.identity.messages import Tick, Version
 from engine.identity.node import Links
-from engine.decision.decide import is_held_out
 from engine.keys import node_name
 from engine.outcome import Meta, Outcome
 from engine.pipeline.book import Book

@@ -76,7 +76,7 @@ class Person:
             "city": self.city,
             "zone": self.zone,
             "locale": self.locale,
-            "consent": {c: True for c in ("email", "sms", "push", "wechat", "app", "call")},
+            "consent": dict.fromkeys(("email", "sms", "push", "wechat", "app", "call"), True),
         }
 
 

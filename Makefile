@@ -1,0 +1,55 @@
+# Two commands matter: `make demo` and `make test`. Both need only Python 3.11 to 3.13 and make.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+PYTEST := $(BIN)/python -m pytest
+NOT_HERE := not apache and not sdk and not browser and not ops
+
+.PHONY: demo up test check bench simulate test-kafka test-sdk test-browser test-ops clean
+
+demo: $(VENV)/ready
+	@$(BIN)/engine demo $(ARGS)
+
+up: $(VENV)/ready
+	@$(BIN)/engine up $(ARGS)
+
+test: $(VENV)/ready-dev
+	$(PYTEST) -m "$(NOT_HERE)" $(ARGS)
+
+check: $(VENV)/ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/engine rules check
+	$(BIN)/engine rules test
+	$(PYTEST) tests/test_tidy.py
+
+test-kafka: $(VENV)/ready-dev
+	$(PYTEST) -m apache $(ARGS)
+
+test-sdk: $(VENV)/ready-dev
+	$(PYTEST) -m sdk $(ARGS)
+
+test-browser: $(VENV)/ready-dev
+	$(PYTEST) -m browser $(ARGS)
+
+test-ops: $(VENV)/ready-dev
+	$(PYTEST) -m ops $(ARGS)
+
+bench: $(VENV)/ready-dev
+	$(BIN)/python -m tests.bench.pipeline $(ARGS)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/ready: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded]'
+	touch $@
+
+$(VENV)/ready-dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,dev]'
+	touch $@ $(VENV)/ready
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache
