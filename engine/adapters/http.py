@@ -4,30 +4,46 @@ import socket
 from ipaddress import ip_address
 from typing import Any
 
-from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout, TCPConnector
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    ConnectionTimeoutError,
+    DummyCookieJar,
+    InvalidURL,
+    TCPConnector,
+)
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
-from engine.delivery.address import is_public, refusal
+from engine.delivery.address import may_reach, refusal
 from engine.delivery.model import Reply, Request
 
 REPLY_SIZE_MAX = 65_536
+CONNECTIONS_MAX = 100
 CONNECT_S = 5.0
+_UNSENT = (ClientConnectorError, ConnectionTimeoutError, InvalidURL)
 
 
-class _PublicResolver(AbstractResolver):
-    """Resolves a name and keeps it only if every address is public: aiohttp connects to these."""
+class _CheckedResolver(AbstractResolver):
+    """Resolves a name and keeps it only if every address will do: aiohttp connects to these.
 
-    def __init__(self) -> None:
-        self._resolver = ThreadedResolver()
+    There is no second look-up between check and connection that could answer otherwise.
+    """
+
+    def __init__(self, resolver: AbstractResolver, *, private: bool) -> None:
+        self._resolver = resolver
+        self._private = private
 
     async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Return the addresses of a name, or refuse it whole."""
         found = await self._resolver.resolve(host, port, family)
-        if not all(is_public(ip_address(item["host"])) for item in found):
-            raise OSError(f"{host} leads to a private address")
+        for item in found:
+            if not may_reach(ip_address(item["host"]), private=self._private):
+                raise OSError(f"{host} leads to a private address")
         return found
 
     async def close(self) -> None:
@@ -38,7 +54,8 @@ class _PublicResolver(AbstractResolver):
 class HttpSender:
     """Sends webhook requests (ports.Sender)."""
 
-    def __init__(self) -> None:
+    def __init__(self, resolver: AbstractResolver | None = None) -> None:
+        self._resolver = resolver
         self._sessions: dict[bool, ClientSession] = {}
 
     async def send(self, request: Request) -> Reply:
@@ -55,11 +72,15 @@ class HttpSender:
                 timeout=timeout,
                 allow_redirects=False,
             ) as answer:
-                body = await answer.content.read(REPLY_SIZE_MAX)
                 headers = {name.lower(): value for name, value in answer.headers.items()}
+                body = b""
+                while len(body) < REPLY_SIZE_MAX and (
+                    part := await answer.content.read(REPLY_SIZE_MAX - len(body))
+                ):
+                    body += part
                 return Reply(answer.status, headers, body)
-        except ClientConnectorError as error:
-            return Reply(0, error=f"no connection: {error.os_error}", sent=False)
+        except _UNSENT as error:
+            return Reply(0, error=f"no connection: {error}", sent=False)
         except (ClientError, TimeoutError, OSError) as error:
             return Reply(0, error=f"{type(error).__name__}: {error}")
 
@@ -71,8 +92,12 @@ class HttpSender:
     def _session(self, private: bool) -> ClientSession:
         session = self._sessions.get(private)
         if session is None or session.closed:
-            options: dict[str, Any] = {"limit": 100, "ttl_dns_cache": 0, "use_dns_cache": False}
-            if not private:
-                options["resolver"] = _PublicResolver()
-            session = self._sessions[private] = ClientSession(connector=TCPConnector(**options))
+            resolver = self._resolver or ThreadedResolver()
+            options: dict[str, Any] = {"limit": CONNECTIONS_MAX, "use_dns_cache": False}
+            options["resolver"] = _CheckedResolver(resolver, private=private)
+            session = self._sessions[private] = ClientSession(
+                connector=TCPConnector(**options),
+                cookie_jar=DummyCookieJar(),  # a receiver leaves nothing with us
+                auto_decompress=False,  # of 64 KB read, 64 KB are held
+            )
         return session

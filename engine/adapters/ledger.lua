@@ -1,7 +1,7 @@
 #!lua name=touchpoint_ledger
 
 -- The delivery ledger of one trigger partition, fenced like the state of an event partition.
--- All keys carry the hash tag {t:<p>}.
+-- All keys carry the hash tag {t:<p>}; each call is atomic; a refusal changes nothing.
 
 -- KEYS: l due; ARGV: token
 local function acquire(keys, args)
@@ -10,7 +10,8 @@ local function acquire(keys, args)
 end
 
 -- KEYS: l due, then one a job. ARGV: token, expected offset ('' = none), new offset, new oseq,
--- kept ms of settled jobs, n jobs (member, score or '' when settled, value), n counts (name, by).
+-- kept ms of settled jobs, n jobs (member, score or '' when settled, state, value),
+-- n counts (name, by).
 local function apply(keys, args)
   local held = redis.call('HMGET', keys[1], 'ep', 'off')
   if held[1] ~= args[1] then return 'FENCED' end
@@ -20,14 +21,19 @@ local function apply(keys, args)
   end
   local at = 6
   for i = 1, tonumber(args[at]) do
-    local member, score, value = args[at + 1], args[at + 2], args[at + 3]
-    at = at + 3
+    local member, score, state, value = unpack(args, at + 1, at + 4)
+    local key = keys[2 + i]
+    at = at + 4
     if score == '' then
-      redis.call('ZREM', keys[2], member)
-      redis.call('SET', keys[2 + i], value, 'PX', args[5])
+      -- Counted where it leaves the queue (or never was in it): an update that is sent again
+      -- because its reply was lost counts nothing.
+      if redis.call('ZREM', keys[2], member) == 1 or redis.call('EXISTS', key) == 0 then
+        redis.call('HINCRBY', keys[1], state, 1)
+      end
+      redis.call('SET', key, value, 'PX', args[5])
     else
       redis.call('ZADD', keys[2], score, member)
-      redis.call('SET', keys[2 + i], value)
+      redis.call('SET', key, value)
     end
   end
   at = at + 1

@@ -6,12 +6,15 @@ from importlib.resources import files
 import msgspec
 
 from engine.adapters.redis import Wire, pairs
-from engine.delivery.model import Job
+from engine.clock import DAY_MS
+from engine.delivery.model import HELD_MAX, Job
 from engine.errors import Fenced, Stale
 from engine.keys import Space
 from engine.ports import LedgerSnapshot, LedgerUpdate
 
-KEPT_MS = 7 * 86_400_000  # a settled job: receivers may ask for it that long
+KEPT_MS = 7 * DAY_MS  # a settled job: a trigger of the same id is known that long
+LOAD_MAX = 500  # jobs read by one command
+NOT_COUNTS = frozenset({"ep", "off", "oseq"})
 _FUNCTIONS = files("engine.adapters").joinpath("ledger.lua").read_text()
 _pack = msgspec.msgpack.Encoder().encode
 _job = msgspec.msgpack.Decoder(Job).decode
@@ -25,23 +28,35 @@ class RedisLedger:
         self._wire = Wire(url, functions=_FUNCTIONS)
 
     async def acquire(self, partition: int, token: str) -> LedgerSnapshot:
-        """Take a partition's ledger over; return offset, oseq and the jobs that are due."""
+        """Take a partition's ledger over; return offset, oseq and the jobs that are to come."""
         keys = [self._key(partition, "l"), self._key(partition, "due")]
         held, due = await self._wire.function(
             b"touchpoint_ledger_acquire", b"2", *keys, token.encode()
         )
         fields = {bytes(k).decode(): bytes(v) for k, v in pairs(held)}
         scores = {bytes(m).decode(): int(float(s)) for m, s in pairs(due)}
-        names = [self._key(partition, f"d:{member}") for member in scores]
-        values = await self._wire.call(b"MGET", *names) if names else []
-        jobs = {
-            member: (score, _job(value))
-            for (member, score), value in zip(scores.items(), values, strict=True)
-            if value is not None
-        }
+        jobs: dict[str, tuple[int, Job]] = {}
+        members = list(scores)
+        for start in range(0, len(members), LOAD_MAX):
+            some = members[start : start + LOAD_MAX]
+            for member, job in zip(some, await self.load(partition, some), strict=True):
+                if job is None:
+                    continue
+                if len(jobs) >= HELD_MAX:
+                    job.trigger = b""  # read again when its turn comes
+                jobs[member] = (scores[member], job)
         return LedgerSnapshot(
             off=int(fields.get("off", b"-1")), oseq=int(fields.get("oseq", b"0")), jobs=jobs
         )
+
+    async def load(self, partition: int, members: Sequence[str]) -> list[Job | None]:
+        """Return jobs by member, also settled ones; None where there is none."""
+        found: list[Job | None] = []
+        for start in range(0, len(members), LOAD_MAX):
+            names = [self._key(partition, f"d:{m}") for m in members[start : start + LOAD_MAX]]
+            values = await self._wire.call(b"MGET", *names)
+            found += [None if value is None else _job(value) for value in values]
+        return found
 
     async def apply(self, partition: int, token: str, update: LedgerUpdate) -> None:
         """Commit an update, or raise Fenced or Stale and change nothing."""
@@ -51,10 +66,9 @@ class RedisLedger:
         check = b"" if update.off_expected is None else b"%d" % update.off_expected
         arguments = [token.encode(), check, b"%d" % update.off, b"%d" % update.oseq]
         arguments += [b"%d" % KEPT_MS, b"%d" % len(members)]
-        for member in members:
-            score, job = update.jobs[member]
+        for member, (score, job) in update.jobs.items():
             due = b"" if score is None else b"%d" % score
-            arguments += [member.encode(), due, _pack(job)]
+            arguments += [member.encode(), due, job.state.encode(), _pack(job)]
         arguments.append(b"%d" % len(update.counts))
         for name, by in update.counts.items():
             arguments += [name.encode(), b"%d" % by]
@@ -67,13 +81,13 @@ class RedisLedger:
             raise Stale(f"the ledger of partition {partition} is not at {update.off_expected}")
 
     async def counts(self, partitions: Sequence[int]) -> Mapping[str, int]:
-        """Return the counts of all partitions together."""
+        """Return the counts of all partitions together: jobs settled, by state."""
         total: dict[str, int] = {}
         for partition in partitions:
             reply = await self._wire.call(b"HGETALL", self._key(partition, "l"))
             for name, value in pairs(reply):
                 key = bytes(name).decode()
-                if key not in ("ep", "off", "oseq"):
+                if key not in NOT_COUNTS:
                     total[key] = total.get(key, 0) + int(value)
         return total
 

@@ -11,9 +11,11 @@ from engine.delivery.model import Endpoint
 from engine.errors import ConfigError, ContractError
 from engine.events.contract import load_yaml
 
-_KEYS = frozenset(
-    "name url secret secrets rules channels private on_unknown concurrency timeout_s".split()
-)
+_KEYS = {"name", "url", "secret", "secrets", "rules", "channels", "private"} | {
+    "on_unknown",
+    "concurrency",
+    "timeout_s",
+}
 _ON_UNKNOWN = ("retry", "park")
 SECRET_SIZE_MIN, SECRET_SIZE_MAX = 24, 64  # bytes, as Standard Webhooks asks
 SECRETS_MAX = 2  # the new one and, while it is rolled out, the old one

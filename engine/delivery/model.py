@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+HELD_MAX = 5_000  # jobs per partition whose bytes are kept in memory; of more, the place only
 ATTEMPTS_MAX = 50  # remembered of a job
 CODE_SIZE_MAX = 200
 Outcome = Literal["accepted", "retry", "throttled", "gone", "rejected", "unknown"]

@@ -10,54 +10,59 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import Protocol
 
-import msgspec
-import orjson
-
-from engine.decision.model import Outbound, Trigger
-from engine.decision.reach import reachable
-from engine.delivery.channels.webhook import SPEC as WEBHOOK
-from engine.delivery.model import Endpoint, Job, Receipt
-from engine.delivery.retry import Breaker, next_attempt
+from engine.delivery.intake import Intake, member_of, take_in
+from engine.delivery.letters import dead, receipt, unreadable
+from engine.delivery.model import HELD_MAX, Endpoint, Job
+from engine.delivery.queue import Ticket
 from engine.errors import EngineError, Fenced
-from engine.events import topics
-from engine.events.record import Outgoing, Record, header, partition_of
-from engine.ports import Clock, Ledger, LedgerUpdate, Publisher, Sender
-from engine.profile.model import Actor
+from engine.events.record import Outgoing, Record
+from engine.ports import Clock, Ledger, LedgerSnapshot, LedgerUpdate, Publisher, Sender
+from engine.runtime.attempt import Attempts, Lane, LookUp, Verdict, trigger_of
 from engine.runtime.observe import Meter
 
-JOBS_MAX = 5_000  # per partition; then the partition waits, others go on
-IDLE_S = 0.02
-LookUp = Callable[[str], Awaitable[Actor | None]]
+QUEUE_MAX = 100_000  # jobs that wait for one endpoint; more are dead letters at once
+IDLE_S = 0.2  # at most between two looks at the queues: expiry runs on another clock
+NEVER = 2**63
+PUT_OFF_MS = 1_000  # an attempt that could not even begin
+BACKOFF_S, BACKOFF_S_MAX = 0.1, 5.0  # to write down how an attempt ended
+FENCED_WAIT_MS = 5_000  # a zombie learns meanwhile that it was expelled, and gives up
+DRAIN_S = 3.0  # attempts on their way when a partition is given up, or at the end
 log = logging.getLogger(__name__)
-_decode = msgspec.json.Decoder(Outbound).decode
-_trigger = msgspec.json.Decoder(Trigger).decode
-_json = msgspec.json.Encoder().encode
+
+
+class Jobs(Ledger, Protocol):
+    """A ledger that can also be asked for jobs, settled ones too."""
+
+    async def load(self, partition: int, members: Sequence[str]) -> list[Job | None]: ...
 
 
 @dataclass(slots=True)
 class _Part:
-    """What this process holds of one trigger partition."""
+    """What this process holds of one trigger partition; `next`: the offset that comes next."""
 
     token: str
     off: int
+    next: int
     oseq: int
-    jobs: dict[str, tuple[int, Job]]
-    busy: set[str] = field(default_factory=set)
+    jobs: dict[str, Job] = field(default_factory=dict)
+    lost_at: int = 0  # real ms at which the ledger said that another owns it
+    leaving: bool = False
 
 
 class Dispatcher:
-    """A consumer group's Handler over topic `triggers`.
+    """A consumer group's Handler over topic `triggers`; `run` makes the attempts.
 
-    `real_ms`: the wall clock, for retries; `clock`: log time, for expiry and latency. `lookup`
-    returns the customer's state as of now: consent is read once more before sending.
+    The rest of the parameters: see `Attempts`. `engine_key`: the key of source `engine`, under
+    which receipts enter the inbox. `log_start`: first offset that the log still has.
     """
 
     def __init__(
         self,
         *,
         endpoints: Sequence[Endpoint],
-        ledger: Ledger,
+        ledger: Jobs,
         sender: Sender,
         publisher: Publisher,
         clock: Clock,
@@ -67,258 +72,286 @@ class Dispatcher:
         partition_count: int,
         engine_key: str,
         random: Random | None = None,
+        speed: float = 1.0,
+        log_start: Callable[[int], Awaitable[int]] | None = None,
     ) -> None:
-        self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
+        self._endpoints = tuple(endpoints)
+        self._lanes = {endpoint.name: Lane(endpoint) for endpoint in endpoints}
         self._ledger = ledger
-        self._sender = sender
         self._publisher = publisher
         self._clock = clock
         self._real_ms = real_ms
-        self._lookup = lookup
         self._meter = meter
         self._count = partition_count
-        self._engine_key = engine_key.encode()
-        self._random = random or Random()
+        self._engine_key = engine_key
+        self._log_start = log_start
+        self._attempts = Attempts(
+            sender=sender,
+            clock=clock,
+            real_ms=real_ms,
+            lookup=lookup,
+            meter=meter,
+            random=random or Random(),
+            speed=speed,
+        )
         self._parts: dict[int, _Part] = {}
-        self._breakers = {name: Breaker() for name in self._endpoints}
-        self._free = {e.name: asyncio.Semaphore(e.concurrency) for e in endpoints}
-        self._running: set[asyncio.Task[None]] = set()
-        self._gone: set[str] = set()
+        self._busy: dict[Ticket, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
+        self._paused_until = 0
 
     async def assigned(self, partition: int) -> int | None:
-        """Take the partition's ledger over, with the jobs that are still due."""
-        token = secrets.token_hex(8)
-        found = await self._ledger.acquire(partition, token)
-        self._parts[partition] = _Part(token, found.off, found.oseq, dict(found.jobs))
-        self._wake.set()
-        return found.off + 1
+        """Take the partition's ledger over, with the jobs that are still to come."""
+        part, found = await self._acquire(partition)
+        self._take(partition, part, found)
+        return part.next
 
     async def batch(self, partition: int, records: Sequence[Record]) -> int:
         """Write jobs for the triggers of a batch into the ledger; attempts run by themselves."""
         part = self._parts[partition]
-        while len(part.jobs) >= JOBS_MAX:
-            await asyncio.sleep(IDLE_S)
+        if records[0].offset != part.next:
+            return part.next  # taken over again meanwhile: the ledger knows where to go on
+        intake = take_in(records, self._endpoints, oseq=part.oseq)
+        known = await self._ledger.load(partition, list(intake.jobs))
+        # A trigger that the fold made again has another number, but its id: known for 7 days.
+        jobs = [
+            (member, job)
+            for (member, job), held in zip(intake.jobs.items(), known, strict=True)
+            if held is None
+        ]
+        await self._publisher.publish(self._refused(intake, jobs))
         now = self._real_ms()
-        oseq = part.oseq
-        jobs: dict[str, tuple[int | None, Job]] = {}
-        for record in records:
-            number = int(header(record.headers, "oseq") or 0)
-            if number <= oseq:
-                continue  # published twice by a writer that was frozen: seen before
-            oseq = number
-            self._note(record.value)
-            for member, job in self._jobs(record.value):
-                jobs[member] = (now, job)
         update = LedgerUpdate(
-            off_expected=part.off, off=records[-1].offset, oseq=oseq, jobs=jobs
+            off_expected=part.off,
+            off=records[-1].offset,
+            oseq=intake.oseq,
+            jobs={m: (now if job.state == "pending" else None, job) for m, job in jobs},
         )
         await self._ledger.apply(partition, part.token, update)
-        part.off, part.oseq = records[-1].offset, oseq
-        part.jobs.update({member: (now, job) for member, (_, job) in jobs.items()})
+        part.off, part.next, part.oseq = update.off, update.off + 1, update.oseq
+        for member, job in jobs:
+            if job.state == "pending":
+                self._hold(part, partition, member, job, now)
+        for goal in intake.goals:
+            arm = "held_out" if goal.held_out else "treated"
+            self._meter.count("engine_goal_reached_total", rule=goal.rule, arm=arm)
         self._wake.set()
-        return part.off + 1
+        return part.next
 
     async def revoked(self, partition: int) -> None:
-        """Forget the partition; what is on its way is settled by its fenced ledger, or not."""
-        self._parts.pop(partition, None)
+        """Let attempts on their way end, then forget the partition; a late one is fenced."""
+        part = self._parts.get(partition)
+        if part is None:
+            return
+        part.leaving = True
+        mine = [task for ticket, task in self._busy.items() if ticket.partition == partition]
+        if mine:
+            await asyncio.wait(mine, timeout=DRAIN_S)
+        if self._parts.get(partition) is part:
+            del self._parts[partition]
+            self._forget(partition)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Start attempts when they are due, until told to stop; then wait for those on their way."""
+        """Start attempts when they are due, until told to stop; wait for those on their way."""
         while not stop.is_set():
-            self._start_due()
             self._wake.clear()
+            await self._find_again()
+            self._start_due()
             try:
-                await asyncio.wait_for(self._wake.wait(), IDLE_S)
+                await asyncio.wait_for(self._wake.wait(), self._idle_s())
             except TimeoutError:
                 continue
-        if self._running:
-            await asyncio.wait(self._running, timeout=1.0)
+        if self._busy:
+            _, late = await asyncio.wait(self._busy.values(), timeout=DRAIN_S)
+            for task in late:
+                task.cancel()
 
-    def _note(self, value: bytes) -> None:
-        item = _decode(value)
-        if not isinstance(item, Trigger) and hasattr(item, "held_out"):
-            arm = "held_out" if item.held_out else "treated"
-            self._meter.count("engine_goal_reached_total", rule=item.rule, arm=arm)
+    def _idle_s(self) -> float:
+        dues = [at for lane in self._lanes.values() if (at := lane.queue.next_due()) is not None]
+        soon = (min(dues, default=0) - self._real_ms()) / 1000
+        return soon if 0 < soon < IDLE_S else IDLE_S
 
-    def _jobs(self, value: bytes) -> list[tuple[str, Job]]:
-        item = _decode(value)
-        if not isinstance(item, Trigger) or item.held_out or item.status != "live":
-            return []
-        return [
-            (f"{item.id}|{endpoint.name}", Job(value, endpoint.name))
-            for endpoint in self._endpoints.values()
-            if endpoint.wants(item.rule, item.channels)
-        ]
+    async def _find_again(self) -> None:
+        """Take lost partitions over again: Redis may have lost our token, and nobody took it."""
+        for partition, part in list(self._parts.items()):
+            now = self._real_ms()
+            if part.lost_at and not part.leaving and now - part.lost_at >= FENCED_WAIT_MS:
+                part.lost_at = now
+                try:
+                    again, found = await self._acquire(partition)
+                except (EngineError, OSError, TimeoutError) as error:
+                    log.warning("ledger of partition %d: %s", partition, error)
+                    continue
+                # Revoked meanwhile: then the new owner finds itself fenced once, and we are gone.
+                if self._parts.get(partition) is part and not part.leaving:
+                    self._take(partition, again, found)
+
+    async def _acquire(self, partition: int) -> tuple[_Part, LedgerSnapshot]:
+        token = secrets.token_hex(8)
+        found = await self._ledger.acquire(partition, token)
+        start = await self._log_start(partition) if self._log_start else 0
+        return _Part(token, found.off, max(found.off + 1, start), found.oseq), found
+
+    def _take(self, partition: int, part: _Part, found: LedgerSnapshot) -> None:
+        self._forget(partition)
+        self._parts[partition] = part
+        for member, (due, job) in found.jobs.items():
+            self._hold(part, partition, member, job, due)
+        self._wake.set()
 
     def _start_due(self) -> None:
-        now = self._real_ms()
-        due = 0
-        for partition, part in self._parts.items():
-            for member, (at, job) in part.jobs.items():
-                if member in part.busy:
-                    continue
-                due += 1
-                if at > now or self._free_of(job).locked():
-                    continue
-                breaker = self._breakers.get(job.endpoint)
-                if breaker is not None and not breaker.may_try(now):
-                    continue
-                part.busy.add(member)
-                task = asyncio.create_task(self._attempt(partition, part, member, job))
-                self._running.add(task)
-                task.add_done_callback(self._running.discard)
-        self._meter.gauge("engine_deliver_due", due)
+        now, log_now = self._real_ms(), self._clock.now()
+        if now < self._paused_until:
+            return
+        for lane in self._lanes.values():
+            while lane.has_room:
+                ticket = lane.queue.pop_expired(log_now)
+                if ticket is None and lane.queue.is_due(now) and lane.may_try(now):
+                    ticket = lane.queue.pop_due(now)
+                if ticket is None:
+                    break
+                part = self._owned(ticket)
+                if part is not None and not part.leaving:
+                    lane.running += 1
+                    self._busy[ticket] = asyncio.create_task(self._attempt(lane, ticket))
+        waiting = sum(len(lane.queue) for lane in self._lanes.values())
+        self._meter.gauge("engine_deliver_due", waiting)
 
-    def _free_of(self, job: Job) -> asyncio.Semaphore:
-        return self._free.setdefault(job.endpoint, asyncio.Semaphore(1))
-
-    async def _attempt(self, partition: int, part: _Part, member: str, job: Job) -> None:
+    async def _attempt(self, lane: Lane, ticket: Ticket) -> None:
         try:
-            async with self._free_of(job):
-                await self._try(partition, part, member, job)
-        except Fenced:
-            log.info("partition %d: its ledger has another owner now", partition)
+            await self._deliver(lane, ticket)
         except (EngineError, OSError, TimeoutError) as error:
-            log.warning("delivery %s: %s", member, error)
+            log.warning("delivery %s: %s", ticket.member, error)
+            self._paused_until = self._real_ms() + PUT_OFF_MS  # store or log: that is for all
+            self._put_off(lane, ticket)
+        except Exception:  # a bug in front of one job: the others go on, this one expires
+            log.exception("delivery %s", ticket.member)
+            self._put_off(lane, ticket)
         finally:
-            part.busy.discard(member)
+            lane.running -= 1
+            del self._busy[ticket]
             self._wake.set()
 
-    async def _try(self, partition: int, part: _Part, member: str, job: Job) -> None:
-        trigger = _trigger(job.trigger)
-        endpoint = self._endpoints.get(job.endpoint)
-        now, real = self._clock.now(), self._real_ms()
-        if endpoint is None or endpoint.name in self._gone:
-            await self._settle(partition, part, member, job, trigger, "failed", "endpoint is gone")
-            return
-        if now > trigger.expires_at:
-            await self._settle(partition, part, member, job, trigger, "expired", "expired")
-            return
-        body, refused = await self._body(trigger, job.trigger)
-        if refused:
-            await self._settle(partition, part, member, job, trigger, "refused", refused)
-            return
-        request = WEBHOOK.render(endpoint, trigger.id, body, real // 1000, now)
-        receipt = WEBHOOK.read(await self._sender.send(request))
-        self._breakers[endpoint.name].note(receipt.outcome == "accepted", real)
-        self._meter.count(
-            "engine_deliver_attempts_total", endpoint=endpoint.name, outcome=receipt.outcome
+    async def _deliver(self, lane: Lane, ticket: Ticket) -> None:
+        part = self._parts[ticket.partition]
+        job = part.jobs[ticket.member]
+        if not job.trigger:  # of very many jobs the ledger alone has the bytes
+            found = await self._ledger.load(ticket.partition, [ticket.member])
+            if found[0] is None:
+                part.jobs.pop(ticket.member, None)
+                return
+            job = found[0]
+        verdict = await self._attempts.make(lane, job)
+        job.state = verdict.state
+        if await self._write_down(ticket, job, verdict):
+            part = self._parts[ticket.partition]
+            if verdict.due is None:
+                part.jobs.pop(ticket.member, None)
+                self._meter.count("engine_deliver_triggers_total", outcome=job.state)
+            else:
+                self._hold(part, ticket.partition, ticket.member, job, verdict.due, known=True)
+
+    async def _write_down(self, ticket: Ticket, job: Job, verdict: Verdict) -> bool:
+        """Tell and commit how an attempt ended, however long that takes: it is not sent again.
+
+        Told first, committed then: a crash between the two tells it twice, under one event id.
+        Returns False if the job is another owner's now.
+        """
+        told = verdict.due is not None
+        wait_s = BACKOFF_S
+        while (part := self._owned(ticket)) is not None:
+            try:
+                if not told:
+                    await self._publisher.publish(await self._letters(part, ticket, job, verdict))
+                    told = True
+                update = LedgerUpdate(jobs={ticket.member: (verdict.due, job)})
+                await self._ledger.apply(ticket.partition, part.token, update)
+                return True
+            except Fenced:
+                log.info("partition %d: its ledger has another owner now", ticket.partition)
+                part.lost_at = self._real_ms()
+            except (EngineError, OSError, TimeoutError) as error:
+                log.warning("delivery %s: %s; again in %.1f s", ticket.member, error, wait_s)
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, BACKOFF_S_MAX)
+        return False
+
+    async def _letters(
+        self, part: _Part, ticket: Ticket, job: Job, verdict: Verdict
+    ) -> list[Outgoing]:
+        trigger = trigger_of(job.trigger)
+        part.jobs[ticket.member] = job  # its state, for those that ask about their siblings
+        letters = []
+        if job.state != "sent":
+            letters.append(dead(trigger, job, verdict.code, at=self._clock.now()))
+        if job.state == "sent" or await self._has_failed(part, ticket, trigger.id):
+            letters.append(self._receipt(job, verdict.code))
+        return letters
+
+    async def _has_failed(self, part: _Part, ticket: Ticket, trigger_id: str) -> bool:
+        """Tell whether no endpoint took the trigger, or still may: then its cap is given back.
+
+        What is parked may have arrived, so the cap stays used.
+        """
+        names = [member_of(trigger_id, endpoint.name) for endpoint in self._endpoints]
+        others = [name for name in names if name != ticket.member]
+        stored = await self._ledger.load(ticket.partition, others) if others else []
+        jobs = [part.jobs.get(name) or job for name, job in zip(others, stored, strict=True)]
+        states = {job.state for job in jobs if job is not None} | {part.jobs[ticket.member].state}
+        return not states & {"sent", "pending", "parked"}
+
+    def _refused(self, intake: Intake, jobs: Sequence[tuple[str, Job]]) -> list[Outgoing]:
+        """Return letters about what is not taken; marks the jobs that find no room."""
+        now = self._clock.now()
+        letters = [
+            unreadable(r.value, place=f"{r.topic}:{r.partition}:{r.offset}", why=why, at=now)
+            for r, why in intake.unreadable
+        ]
+        for _, job in jobs:
+            if len(self._lane(job.endpoint).queue) >= QUEUE_MAX:
+                job.state = "failed"
+                code = f"{QUEUE_MAX} triggers wait for this endpoint already"
+                letters.append(dead(trigger_of(job.trigger), job, code, at=now))
+                letters.append(self._receipt(job, code))
+        return letters
+
+    def _receipt(self, job: Job, code: str) -> Outgoing:
+        return receipt(
+            trigger_of(job.trigger), job, code, partition_count=self._count, key=self._engine_key
         )
-        job.note(real, receipt.code)
-        await self._after(partition, part, member, job, trigger, endpoint, receipt, now)
 
-    async def _after(
+    def _hold(
         self,
-        partition: int,
         part: _Part,
+        partition: int,
         member: str,
         job: Job,
-        trigger: Trigger,
-        endpoint: Endpoint,
-        receipt: Receipt,
-        now: int,
+        due: int,
+        *,
+        known: bool = False,
     ) -> None:
-        if receipt.outcome == "accepted":
-            if not trigger.waited:
-                seconds = (now - trigger.received_at) / 1000
-                self._meter.observe("engine_deliver_seconds", max(0.0, seconds))
-            await self._settle(partition, part, member, job, trigger, "sent", receipt.code)
-        elif receipt.outcome == "gone":
-            self._gone.add(endpoint.name)
-            await self._settle(partition, part, member, job, trigger, "failed", "410: gone")
-        elif receipt.outcome == "unknown" and endpoint.on_unknown == "park":
-            await self._settle(partition, part, member, job, trigger, "parked", receipt.code)
-        else:
-            due = next_attempt(
-                len(job.attempts),
-                self._real_ms(),
-                self._random,
-                retry_after_ms=receipt.retry_after_ms,
-            )
-            update = LedgerUpdate(jobs={member: (due, job)})
-            await self._ledger.apply(partition, part.token, update)
-            part.jobs[member] = (due, job)
+        if len(part.jobs) > HELD_MAX and not known:
+            job = Job(b"", job.endpoint, expires_at=job.expires_at)
+        part.jobs[member] = job
+        ticket = Ticket(partition, member)
+        if known or ticket not in self._busy:
+            self._lane(job.endpoint).queue.push(ticket, due, job.expires_at)
 
-    async def _body(self, trigger: Trigger, value: bytes) -> tuple[bytes, str]:
-        """Return (body, '') with consent as of now, or why the trigger must not be sent."""
-        if trigger.kind == "service" or trigger.entity != "person":
-            return value, ""
-        actor = await self._lookup(trigger.customer)
-        if actor is None:
-            return value, "the customer was erased"
-        if trigger.group and actor.suppressed.get(trigger.group, 0) > self._clock.now():
-            return value, "suppressed"
-        if not trigger.channels:
-            return value, ""
-        channels = reachable(actor, tuple(trigger.channels), service=False)
-        if not channels:
-            return value, "consent was withdrawn"
-        if channels == trigger.channels:
-            return value, ""
-        return _json(msgspec.structs.replace(trigger, channels=channels)), ""
+    def _put_off(self, lane: Lane, ticket: Ticket) -> None:
+        part = self._parts.get(ticket.partition)
+        job = part.jobs.get(ticket.member) if part else None
+        if job is not None:
+            # By its due time only: one that has expired would come up again at once.
+            lane.queue.push(ticket, self._real_ms() + PUT_OFF_MS, NEVER)
 
-    async def _settle(
-        self,
-        partition: int,
-        part: _Part,
-        member: str,
-        job: Job,
-        trigger: Trigger,
-        state: str,
-        code: str,
-    ) -> None:
-        job.state = state
-        records = []
-        if state != "sent":
-            records.append(self._dead(trigger, job, state, code))
-        receipt = self._receipt(trigger, job, state, code)
-        if receipt is not None:
-            records.append(receipt)
-        # Told first, settled then: a crash between the two tells it twice, under one event id.
-        await self._publisher.publish(records)
-        update = LedgerUpdate(jobs={member: (None, job)}, counts={state: 1})
-        await self._ledger.apply(partition, part.token, update)
-        part.jobs.pop(member, None)
-        self._meter.count("engine_deliver_triggers_total", outcome=state)
-
-    def _dead(self, trigger: Trigger, job: Job, state: str, code: str) -> Outgoing:
-        letter = {
-            "id": trigger.id,
-            "reason": f"delivery/{state}",
-            "where": f"{job.endpoint}: {code}",
-            "attempts": job.attempts,
-            "original": job.trigger.decode(),
-            "source": job.endpoint,
-            "at": self._clock.now(),
-        }
-        return Outgoing(topics.DEAD_DELIVERIES, 0, trigger.id.encode(), orjson.dumps(letter))
-
-    def _receipt(self, trigger: Trigger, job: Job, state: str, code: str) -> Outgoing | None:
-        """Return the event that tells the customer's own state how it ended."""
-        named = {k: v for k, v in trigger.keys.items() if k in ("user_id", "anonymous_id")}
-        if trigger.entity != "person" or not named:
+    def _owned(self, ticket: Ticket) -> _Part | None:
+        part = self._parts.get(ticket.partition)
+        if part is None or part.lost_at or ticket.member not in part.jobs:
             return None
-        kind = "user_id" if "user_id" in named else "anonymous_id"
-        name = "delivery.sent" if state == "sent" else "delivery.failed"
-        event = {
-            "specversion": "1.0",
-            "id": f"{trigger.id}|{job.endpoint}|{state}",
-            "source": "deliver",
-            "type": name,
-            "data": {
-                "trigger_id": trigger.id,
-                "rule": trigger.rule,
-                "endpoint": job.endpoint,
-                "reason": code[:200],
-                kind: named[kind],
-            },
-        }
-        key = trigger.id
-        return Outgoing(
-            topics.INBOX,
-            partition_of(key, self._count),
-            key.encode(),
-            orjson.dumps(event),
-            (("key", self._engine_key),),
-        )
+        return part
+
+    def _lane(self, name: str) -> Lane:
+        return self._lanes.setdefault(name, Lane(None))
+
+    def _forget(self, partition: int) -> None:
+        for lane in self._lanes.values():
+            lane.queue.remove_partition(partition)
