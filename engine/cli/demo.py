@@ -66,6 +66,7 @@ async def _main(arguments: Namespace, seconds: float | None) -> int:
     async with Stack(plan) as stack:
         say("120 days of history, through the log")
         count = await _past(stack, company)
+        stack.from_files = count
         say(f"{count:,} events; now the present begins")
         await publish_rules(stack.settings, stack.publisher, "v1")
         await stack.start_roles(("keep", "deliver", "collect"), started_ms=int(time() * 1000))
@@ -78,7 +79,6 @@ async def _main(arguments: Namespace, seconds: float | None) -> int:
             with suppress(asyncio.CancelledError):
                 await people
         totals = await stack.totals(final=True)
-    totals.events_in += count
     if arguments.json:
         print(orjson.dumps(asdict(totals)).decode(), flush=True)
     else:

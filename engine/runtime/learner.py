@@ -77,7 +77,7 @@ class Learner:
             except TimeoutError:
                 continue
         if started:
-            await self._checkpoint()
+            await self.checkpoint()
 
     async def start(self) -> None:
         """Go on from the checkpoint; without one, publish the first model."""
@@ -118,12 +118,13 @@ class Learner:
             [Outgoing(topics.MODELS, 0, f"churn@{version}".encode(), artefact)]
         )
         self._version = version
-        await self._checkpoint()
+        await self.checkpoint()
         records = version_records("model", version, self._count, self._secret)
         await self._publisher.publish(records)
 
-    async def _checkpoint(self) -> None:
-        checkpoint: dict[str, Any] = {
+    async def checkpoint(self) -> None:
+        """Write where the learner stands, with all that it has learned."""
+        state: dict[str, Any] = {
             "offset": self._offset,
             "version": self._version,
             "published_at": self._published_at,
@@ -131,7 +132,7 @@ class Learner:
             "auc": self.trainer.auc,
             "trainer": self.trainer.to_plain(),
         }
-        record = Outgoing(topics.MODELS, 0, CHECKPOINT, orjson.dumps(checkpoint))
+        record = Outgoing(topics.MODELS, 0, CHECKPOINT, orjson.dumps(state))
         await self._publisher.publish([record])
 
     def _restore(self, checkpoint: dict[str, Any]) -> None:

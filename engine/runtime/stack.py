@@ -24,6 +24,7 @@ from engine.events import topics
 from engine.keys import Space
 from engine.runtime.embedded import EmbeddedBroker, EmbeddedRedis, free_port
 from engine.runtime.learner import CHECKPOINT
+from engine.runtime.lookup import Lookup
 from engine.runtime.processes import Process
 from engine.runtime.setup import publish_rules, topic_specs
 from engine.runtime.totals import Totals, summed, tally, unaccounted
@@ -60,6 +61,8 @@ class Stack:
         self._watch: asyncio.Task[None] | None = None
         self.settings = plan.settings
         self.restarts = 0
+        self.from_files = 0  # events that came in by another door than the collector
+        self.dead_in_files = 0
         self.publisher: KafkaPublisher
         self.reader: KafkaReader
         self.store: RedisStore
@@ -82,19 +85,29 @@ class Stack:
         """End everything that we started."""
         await self._end()
 
+    def lookup(self) -> Lookup:
+        """Return the read path to this stack's customers."""
+        return Lookup(
+            self.store,
+            partition_count=self.settings.partitions,
+            tenant=self.settings.tenant,
+            secret=self.settings.secret_key,
+        )
+
     async def totals(self, *, final: bool = False) -> Totals:
-        """Return the totals as of now; `final`: wait until all is drained, and ask the receiver."""
+        """Return the totals as of now; `final`: wait until all is drained."""
         if final:
             await self._drain()
         every = range(self.settings.partitions)
         metas = await asyncio.gather(*(self.store.meta(p) for p in every))
-        door = await self._door_totals()
+        at_door = await self._door_totals()
+        counts = summed(metas)
         receiver = await self._get_json(self._receiver_url + "/totals") if self._receiver_url else {}
         labels, auc = await self._learned()
         return tally(
             metas,
-            accepted=door["events_in"],
-            dead_at_door=door["dead_letters"] - summed(metas)["dead"],
+            accepted=at_door["events_in"] + self.from_files,
+            dead_at_door=max(0, at_door["dead_letters"] - counts["dead"]) + self.dead_in_files,
             receiver=receiver,
             speed=self.settings.speed,
             labels=labels,
@@ -217,7 +230,7 @@ class Stack:
         metas = await asyncio.gather(*(self.store.meta(p) for p in every))
         door = await self._door_totals()
         counts = summed(metas)
-        left = unaccounted(door["events_in"], counts)
+        left = unaccounted(door["events_in"] + self.from_files, counts)
         return left, counts["triggers"], door["delivered"]
 
     async def _door_totals(self) -> dict[str, Any]:
