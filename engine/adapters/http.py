@@ -1,6 +1,7 @@
 """HTTP out into the world: to checked addresses only, no redirects, small answers."""
 
 import socket
+from errno import EHOSTUNREACH
 from ipaddress import ip_address
 from typing import Any
 
@@ -43,7 +44,7 @@ class _CheckedResolver(AbstractResolver):
         found = await self._resolver.resolve(host, port, family)
         for item in found:
             if not may_reach(ip_address(item["host"]), private=self._private):
-                raise OSError(f"{host} leads to a private address")
+                raise OSError(EHOSTUNREACH, f"{host} leads to a private address")
         return found
 
     async def close(self) -> None:
