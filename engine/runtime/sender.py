@@ -154,16 +154,25 @@ class Dispatcher:
         """Start attempts when they are due, until told to stop; wait for those on their way."""
         while not stop.is_set():
             self._wake.clear()
-            await self._find_again()
-            self._start_due()
+            await self.step()
             try:
                 await asyncio.wait_for(self._wake.wait(), self._idle_s())
             except TimeoutError:
                 continue
-        if self._busy:
-            _, late = await asyncio.wait(self._busy.values(), timeout=DRAIN_S)
-            for task in late:
-                task.cancel()
+        for task in await self.settle(timeout_s=DRAIN_S):
+            task.cancel()
+
+    async def step(self) -> None:
+        """Start all attempts that are due by now and have room."""
+        await self._find_again()
+        self._start_due()
+
+    async def settle(self, *, timeout_s: float | None = None) -> set[asyncio.Task[None]]:
+        """Wait until no attempt is on its way; return those that still are after the time."""
+        if not self._busy:
+            return set()
+        _, late = await asyncio.wait(self._busy.values(), timeout=timeout_s)
+        return late
 
     def _idle_s(self) -> float:
         dues = [at for lane in self._lanes.values() if (at := lane.queue.next_due()) is not None]
