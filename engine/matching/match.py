@@ -122,6 +122,7 @@ def _taken(
         events=events,
         instance=instance,
         first_at=known["first"] if known else at,
+        waited=turn.by_timer,
     )
     if rule.absent is None:
         decide(rules, turn, rule, match)

@@ -82,6 +82,7 @@ def fire(state: Partition, member: str, book: Book) -> None:
         return
     state.dirty.add(name)
     turn = open_turn(state, tenant, node_id, live, book)
+    turn.by_timer = True
     rules = book.rule_sets.get(state.meta.ruleset)
     if timer_id[0] in churn.TIMER_LETTERS:
         churn.on_timer(turn, timer_id, timer, book.models.get(state.meta.model))

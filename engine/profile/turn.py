@@ -27,6 +27,7 @@ class Turn:
     now: int
     outcome: Outcome
     lateness_ms: Callable[[str], int]
+    by_timer: bool = False  # a tick opened this turn, not an event: its triggers have waited
     emitted: list[msgspec.Struct] = field(default_factory=list)
     derived: list[Event] = field(default_factory=list)
     moved: list[Move] = field(default_factory=list)

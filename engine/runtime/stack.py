@@ -18,6 +18,7 @@ import orjson
 from engine.adapters.kafka_client import KafkaPublisher, create_topics
 from engine.adapters.kafka_reader import KafkaReader
 from engine.adapters.redis import RedisStore
+from engine.adapters.redis_ledger import RedisLedger
 from engine.config import Settings
 from engine.errors import ConfigError
 from engine.events import topics
@@ -66,6 +67,7 @@ class Stack:
         self.publisher: KafkaPublisher
         self.reader: KafkaReader
         self.store: RedisStore
+        self.ledger: RedisLedger
 
     @property
     def url(self) -> str:
@@ -97,6 +99,8 @@ class Stack:
     async def totals(self, *, final: bool = False) -> Totals:
         """Return the totals as of now; `final`: wait until all is drained."""
         if final:
+            await self._drain()
+            await self.stop_role("keep")  # no more ticks: what fires now has fired, and can be sent
             await self._drain()
         every = range(self.settings.partitions)
         metas = await asyncio.gather(*(self.store.meta(p) for p in every))
@@ -135,6 +139,7 @@ class Stack:
         self.reader = KafkaReader(bootstrap)
         space = Space(settings.generation, settings.partitions)
         self.store = RedisStore(settings.redis_url, space)
+        self.ledger = RedisLedger(settings.redis_url, space)
         plan_ = self._plan
         await publish_rules(settings, self.publisher, plan_.rules_version, rules=plan_.rules)
         if plan_.receiver:
@@ -221,7 +226,8 @@ class Stack:
             state = await self._under_way()
             if state != before:
                 before, quiet_since = state, monotonic()
-            if state[0] == 0 and monotonic() - quiet_since >= QUIET_S:
+            sent = state[2] >= state[1] or not self._receiver_url
+            if state[0] == 0 and sent and monotonic() - quiet_since >= QUIET_S:
                 return
             await asyncio.sleep(0.1)
 
@@ -231,12 +237,13 @@ class Stack:
         door = await self._door_totals()
         counts = summed(metas)
         left = unaccounted(door["events_in"] + self.from_files, counts)
-        return left, counts["triggers"], door["delivered"]
+        settled = await self.ledger.counts(list(every))
+        return left, counts["triggers"], sum(settled.values())
 
     async def _door_totals(self) -> dict[str, Any]:
         if "collect" in self._roles:
             return await self._get_json(self.url + "/api/totals")
-        return {"events_in": 0, "dead_letters": 0, "delivered": 0}
+        return {"events_in": 0, "dead_letters": 0}
 
     async def _get_json(self, url: str) -> dict[str, Any]:
         timeout = aiohttp.ClientTimeout(total=5)
@@ -256,6 +263,12 @@ class Stack:
                     labels, auc = checkpoint["labels"], checkpoint["auc"]
         return labels, None if auc is None else round(auc, 4)
 
+    def kill_role(self, name: str) -> None:
+        """Kill one role as a crash would; the supervisor starts it again."""
+        for process in self._processes:
+            if process.name == name:
+                process.kill()
+
     async def stop_role(self, name: str) -> None:
         """Stop one role and let it end cleanly; it is not started again."""
         for process in [p for p in self._processes if p.name == name]:
@@ -270,7 +283,7 @@ class Stack:
             process.ask_to_stop()
         for process in self._processes:
             await asyncio.to_thread(process.wait)
-        for name in ("publisher", "reader", "store"):
+        for name in ("publisher", "reader", "store", "ledger"):
             part = getattr(self, name, None)
             if part is not None:
                 await part.close()
