@@ -80,6 +80,11 @@ class RedisLedger:
         if reply == b"STALE":
             raise Stale(f"the ledger of partition {partition} is not at {update.off_expected}")
 
+    async def owner(self, partition: int) -> str:
+        """Return the token of a ledger's owner, '' if it has none."""
+        reply = await self._wire.call(b"HGET", self._key(partition, "l"), b"ep")
+        return bytes(reply or b"").decode()
+
     async def counts(self, partitions: Sequence[int]) -> Mapping[str, int]:
         """Return the counts of all partitions together: jobs settled, by state."""
         total: dict[str, int] = {}

@@ -204,8 +204,10 @@ class Stack:
                 return False
         if owners:
             every = range(self.settings.partitions)
-            tokens = await asyncio.gather(*(self.store.owner(p) for p in every))
-            return all(tokens)
+            if not all(await asyncio.gather(*(self.store.owner(p) for p in every))):
+                return False
+        if "deliver" in self._roles:
+            return all([await self.ledger.owner(p) for p in range(self.settings.partitions)])
         return True
 
     async def _supervise(self) -> None:
