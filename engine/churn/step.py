@@ -104,7 +104,8 @@ def _score(
     churn.model = model.version
     _snapshot(turn, state, at, model, x, p0, served)
     _tell_band(turn, at, band_of(risk), risk, cause, source)
-    _watch_silence(turn, state, at, model, risk)
+    calm = source is not None and source.type == PURCHASE
+    _watch_silence(turn, state, at, model, risk, calm=calm)
 
 
 def _snapshot(
@@ -175,8 +176,17 @@ def _tell_band(
     )
 
 
-def _watch_silence(turn: Turn, state: f.State, at: int, model: Model, risk: float) -> None:
-    """Arm the one timer for the moment at which silence alone lifts the risk into the next band."""
+def _watch_silence(
+    turn: Turn, state: f.State, at: int, model: Model, risk: float, *, calm: bool
+) -> None:
+    """Arm the one timer for the moment at which silence alone lifts the risk into the next band.
+
+    A purchase only moves that moment further away, so a timer that is armed already stays: when it
+    fires too early, the customer is scored and it is armed anew. Bisection at each purchase would
+    cost more than all the rest of scoring.
+    """
+    if calm and "k" in turn.actor.timers:
+        return
     thresholds = [least for least in (0.3, 0.6, 0.8) if least > risk]
     horizon_ms = int(model.horizon_days * DAY_MS)
     last = at + 12 * horizon_ms

@@ -40,7 +40,6 @@ def fold(state: Partition, arrival: Arrival, book: Book) -> None:
         STEPS[arrival.kind](state, arrival, book)
     except ContractError as error:
         bury(state, arrival, error)
-    state.note_timers()
 
 
 def bury(state: Partition, arrival: Arrival, error: ContractError) -> None:
@@ -65,6 +64,7 @@ def _tick(state: Partition, arrival: Arrival, book: Book) -> None:
     meta = state.meta
     meta.now = max(meta.now, arrival.body.now)
     meta.clk = max(meta.clk, arrival.body.passed)
+    state.note_timers()
     while (member := state.pop_due(meta.clk)) is not None:
         state.outcome.timers[member] = None
         fire(state, member, book)

@@ -134,6 +134,7 @@ class Owner:
         self, off_before: int, now_before: int, last: Record
     ) -> tuple[int, Outcome]:
         state = self._state
+        state.note_timers()
         meta, outcome = state.meta, state.outcome
         meta.fp = fingerprint(last)
         meta.prg = now_before

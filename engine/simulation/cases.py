@@ -87,6 +87,7 @@ class Shop:
         for name in needed_nodes(state, [arrival]):
             state.nodes.setdefault(name, None)
         fold(state, arrival, self._book)
+        state.note_timers()
         state.outcome = Outcome()
         live = state.nodes[self._name]
         assert isinstance(live, Live)
