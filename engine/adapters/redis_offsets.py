@@ -23,6 +23,12 @@ class RedisOffsets:
         await self._wire.call(b"HINCRBY", key, b"dead", b"%d" % dead)
         await self._wire.call(b"HSET", key, b"next", b"%d" % offset)
 
+    async def note(self, *, accepted: int, dead: int) -> None:
+        """Note what came in by a door that keeps no offset, such as a file."""
+        key = self._key(0)
+        await self._wire.call(b"HINCRBY", key, b"accepted", b"%d" % accepted)
+        await self._wire.call(b"HINCRBY", key, b"dead", b"%d" % dead)
+
     async def counts(self) -> tuple[int, int]:
         """Return (accepted, dead) over all partitions."""
         accepted = dead = 0

@@ -25,12 +25,13 @@ from engine.runtime.setup import contracts_of, publish_rules, sources_of
 from engine.runtime.stack import Plan, Stack
 from engine.simulation.population import Company
 
-OPENS_MS = parse_iso("2026-03-10T08:30:00+08:00")
+OPENS_MS = parse_iso("2026-03-10T08:10:00+08:00")  # birthdays are greeted at nine
 SPEED = 240.0  # log seconds a second
 PEOPLE = 240
 EVENTS_PER_S = 120.0
 HISTORY_TICK_MS = 6 * HOUR_MS
 POST_EVERY_S = 0.1
+START_AFTER_MS = 5_000  # the clock stands still while the processes start
 BATCH_MAX = 500
 
 
@@ -66,10 +67,10 @@ async def _main(arguments: Namespace, seconds: float | None) -> int:
     async with Stack(plan) as stack:
         say("120 days of history, through the log")
         count = await _past(stack, company)
-        stack.from_files = count
+        await stack.offsets.note(accepted=count, dead=0)
         say(f"{count:,} events; now the present begins")
         await publish_rules(stack.settings, stack.publisher, "v1")
-        await stack.start_roles(("keep", "deliver", "collect"), started_ms=int(time() * 1000))
+        await stack.start_roles(("keep", "deliver", "collect"), started_ms=int(time() * 1000) + START_AFTER_MS)
         people = asyncio.create_task(_present(stack, company, stop))
         try:
             await _show(stack, stop, seconds, as_json=arguments.json)

@@ -98,7 +98,7 @@ async def _replay(messages: list[dict[str, Any]], arguments: Namespace) -> int:
         learning.cancel()
         await learner.learn()
         await learner.checkpoint()
-        stack.from_files, stack.dead_in_files = count, dead.total()
+        await stack.offsets.note(accepted=count, dead=dead.total())
         totals = await stack.totals(final=True)
         if arguments.customers:
             await _write_customers(stack, accepted, arguments.customers)

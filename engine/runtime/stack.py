@@ -19,6 +19,7 @@ from engine.adapters.kafka_client import KafkaPublisher, create_topics
 from engine.adapters.kafka_reader import KafkaReader
 from engine.adapters.redis import RedisStore
 from engine.adapters.redis_ledger import RedisLedger
+from engine.adapters.redis_offsets import RedisOffsets
 from engine.config import Settings
 from engine.errors import ConfigError
 from engine.events import topics
@@ -62,12 +63,11 @@ class Stack:
         self._watch: asyncio.Task[None] | None = None
         self.settings = plan.settings
         self.restarts = 0
-        self.from_files = 0  # events that came in by another door than the collector
-        self.dead_in_files = 0
         self.publisher: KafkaPublisher
         self.reader: KafkaReader
         self.store: RedisStore
         self.ledger: RedisLedger
+        self.offsets: RedisOffsets
 
     @property
     def url(self) -> str:
@@ -110,8 +110,8 @@ class Stack:
         labels, auc = await self._learned()
         return tally(
             metas,
-            accepted=at_door["events_in"] + self.from_files,
-            dead_at_door=max(0, at_door["dead_letters"] - counts["dead"]) + self.dead_in_files,
+            accepted=at_door["events_in"],
+            dead_at_door=max(0, at_door["dead_letters"] - counts["dead"]),
             receiver=receiver,
             speed=self.settings.speed,
             labels=labels,
@@ -140,6 +140,7 @@ class Stack:
         space = Space(settings.generation, settings.partitions)
         self.store = RedisStore(settings.redis_url, space)
         self.ledger = RedisLedger(settings.redis_url, space)
+        self.offsets = RedisOffsets(settings.redis_url, space)
         plan_ = self._plan
         await publish_rules(settings, self.publisher, plan_.rules_version, rules=plan_.rules)
         if plan_.receiver:
@@ -238,14 +239,16 @@ class Stack:
         metas = await asyncio.gather(*(self.store.meta(p) for p in every))
         door = await self._door_totals()
         counts = summed(metas)
-        left = unaccounted(door["events_in"] + self.from_files, counts)
+        left = unaccounted(door["events_in"], counts)
         settled = await self.ledger.counts(list(every))
         return left, counts["triggers"], sum(settled.values())
 
     async def _door_totals(self) -> dict[str, Any]:
         if "collect" in self._roles:
             return await self._get_json(self.url + "/api/totals")
-        return {"events_in": 0, "dead_letters": 0}
+        accepted, dead = await self.offsets.counts()
+        metas = [await self.store.meta(p) for p in range(self.settings.partitions)]
+        return {"events_in": accepted, "dead_letters": dead + summed(metas)["dead"]}
 
     async def _get_json(self, url: str) -> dict[str, Any]:
         timeout = aiohttp.ClientTimeout(total=5)
@@ -285,7 +288,7 @@ class Stack:
             process.ask_to_stop()
         for process in self._processes:
             await asyncio.to_thread(process.wait)
-        for name in ("publisher", "reader", "store", "ledger"):
+        for name in ("publisher", "reader", "store", "ledger", "offsets"):
             part = getattr(self, name, None)
             if part is not None:
                 await part.close()

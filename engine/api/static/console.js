@@ -35,14 +35,17 @@ const money = (minor, currency) => currency
   ? new Intl.NumberFormat(language, { style: "currency", currency }).format(minor / 100) : "0";
 
 function drawTrigger(trigger) {
-  const reason = trigger.reason?.[language] ?? trigger.reason?.en ?? "";
+  const whole = trigger.reason?.[language] ?? trigger.reason?.en ?? "";
+  const stop = language === "zh" ? "。" : ". ";  // the first sentence is the rule's title
+  const [title, ...rest] = whole.split(stop);
+  const reason = rest.join(stop) || whole;
   const who = el("button", { type: "button", textContent: trigger.customer });
   who.addEventListener("click", () => look(trigger.customer));
   const marks = [trigger.action.type + " " + trigger.action.name, (trigger.channels ?? []).join(" › ")];
   if (trigger.held_out) marks.push(t("heldOut"));
   return el("li", { className: trigger.kind ?? "" },
     el("div", { className: "top" },
-      el("span", { className: "title", textContent: trigger.title || trigger.rule }),
+      el("span", { className: "title", textContent: title || trigger.rule }),
       el("time", { textContent: when(trigger.at) })),
     el("p", { className: "reason", textContent: reason }),
     el("div", { className: "meta" }, who, " · " + marks.filter(Boolean).join(" · ")));
