@@ -50,24 +50,36 @@ def quiet_until(at: int, quiet: tuple[int, int], zone: ZoneInfo) -> int | None:
     return _ms(_at(day, end, zone))
 
 
+def day_of(at: int, zone: ZoneInfo) -> str:
+    """Return the local day of an instant, `YYYY-MM-DD`."""
+    return local(at, zone).date().isoformat()
+
+
 def next_occurrence(
-    text: str, *, after: int, at_minutes: int, before_ms: int, yearly: bool, zone: ZoneInfo
+    text: str,
+    *,
+    after: int,
+    at_minutes: int,
+    before_ms: int,
+    yearly: bool,
+    zone: ZoneInfo,
+    not_until: str = "",
 ) -> int | None:
     """Return when a date of the profile (`YYYY-MM-DD`) is next due, UTC ms; None if never.
 
-    `after`: the answer is later than this. 29 February is 28 February in other years.
+    `after`: the answer is later than this. `not_until`: and its day is later than this one, so
+    that a customer who moves to another zone has one birthday a year. 29 February is 28 February in
+    other years.
     """
     try:
         day = date.fromisoformat(text[:10])
     except ValueError:
         return None
-    if not yearly:
-        due = _ms(_at(day, at_minutes, zone)) - before_ms
-        return due if due > after else None
     year = local(after, zone).year
-    for candidate in range(year - 1, year + 3):
-        due = _ms(_at(_in_year(day, candidate), at_minutes, zone)) - before_ms
-        if due > after:
+    days = [_in_year(day, each) for each in range(year - 1, year + 4)] if yearly else [day]
+    for each in days:
+        due = _ms(_at(each, at_minutes, zone)) - before_ms
+        if due > after and each.isoformat() > not_until:
             return due
     return None
 
@@ -85,5 +97,3 @@ def _at(day: date, minutes: int, zone: ZoneInfo) -> datetime:
 
 def _ms(moment: datetime) -> int:
     return int(moment.timestamp()) * 1000
-
-

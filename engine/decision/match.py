@@ -4,12 +4,18 @@ from typing import Any
 
 import msgspec
 
+Mark = tuple[int, str]
+"""When an event happened (UTC ms) and its id: the order of all events of an actor."""
+
 
 class Match(msgspec.Struct, array_like=True):
-    """A rule's steps came true.
+    """A rule's steps came true, or some of them so far.
 
-    `cause`: event id, or a schedule's own cause. `at`: event time it is about, UTC ms. `events`:
-    alias -> data of the event that each step matched. `first_at`: when the first step happened.
+    `cause`: id of the event that completed the last step in event time, or a schedule's own cause.
+    `at`: event time it is about, UTC ms. `received_at`: when the door took the event whose arrival
+    completed it. `events`: alias -> data of the last event of each step, only what the rule reads.
+    `first_at`: when the first step happened. `waited`: a timer decided it. `marks`: the last event
+    of each step, in order.
     """
 
     cause: str
@@ -19,3 +25,4 @@ class Match(msgspec.Struct, array_like=True):
     instance: str = ""
     first_at: int = 0
     waited: bool = False
+    marks: list[Mark] = []

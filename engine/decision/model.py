@@ -29,8 +29,8 @@ class Trigger(msgspec.Struct, kw_only=True, tag_field="type", tag="trigger"):
     `received_at`: when the door took the cause. `expires_at`: too late after this. All UTC ms.
     `waited`: True if a timer decided (then latency is counted from `at`). `channels`: in order of
     preference, only those that consent and reachability allow. `inputs`: the values that the
-    conditions read. `reason`: in words, by language. `score`: churn risk at decision, if known.
-    `group`: limit group, '' for none. `kind`: marketing or service.
+    conditions read. `reason`: in words, by language. `events`: ids of the events that the steps
+    matched, in order. `group`: limit group, '' for none. `kind`: marketing or service.
     """
 
     v: int = TRIGGER_VERSION
@@ -58,6 +58,7 @@ class Trigger(msgspec.Struct, kw_only=True, tag_field="type", tag="trigger"):
     inputs: dict[str, Any] = {}
     group: str = ""
     owner: str = ""
+    events: list[str] = []
 
 
 class GoalReached(msgspec.Struct, kw_only=True, tag_field="type", tag="goal"):

@@ -1,14 +1,14 @@
 """Rules that begin with a date of the profile: a timer in the customer's own calendar."""
 
-from engine.decision.calendar import next_occurrence, zone_of
-from engine.decision.decide import decide, state_of
+from engine.decision.calendar import day_of, next_occurrence, zone_of
+from engine.decision.decide import state_of
 from engine.decision.match import Match
 from engine.profile import schema
-from engine.profile.model import Timer
+from engine.profile.model import RuleState, Timer
 from engine.profile.turn import Turn
-from engine.rules.compile import RuleSet
-from engine.rules.model import Rule
+from engine.rules.model import Rule, Schedule
 
+LETTER = "s"
 _FACTS = schema.schema()
 _LATENESS_OF = "customer.identified"  # what can still change the date
 
@@ -17,47 +17,72 @@ def keep_armed(turn: Turn, rule: Rule, at: int) -> None:
     """Arm the timer of a date rule when the date, the zone or the rule is new; else do nothing."""
     schedule = rule.schedule
     assert schedule is not None
-    value = schema.read(_FACTS, schedule.fact, turn.actor, at)
-    remembered = turn.actor.rules.get(rule.id)
-    if value is None and remembered is None:
+    actor = turn.actor
+    state = actor.rules.get(rule.id)
+    value = _date(turn, schedule, at)
+    if value is None and state is None:
         return
-    zone = zone_of(turn.actor)
-    now_known = [rule.version, str(value), str(zone)]
-    if remembered is not None and remembered.schedule.get("for") == now_known:
+    zone = actor.traits.get("zone")
+    basis = [rule.version, value, None if zone is None else zone.value]
+    if state is not None and state.schedule.get("for") == basis:
         return
     state = state_of(turn, rule)
-    state.schedule = {"for": now_known}
-    _arm(turn, rule, after=turn.now or at, value=str(value))
+    state.schedule = {**state.schedule, "for": basis}
+    _arm(turn, rule, state, after=turn.now or at, value=value)
 
 
-def come_up(rules: RuleSet, turn: Turn, rule: Rule, timer: Timer) -> None:
-    """Decide a date that has come, and wait for the next one."""
-    _, born, value = timer.data
-    match = Match(
-        cause=f"{rule.id}|{timer.due}|{born}",
+def come_up(turn: Turn, rule: Rule, timer: Timer) -> Match | None:
+    """Return the match of a date that has come, and wait for the next one.
+
+    None if the rule has changed since and does not want this day any more.
+    """
+    schedule = rule.schedule
+    if schedule is None:
+        return None
+    version, born, value = timer.data
+    state = state_of(turn, rule)
+    if version != rule.version:
+        # A silent customer has no event that would arm the new version, so its own old timer does.
+        _arm(turn, rule, state, after=timer.due - 1, value=_date(turn, schedule, timer.due))
+        armed = turn.actor.timers.get(f"{LETTER}:{rule.id}")
+        if armed is None or armed.due > timer.due:
+            return None
+    day = day_of(timer.due + schedule.before_ms, zone_of(turn.actor))
+    state.schedule = {**state.schedule, "done": day}
+    turn.cancel(f"{LETTER}:{rule.id}")
+    if schedule.yearly:
+        _arm(turn, rule, state, after=timer.due, value=value)
+    return Match(
+        cause=f"{rule.id}|{day}|{born}",
         at=timer.due,
         received_at=timer.due,
         events={},
         first_at=timer.due,
         waited=True,
+        marks=[],
     )
-    decide(rules, turn, rule, match)
-    if rule.schedule is not None and rule.schedule.yearly:
-        _arm(turn, rule, after=timer.due, value=value)
 
 
-def _arm(turn: Turn, rule: Rule, *, after: int, value: str) -> None:
+def _date(turn: Turn, schedule: Schedule, at: int) -> str | None:
+    value = schema.read(_FACTS, schedule.fact, turn.actor, at)
+    return None if value is None else str(value)
+
+
+def _arm(turn: Turn, rule: Rule, state: RuleState, *, after: int, value: str | None) -> None:
     schedule = rule.schedule
     assert schedule is not None
-    due = next_occurrence(
-        value,
-        after=after,
-        at_minutes=schedule.at_minutes,
-        before_ms=schedule.before_ms,
-        yearly=schedule.yearly,
-        zone=zone_of(turn.actor),
-    )
-    name = f"s:{rule.id}"
+    name = f"{LETTER}:{rule.id}"
+    due = None
+    if value is not None:
+        due = next_occurrence(
+            value,
+            after=after,
+            at_minutes=schedule.at_minutes,
+            before_ms=schedule.before_ms,
+            yearly=schedule.yearly,
+            zone=zone_of(turn.actor),
+            not_until=str(state.schedule.get("done", "")),
+        )
     if due is None:
         turn.cancel(name)
         return

@@ -1,12 +1,15 @@
 """Tests inside rule files: what is given, what happens when, what is expected."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.clock import iso, parse_iso
+from engine.errors import ContractError
 from engine.events.contract import Contracts
+from engine.profile.schema import FEATURES
 from engine.rules.model import ACTIONS, Case
 from engine.rules.reader import Reader, nearest
+from engine.rules.scopes import profile_of
 from engine.rules.source import Node
 from engine.rules.values import LENGTH_HINT, length_ms
 
@@ -26,34 +29,66 @@ def parse_cases(reader: Reader, root: Node, contracts: Contracts) -> tuple[Case,
 
 
 def _case(reader: Reader, node: Node, contracts: Contracts) -> Case:
-    given = reader.child(node, "given")
-    held: dict[str, Any] = {}
-    if given is not None and reader.keys(given, _GIVEN):
-        held = reader.data(given)
-    start = str(held.get("start", START))
+    given = reader.child(node, "given") or Node("map", node.line, node.column)
+    reader.keys(given, _GIVEN)
+    start = reader.text(given, "start", START)
     try:
         start_at = parse_iso(start)
     except ValueError:
         start_at = parse_iso(START)
-        reader.add(given or node, "R126", f"'{start}' is no instant", f"write {START}")
+        reader.add(given.pairs["start"][1], "R126", f"'{start}' is no instant", f"write {START}")
+    events = [_event(reader, item, contracts) for item in reader.items(node, "events")]
+    expect = [_expect(reader, item) for item in reader.items(node, "expect")]
     return Case(
         name=reader.text(node, "name"),
         line=node.line,
         start=start_at,
-        held_out=bool(held.get("held_out", False)),
-        features={name: float(v) for name, v in (held.get("features") or {}).items()},
-        profile=_flat(held.get("profile") or {}),
-        events=tuple(
-            found
-            for item in reader.items(node, "events")
-            if (found := _event(reader, item, contracts)) is not None
-        ),
-        expect=tuple(
-            found
-            for item in reader.items(node, "expect")
-            if (found := _expect(reader, item)) is not None
-        ),
+        held_out=reader.choice(given, "held_out", ("true", "false"), "false") == "true",
+        features=_features(reader, given),
+        profile=_profile(reader, given, contracts),
+        events=tuple(found for found in events if found is not None),
+        expect=tuple(item for item in expect if item is not None),
     )
+
+
+def _features(reader: Reader, given: Node) -> dict[str, float]:
+    node = reader.child(given, "features")
+    if node is None or not reader.keys(node, FEATURES):
+        return {}
+    found = {}
+    for name, (_, value) in node.pairs.items():
+        number = reader.data(value)
+        if isinstance(number, int | float) and not isinstance(number, bool):
+            found[name] = float(number)
+        else:
+            reader.add(value, "R113", f"'{value.text}' is no number", "such as 0.7")
+    return found
+
+
+def _profile(reader: Reader, given: Node, contracts: Contracts) -> dict[str, Any]:
+    node = reader.child(given, "profile")
+    if node is None or node.kind != "map":
+        return {}
+    facts, found = profile_of(contracts), {}
+    for name, key, value in _flat(node):
+        fact = facts.get(name)
+        if fact is None:
+            reader.add(key, "E204", f"the profile has no '{name}'", nearest(name, facts))
+        elif getattr(fact, "read", None) is not None:
+            hint = "let events lead to it"
+            reader.add(key, "R139", f"'{name}' is worked out, so it cannot be given", hint)
+        else:
+            found[name] = reader.data(value)
+    return found
+
+
+def _flat(node: Node, prefix: str = "") -> Iterator[tuple[str, Node, Node]]:
+    """Yield (dotted name, its key, its value) of each fact."""
+    for name, (key, value) in node.pairs.items():
+        if value.kind == "map":
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, key, value
 
 
 def _event(
@@ -66,11 +101,21 @@ def _event(
         reader.add(node, "R127", "an event of a test has a time and one name", "{at: 2m, NAME: {}}")
         return None
     key, value = node.pairs[names[0]]
-    if contracts.get(names[0]) is None:
+    contract = contracts.get(names[0])
+    if contract is None:
         hint = nearest(names[0], contracts.by_name)
         reader.add(key, "E231", f"unknown event type '{names[0]}'", hint)
         return None
     data = reader.data(value) if value.kind == "map" else {}
+    for name in data.keys() - contract.fields.keys():
+        hint = nearest(name, contract.fields)
+        place = value.pairs[name][0]
+        message = f"event '{contract.name}' has no field '{name}'"
+        reader.add(place, "E203", message, hint, level="warning")
+    try:
+        contracts.check(contract, data)
+    except ContractError as error:
+        reader.add(value if value.pairs else key, "R138", error.message)
     return at, arrives, names[0], data
 
 
@@ -93,16 +138,6 @@ def _at(reader: Reader, node: Node, name: str, default: int) -> int:
         reader.add(value, "R110", f"'{text}' is not a length of time", LENGTH_HINT)
         return default
     return -found if text.startswith("-") else found
-
-
-def _flat(profile: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in profile.items():
-        if isinstance(value, dict):
-            found.update(_flat(value, f"{prefix}{name}."))
-        else:
-            found[prefix + name] = value
-    return found
 
 
 def compare(case: Case, got: Sequence[Mapping[str, Any]]) -> list[str]:

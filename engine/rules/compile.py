@@ -1,15 +1,17 @@
 """All rule files become one RuleSet, indexed by event type, or all mistakes of all files."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.errors import RulesError
 from engine.events.contract import Contracts
 from engine.profile.windows import Columns, joined
+from engine.rules.check import check_groups
 from engine.rules.expression.compile import Reads, Value
-from engine.rules.model import Rule
+from engine.rules.model import Rule, Step
 from engine.rules.parse import parse_rule
 from engine.rules.problems import Problem, report
+from engine.rules.sentence import sentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,12 @@ def compile_rules(
         if rule.id in found:
             message = f"rule '{rule.id}' stands in {found[rule.id].path} too"
             problems.append(Problem(path, 1, 1, 1, "R128", message, "give it another name"))
-        found[rule.id] = rule
+            continue
+        found[rule.id] = _settled(rule, contracts)
     errors = [p for p in problems if p.level == "error"]
     if errors:
         raise RulesError(report(errors, dict(rules)), problems=tuple(errors))
+    problems += check_groups(found, rules)
     return index(found, contracts, version=version, warnings=tuple(problems))
 
 
@@ -99,7 +103,7 @@ def index(
         version=version,
         contracts=contracts,
         rules=rules,
-        columns=joined(reads.columns for rule in awake for reads in _reads(rule)),
+        columns=joined(reads.columns for rule in awake for reads in reads_of(rule)),
         listeners={
             key: Listeners(tuple(steps.get(key, ())), tuple(absent.get(key, ())))
             for key in steps.keys() | absent.keys()
@@ -110,10 +114,46 @@ def index(
     )
 
 
-def _reads(rule: Rule) -> list[Reads]:
+def _settled(rule: Rule, contracts: Contracts) -> Rule:
+    """Return a rule with all that follows from its parts, worked out once."""
+    steps = tuple(replace(each, is_doubtful=_is_doubtful(each, contracts)) for each in rule.steps)
+    rule = replace(rule, steps=steps)
+    return replace(
+        rule,
+        keeps=_keeps(rule),
+        sentence=sentences(rule, contracts),
+        is_simple=len(steps) == 1 and steps[0].times == 1,
+    )
+
+
+def _is_doubtful(step: Step, contracts: Contracts) -> bool:
+    """Tell whether `where` may be unknown: only then is it worth asking when it does not hold."""
+    if step.where is None:
+        return False
+    reads, contract = step.where.reads, contracts.get(step.event)
+    own = {name for alias, name in reads.fields if alias == step.alias}
+    sure = contract is not None and all(
+        name in contract.fields and not contract.fields[name].type.optional for name in own
+    )
+    others = any(alias != step.alias for alias, _ in reads.fields)
+    return bool(reads.profile or reads.features or reads.columns or others or not sure)
+
+
+def _keeps(rule: Rule) -> dict[str, tuple[str, ...]]:
+    """Return, by event type, the fields that anything in the rule reads."""
+    steps = [*rule.steps, *([] if rule.absent is None else [rule.absent])]
+    types = {step.alias: step.event for step in steps}
+    found: dict[str, set[str]] = {}
+    for reads in reads_of(rule):
+        for alias, name in reads.fields:
+            if alias in types:
+                found.setdefault(types[alias], set()).add(name)
+    return {event: tuple(sorted(names)) for event, names in sorted(found.items())}
+
+
+def reads_of(rule: Rule) -> list[Reads]:
+    """Return what each condition and value of a rule reads."""
     conditions = [step.where for step in rule.steps] + [rule.condition]
-    if rule.absent is not None:
-        conditions.append(rule.absent.where)
     values = [
         part
         for action in rule.actions
@@ -121,4 +161,8 @@ def _reads(rule: Rule) -> list[Reads]:
         for part in parts
         if isinstance(part, Value)
     ]
+    if rule.absent is not None:
+        conditions.append(rule.absent.where)
+        if rule.absent.within is not None:
+            values.append(rule.absent.within)
     return [c.reads for c in conditions if c is not None] + [v.reads for v in values]

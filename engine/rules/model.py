@@ -10,20 +10,30 @@ STATUSES = ("draft", "shadow", "live", "paused")
 REPEATS = ("restart", "keep-first", "each")
 KINDS = ("marketing", "service")
 ACTIONS = ("offer", "message", "case", "event", "suppress")
+COUNT_MAX = 64  # the largest count of a limit: so many decision times are kept
 CHANNELS = ("email", "sms", "push", "app", "wechat", "call", "mail", "desk", "web")
+
+
+Template = tuple[str | Value, ...]
+"""Text and values, one behind the other; a single part keeps its type."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of `when`. `times` events with last - first < `within_ms`, or, behind another
-    step, within (0, within_ms] of it. `absent`: no such event in (t0, t0 + within_ms]."""
+    """One step of `when`: `times` events of one type.
+
+    `within_ms`: of a first step, last - first is less than it; behind another step, each lies in
+    (0, within_ms] of that (None: at any time). Of an absent step: no such event in
+    (t0, t0 + within_ms], or what `within` computes at t0. `is_doubtful`: `where` may be unknown.
+    """
 
     event: str
     alias: str
     where: Condition | None = None
     times: int = 1
     within_ms: int | None = None
-    absent: bool = False
+    within: Value | None = None
+    is_doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +55,7 @@ class Action:
     channels: tuple[str, ...] = ()
     deadline_ms: int = 0
     for_ms: int = 0
-    fields: Mapping[str, tuple[str | Value, ...]] = field(default_factory=dict)
+    fields: Mapping[str, Template] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +117,17 @@ class Rule:
     goal: Goal | None = None
     fresh_ms: int = 3_600_000
     cases: tuple[Case, ...] = ()
+    groups: frozenset[str] = frozenset()  # they can suppress this rule, or cap it; service: none
+    keeps: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # event type -> fields read
+    sentence: Mapping[str, str] = field(default_factory=dict)  # by language: when it comes true
+    is_simple: bool = False  # one step, once: nothing is remembered until it holds
+
+    def kept(self, event: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the rule reads of an event: all that a state keeps of it."""
+        return {name: data[name] for name in self.keeps.get(event, ()) if name in data}
 
     @property
-    def groups(self) -> frozenset[str]:
-        """Groups that can suppress this rule, or cap it."""
-        named = {limit.group for limit in self.limits if limit.group}
-        return frozenset(named | ({self.group} if self.group else set()))
+    def hears(self) -> tuple[str, ...]:
+        """The event types that its waiting depends on."""
+        absent = () if self.absent is None else (self.absent.event,)
+        return (*(step.event for step in self.steps), *absent)

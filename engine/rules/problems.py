@@ -1,4 +1,4 @@
-"""Mistakes in rule files, told so that a marketer can mend them: file, line, column, caret, hint."""
+"""Mistakes in rule files, told so that a marketer can mend them: place, caret, hint."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

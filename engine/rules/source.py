@@ -1,4 +1,4 @@
-"""A rule file as a tree of nodes that know their place; the field that reads a scalar decides its type.
+"""A rule file as a tree of nodes that know their place; whoever reads a scalar decides its type.
 
 YAML's own guesses are not made here: `on`, `no`, `21:00` and `1997-01-01` stay text, a repeated key
 is a mistake, and so is whatever only YAML could mean (tags, anchors).
@@ -56,13 +56,13 @@ def _after(character: str, line: int, column: int) -> tuple[int, int]:
     return (line + 1, 1) if character == "\n" else (line, column + 1)
 
 
-def parse_source(path: str, text: str) -> Node:
-    """Return the tree of a file.
+def parse_source(path: str, text: str) -> tuple[Node, list[Problem]]:
+    """Return (the tree of a file, repeated keys and what only YAML could mean).
 
     Raises
     ------
     RulesError
-        `problems` has the one place where it stops being YAML, or all repeated keys.
+        `problems` has the one place where it stops being YAML.
     """
     if len(text.encode()) > FILE_SIZE_MAX:
         problem = Problem(path, 1, 1, 1, "R120", f"a rule file has at most {FILE_SIZE_MAX} bytes")
@@ -77,11 +77,7 @@ def parse_source(path: str, text: str) -> Node:
         raise RulesError(problem.message, problems=(problem,), where=path) from None
     builder = _Builder(path, text)
     root = builder.node(composed) if composed is not None else Node("map", 1, 1)
-    if builder.problems:
-        raise RulesError(
-            builder.problems[0].message, problems=tuple(builder.problems), where=path
-        )
-    return root
+    return root, builder.problems
 
 
 class _Builder:
@@ -99,8 +95,12 @@ class _Builder:
         if self._count > NODES_MAX:
             self._add(mark, "R121", f"a rule file has at most {NODES_MAX} values")
             return Node("text", line, column)
-        if composed.tag.startswith("!") or not composed.tag.startswith("tag:yaml.org,2002:"):
+        if not composed.tag.startswith("tag:yaml.org,2002:"):
             self._add(mark, "R103", f"{composed.tag} is a tag of YAML", _QUOTE)
+            # What was meant is checked all the same: it may have mistakes of its own.
+            end = self._text.find("\n", mark.index)
+            raw = self._text[mark.index : end if end >= 0 else None].rstrip()
+            return Node("text", line, column, raw, "", raw)
         if isinstance(composed, yaml.ScalarNode):
             raw = self._text[mark.index : composed.end_mark.index]
             style = composed.style or ""

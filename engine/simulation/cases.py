@@ -1,4 +1,4 @@
-"""Runs the tests inside rule files on the engine's own fold, with the ticks that the live ticker makes."""
+"""Runs the tests inside rule files on the engine's own fold, with the live ticker's ticks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from engine.clock import DAY_MS, SECOND_MS
-from engine.decision.decide import is_held_out
+from engine.decision.holdout import is_held_out
 from engine.errors import ContractError
 from engine.events import topics
 from engine.events.ids import ENTITIES
@@ -55,6 +55,7 @@ class Shop:
         self._state.nodes[self._name] = Live(STATE_VERSION, Links(), actor)
         self._offset = 0
         self.fired: list[dict[str, Any]] = []
+        self.errors: list[str] = []
         self._control("ruleset", Version(rules.version))
 
     def tick(self, now: int) -> None:
@@ -92,7 +93,9 @@ class Shop:
         live = state.nodes[self._name]
         assert isinstance(live, Live)
         self.fired += [
-            entry for entry in live.actor.triggers if entry["outcome"] in ("fired", "held_out", "shadow")
+            entry
+            for entry in live.actor.triggers
+            if entry["outcome"] in ("fired", "held_out", "shadow")
         ]
         live.actor.triggers = []
 
@@ -108,12 +111,13 @@ def run_case(rule: Rule, case: Case, rules: RuleSet) -> list[str]:
         last = max(last, case.start + arrives)
         shop.tick((case.start + arrives) // SECOND_MS * SECOND_MS)
         try:
-            shop.send(_event(rules, case.start + at, case.start + arrives, number, name, data, node_id))
+            arrived = case.start + arrives
+            shop.send(_event(rules, case.start + at, arrived, number, name, data, node_id))
         except ContractError as error:
             return [f"event {name}: {error}"]
     latest = max((case.start + int(e["at"]) for e in case.expect if "at" in e), default=last)
     shop.tick(max(last, latest) + AFTER_MS if rule.schedule is None else max(last, latest) + DAY_MS)
-    return compare(case, shop.fired)
+    return compare(case, shop.fired) + shop.errors
 
 
 def _by_arrival(case: Case) -> Sequence[tuple[int, tuple[int, int, str, Mapping[str, Any]]]]:

@@ -1,0 +1,146 @@
+"""What a rule remembers of an actor until it comes true: bounded, and forgotten when too old."""
+
+from typing import Any
+
+import msgspec
+
+from engine.decision.decide import state_of
+from engine.decision.match import Mark, Match
+from engine.profile.model import TIMERS_MAX
+from engine.profile.turn import Turn
+from engine.rules.model import Rule
+
+SEEN_MAX = 256  # events of a first step that wants several
+RUNS_MAX = 10  # matches under way, and waits, of one instance: `repeat: each` has no more
+EARLY_MAX = 4  # events that came before what they follow
+STOPS_MAX = 16
+INSTANCES_MAX = TIMERS_MAX  # of `per`: each may need a timer
+INSTANCE_LENGTH_MAX = 128
+
+
+class Run(msgspec.Struct, array_like=True):
+    """A match under way: the steps before `place` are done, `seen` counts for that one.
+
+    `until`: the later start that has taken over, None while none has.
+    """
+
+    place: int
+    match: Match
+    seen: list[Mark] = []
+    until: Mark | None = None
+
+    @property
+    def began(self) -> Mark:
+        """The last event of the first step."""
+        return self.match.marks[0]
+
+    @property
+    def last(self) -> Mark:
+        """The last event of the last step that is done."""
+        return self.match.at, self.match.cause
+
+
+class Early(msgspec.Struct, array_like=True):
+    """An event of a later step that arrived before what it follows, or one that stops a wait."""
+
+    place: int
+    mark: Mark
+    received_at: int
+    data: dict[str, Any]
+
+
+class Wait(msgspec.Struct, array_like=True):
+    """A match that waits for something not to happen until `due`; it did at `end` (None: not)."""
+
+    due: int
+    match: Match
+    end: int | None = None
+
+    @property
+    def mark(self) -> Mark:
+        """Its place in the order of events."""
+        return self.match.at, self.match.cause
+
+
+class Partial(msgspec.Struct, array_like=True):
+    """All that one rule remembers of one instance (`per`; without it there is one, '').
+
+    `seen`: of a first step that wants several; `data`: of the last of them. `runs`, `waits`: in
+    the order of their events.
+    """
+
+    seen: list[Mark] = []
+    data: dict[str, Any] = {}
+    runs: list[Run] = []
+    early: list[Early] = []
+    waits: list[Wait] = []
+    stops: list[Early] = []
+
+
+def known(turn: Turn, rule: Rule, instance: str) -> Partial | None:
+    """Return what this version of a rule remembers of an instance, None if nothing."""
+    state = turn.actor.rules.get(rule.id)
+    if state is None or state.version != rule.version:
+        return None
+    found = state.partial.get(instance)
+    if type(found) is not Partial and found is not None:  # as it comes from the store
+        found = state.partial[instance] = msgspec.convert(found, Partial)
+        _put_in_order(found)
+    return found
+
+
+def _put_in_order(partial: Partial) -> None:
+    """Two persons' memories are one behind the other after a merge."""
+    partial.seen.sort()
+    partial.runs.sort(key=lambda each: each.began)
+    partial.waits.sort(key=lambda each: each.mark)
+
+
+def opened(turn: Turn, rule: Rule, instance: str) -> Partial | None:
+    """Return the same, made new if there is nothing; None, counted, where there are too many."""
+    found = known(turn, rule, instance)
+    if found is None:
+        partial = state_of(turn, rule).partial
+        if len(partial) >= INSTANCES_MAX:
+            for name in list(partial):
+                tidy(turn, rule, name)
+            if len(partial) >= INSTANCES_MAX:
+                turn.outcome.count("suppressed")
+                return None
+        found = partial[instance] = Partial()
+    return found
+
+
+def tidy(turn: Turn, rule: Rule, instance: str) -> None:
+    """Forget what can no longer change anything; an empty instance goes altogether."""
+    partial = known(turn, rule, instance)
+    if partial is None:
+        return
+    arrived = arrived_until(turn, rule)
+    # A match of something older than this would be too late to act on, so nobody waits for it.
+    oldest = arrived - rule.fresh_ms
+    if partial.seen:
+        first = rule.steps[0].within_ms or 0
+        partial.seen = [mark for mark in partial.seen if mark[0] > oldest - first][-SEEN_MAX:]
+    if partial.runs:
+        kept = [run for run in partial.runs if _is_open(rule, run, arrived, oldest)]
+        partial.runs = kept[-RUNS_MAX:]
+    if partial.early:
+        partial.early = [early for early in partial.early if early.mark[0] > oldest][-EARLY_MAX:]
+    if partial.stops:
+        partial.stops = [stop for stop in partial.stops if stop.mark[0] > arrived][-STOPS_MAX:]
+    if not (partial.seen or partial.runs or partial.early or partial.waits or partial.stops):
+        del turn.actor.rules[rule.id].partial[instance]
+
+
+def arrived_until(turn: Turn, rule: Rule) -> int:
+    """Return the instant up to which all that the rule listens to has arrived, by log time."""
+    return turn.now - max(map(turn.lateness_ms, rule.hears), default=0)
+
+
+def _is_open(rule: Rule, run: Run, arrived: int, oldest: int) -> bool:
+    """Tell whether a run may still take an event."""
+    if run.until is not None and run.until[0] <= arrived:
+        return False
+    within = rule.steps[run.place].within_ms
+    return within is None or run.match.at + within > oldest

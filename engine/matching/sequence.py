@@ -1,0 +1,205 @@
+"""Steps one after the other: which event takes which step of a rule, also out of order.
+
+Other events may lie between. In event order, `restart` lets a new first step take over,
+`keep-first` ignores it while the one before can still go on, `each` follows up to RUNS_MAX at once.
+An event that arrives later than one behind it can add a match, never take one back: runs that a
+later start has taken over, and events that came too early, are remembered for a while.
+"""
+
+from typing import Any
+
+from engine.decision.match import Match
+from engine.events.model import Event
+from engine.matching.partial import RUNS_MAX, Early, Partial, Run, known, opened, tidy
+from engine.matching.times import completes
+from engine.profile.turn import Turn
+from engine.rules.model import Rule, Step
+
+
+def take(
+    turn: Turn, rule: Rule, places: tuple[int, ...], event: Event, instance: str
+) -> list[Match]:
+    """Let an event take the steps at `places` (the latest first); return what it completes."""
+    partial = known(turn, rule, instance)
+    early = Early(0, (event.at, event.id), event.received_at, event.data)
+    if partial is not None and partial.runs and places[0]:
+        taken, matches = _continue(turn, rule, partial, places, early, instance)
+        if taken:
+            tidy(turn, rule, instance)
+            return matches
+    matches = []
+    if places[-1] == 0 and _holds(turn, rule.steps[0], {}, early):
+        matches = _start(turn, rule, early, instance)
+    elif places[0]:
+        _remember(turn, rule, places, early, instance)
+    tidy(turn, rule, instance)
+    return matches
+
+
+def _continue(
+    turn: Turn,
+    rule: Rule,
+    partial: Partial,
+    places: tuple[int, ...],
+    event: Early,
+    instance: str,
+) -> tuple[bool, list[Match]]:
+    """Let the runs that can take an event have it: the first of them, or each."""
+    taken, matches = False, []
+    for run in list(partial.runs):
+        if run.place not in places or not _fits(turn, rule, run, event):
+            continue
+        taken = True
+        done = _step(rule, run, event) or _catch_up(turn, rule, run, partial)
+        if done:
+            matches.append(run.match)
+            _used_up(rule, partial, run)
+        if rule.repeat != "each":
+            break
+    return taken, matches
+
+
+def _start(turn: Turn, rule: Rule, event: Early, instance: str) -> list[Match]:
+    """Take the first step, and the ones behind it that had come too early."""
+    step = rule.steps[0]
+    partial = known(turn, rule, instance)
+    if partial is not None and rule.repeat == "keep-first" and _is_covered(rule, partial, event):
+        return []
+    match = Match(
+        cause=event.mark[1],
+        at=event.mark[0],
+        received_at=event.received_at,
+        events={step.alias: rule.kept(step.event, event.data)},
+        instance=instance,
+        first_at=event.mark[0],
+        marks=[event.mark],
+    )
+    if step.times > 1:
+        partial = partial or opened(turn, rule, instance)
+        if partial is None or not _counts(partial, match, step):
+            return []
+    if len(rule.steps) == 1:
+        return [match]
+    partial = partial or opened(turn, rule, instance)
+    if partial is None:
+        return []
+    return _run(turn, rule, partial, Run(1, match))
+
+
+def _counts(partial: Partial, match: Match, step: Step) -> bool:
+    """Count an event of a first step that wants several; True, with the match about the set."""
+    mark, data = match.marks[0], match.events
+    if not partial.seen or mark > partial.seen[-1]:
+        partial.data = data[step.alias]  # of the last in event time, whichever arrives last
+    partial.seen, full = completes(partial.seen, mark, step.times, step.within_ms or 0)
+    if not full:
+        return False
+    if full[-1] != mark:
+        match.events = {step.alias: partial.data}
+    match.first_at, (match.at, match.cause), match.marks = full[0][0], full[-1], [full[-1]]
+    return True
+
+
+def _run(turn: Turn, rule: Rule, partial: Partial, run: Run) -> list[Match]:
+    """Put a new run among the others, by the rule's `repeat`."""
+    runs = partial.runs
+    if rule.repeat == "restart":
+        for other in runs:
+            if other.began < run.began and (other.until is None or other.until > run.began):
+                other.until = run.began
+        run.until = min((r.began for r in runs if r.began > run.began), default=None)
+    elif rule.repeat == "each" and _open_count(rule, runs, run.match.at) >= RUNS_MAX:
+        turn.outcome.count("suppressed")
+        return []
+    runs.append(run)
+    runs.sort(key=lambda each: each.began)
+    if not _catch_up(turn, rule, run, partial):
+        return []
+    _used_up(rule, partial, run)
+    return [run.match]
+
+
+def _catch_up(turn: Turn, rule: Rule, run: Run, partial: Partial) -> bool:
+    """Let a run take what had come too early for it; True if that completes it."""
+    for early in sorted(partial.early, key=lambda each: each.mark):
+        same = rule.steps[early.place].event == rule.steps[run.place].event
+        if same and _fits(turn, rule, run, early):
+            partial.early.remove(early)
+            if _step(rule, run, early):
+                return True
+    return False
+
+
+def _fits(turn: Turn, rule: Rule, run: Run, event: Early) -> bool:
+    """Tell whether an event can be the next one of a run."""
+    step = rule.steps[run.place]
+    at = event.mark[0]
+    if not (run.match.at < at and (step.within_ms is None or at <= run.match.at + step.within_ms)):
+        return False
+    if run.until is not None and event.mark >= run.until:
+        return False
+    return event.mark not in run.seen and _holds(turn, step, run.match.events, event)
+
+
+def _step(rule: Rule, run: Run, event: Early) -> bool:
+    """Let a run take an event; True if it was the last that was missing."""
+    step, match = rule.steps[run.place], run.match
+    run.seen = sorted([*run.seen, event.mark])
+    if event.mark == run.seen[-1]:
+        match.events = {**match.events, step.alias: rule.kept(step.event, event.data)}
+    match.received_at = max(match.received_at, event.received_at)
+    if len(run.seen) < step.times:
+        return False
+    match.at, match.cause = run.seen[-1]
+    match.marks = [*match.marks, run.seen[-1]]
+    run.seen = []
+    run.place += 1
+    return run.place == len(rule.steps)
+
+
+def _used_up(rule: Rule, partial: Partial, run: Run) -> None:
+    """A match uses up its run, and, unless each is followed, all that had begun before its end."""
+    partial.runs = [
+        other
+        for other in partial.runs
+        if other is not run and (rule.repeat == "each" or other.began > run.last)
+    ]
+    if rule.repeat != "each":
+        partial.seen = [mark for mark in partial.seen if mark > run.last]
+        partial.early = [early for early in partial.early if early.mark > run.last]
+
+
+def _is_covered(rule: Rule, partial: Partial, event: Early) -> bool:
+    """Tell whether an earlier start can still go on at the time of a new one."""
+    earlier = [run for run in partial.runs if run.began < event.mark]
+    return _open_count(rule, earlier, event.mark[0]) > 0
+
+
+def _open_count(rule: Rule, runs: list[Run], at: int) -> int:
+    """Return how many of some runs can take an event at an instant."""
+    lengths = [(run.match.at, rule.steps[run.place].within_ms) for run in runs]
+    return sum(within is None or at <= since + within for since, within in lengths)
+
+
+def _remember(
+    turn: Turn, rule: Rule, places: tuple[int, ...], event: Early, instance: str
+) -> None:
+    """Keep an event of a later step for a first one that may be under way still."""
+    partial = opened(turn, rule, instance)
+    if partial is not None:
+        place = places[0]
+        data = rule.kept(rule.steps[place].event, event.data)
+        partial.early.append(Early(place, event.mark, event.received_at, data))
+
+
+def _holds(turn: Turn, step: Step, before: dict[str, dict[str, Any]], event: Early) -> bool:
+    where = step.where
+    if where is None:
+        return True
+    events = {**before, step.alias: event.data}
+    if where.holds(events, turn.actor, event.mark[0]):
+        return True
+    if step.is_doubtful and where.unknown(events, turn.actor, event.mark[0]):
+        turn.outcome.count("unknown")
+    return False
+

@@ -1,0 +1,138 @@
+"""The meaning of a rule as a whole: what no line of the file can know alone."""
+
+from collections.abc import Mapping
+
+from engine.events.catalogue import Contract
+from engine.events.contract import Contracts
+from engine.rules.model import Action, Case, Rule
+from engine.rules.problems import Problem
+from engine.rules.reader import Reader, nearest
+from engine.rules.source import Node
+
+
+def check_rule(reader: Reader, root: Node, rule: Rule, contracts: Contracts) -> None:
+    """Note the mistakes of a rule whose parts have been read."""
+    _key(reader, root, rule, contracts)
+    _per(reader, root, rule, contracts)
+    _waits(reader, root, rule)
+    _limits(reader, root, rule)
+    _tests(reader, root, rule)
+
+
+def check_groups(rules: Mapping[str, Rule], texts: Mapping[str, str]) -> list[Problem]:
+    """Return warnings about groups that are suppressed although no rule is in them."""
+    known = {group for rule in rules.values() for group in rule.groups}
+    found = []
+    for rule in rules.values():
+        for action in rule.actions:
+            if action.type == "suppress" and action.name not in known:
+                message = f"no rule is in group '{action.name}', so nothing is suppressed"
+                hint = nearest(action.name, known)
+                line, column = _where(texts[rule.path], f"suppress: {action.name}")
+                length = len(action.name) + 10
+                found.append(
+                    Problem(rule.path, line, column, length, "R132", message, hint, "warning")
+                )
+    return found
+
+
+def _where(text: str, words: str) -> tuple[int, int]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if (column := line.find(words)) >= 0:
+            return number, column + 1
+    return 1, 1
+
+
+def _key(reader: Reader, root: Node, rule: Rule, contracts: Contracts) -> None:
+    """An event that never reaches this kind of actor would wait for ever."""
+    for place, event in _events(reader, root):
+        contract = contracts.get(event)
+        if contract is None:
+            continue
+        if rule.key == "person" and contract.key != "person":
+            message = f"'{event}' happens to a {contract.key}, not to a customer"
+            reader.add(place, "R134", message, f"write key: {contract.key}")
+        elif rule.key not in ("person", contract.entity):
+            message = f"'{event}' does not name a {rule.key}"
+            reader.add(place, "R134", message, _bearers(contracts, rule.key))
+
+
+def _bearers(contracts: Contracts, kind: str) -> str:
+    names = [c.name for c in contracts.by_name.values() if c.entity == kind]
+    return "these do: " + ", ".join(sorted(names)[:4]) if names else ""
+
+
+def _events(reader: Reader, root: Node) -> list[tuple[Node, str]]:
+    found = []
+    for node in reader.items(root, "when"):
+        for key in ("event", "not"):
+            value = reader.child(node, key)
+            if value is not None:
+                found.append((value, value.text))
+    return found
+
+
+def _per(reader: Reader, root: Node, rule: Rule, contracts: Contracts) -> None:
+    place = reader.child(root, "per")
+    if place is None:
+        return
+    if rule.schedule is not None:
+        reader.add(place, "R117", "a rule that begins with a date has no 'per'")
+    for event in rule.hears:
+        contract: Contract | None = contracts.get(event)
+        if contract is not None and rule.per not in contract.fields:
+            hint = nearest(rule.per, contract.fields)
+            reader.add(place, "E203", f"event '{event}' has no field '{rule.per}'", hint)
+
+
+def _waits(reader: Reader, root: Node, rule: Rule) -> None:
+    nodes = [node for node in reader.items(root, "when") if "event" in node.pairs]
+    for node, step in list(zip(nodes, rule.steps, strict=False))[1:]:
+        if step.within_ms is None and "within" not in node.pairs:
+            message = f"'{step.event}' is waited for without an end"
+            place = node.pairs["event"][0]
+            reader.add(place, "R135", message, "such as within: 1d", level="warning")
+
+
+def _limits(reader: Reader, root: Node, rule: Rule) -> None:
+    node = reader.child(root, "when")
+    is_busy = rule.steps and any(action.type != "suppress" for action in rule.actions)
+    if node is not None and is_busy and not rule.limits:
+        message = "a rule without limits can fire at every event"
+        hint = "add limits:, such as - 1 per 7d"
+        reader.add(node, "R130", message, hint, level="warning")
+    holdout = reader.child(root, "holdout")
+    if holdout is not None and rule.kind == "service":
+        message = "a service rule leaves nobody out, so 'holdout' has no effect"
+        reader.add(holdout, "R133", message, level="warning")
+    offers = any(action.type == "offer" for action in rule.actions)
+    place = reader.child(root, "rule")
+    if offers and rule.kind == "marketing" and holdout is None and place is not None:
+        message = "without 'holdout' nobody can tell what the offer brings"
+        reader.add(place, "R133", message, "add holdout: 10%", level="warning")
+
+
+def _tests(reader: Reader, root: Node, rule: Rule) -> None:
+    nodes = reader.items(root, "tests")
+    for node, case in zip(nodes, rule.cases, strict=False):
+        _expected(reader, node, case, rule.actions)
+    fires = any(case.expect for case in rule.cases)
+    if rule.status == "live" and not (fires and any(not case.expect for case in rule.cases)):
+        place = reader.child(root, "tests") or reader.child(root, "rule") or root
+        message = "a live rule has a test that fires and one that does not"
+        hint = "add one test with expect: [..] and one with expect: []"
+        reader.add(place, "R131", message, hint, level="warning")
+
+
+def _expected(reader: Reader, node: Node, case: Case, actions: tuple[Action, ...]) -> None:
+    """A test that expects what the rule never does can only fail: say so before it runs."""
+    known = {(action.type, action.name) for action in actions}
+    for item in reader.items(node, "expect"):
+        for kind, (_, value) in item.pairs.items():
+            names = [name for type, name in known if type == kind]
+            is_action = kind in ("offer", "message", "case", "event", "suppress")
+            if is_action and actions and value.text not in names:
+                hint = nearest(value.text, names) or "it does: " + ", ".join(
+                    f"{type} {name}" for type, name in sorted(known)
+                )
+                reader.add(value, "R137", f"the rule has no {kind} '{value.text}'", hint)

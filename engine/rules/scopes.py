@@ -1,0 +1,70 @@
+"""What the expressions of one rule may name: its steps so far, and everything that is shared."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.events.contract import Contracts
+from engine.profile import schema
+from engine.rules.expression.types import Scope
+
+FACTS = schema.schema()
+RESERVED = ("event", "it", "profile", "features", "sets", "true", "false", "null")
+
+
+class Scopes:
+    """The names that are known at each place of a rule; `see` adds a step."""
+
+    def __init__(self, contracts: Contracts) -> None:
+        self.contracts = contracts
+        self.profile = profile_of(contracts)
+        self._events: dict[str, Mapping[str, Any]] = {}
+        self._types: dict[str, str] = {}
+        titles = {name: c.title for name, c in contracts.by_name.items()}
+        self._labels = {**schema.labels(FACTS), **_features(), **titles}
+
+    def see(self, alias: str, event: str) -> None:
+        """Make a step's event known under its alias."""
+        contract = self.contracts.get(event)
+        self._events = {**self._events, alias: contract.fields if contract else {}}
+        self._types = {**self._types, alias: event}
+
+    def hide(self, alias: str) -> None:
+        """Forget an alias: what did not happen has no fields."""
+        self._events = {name: found for name, found in self._events.items() if name != alias}
+
+    @property
+    def aliases(self) -> frozenset[str]:
+        """The steps so far."""
+        return frozenset(self._types)
+
+    def scope(self) -> Scope:
+        """Return what may be named now."""
+        return Scope(
+            events=self._events,
+            profile=self.profile,
+            features=schema.FEATURES,
+            sets=self.contracts.sets,
+            aggregates=self._fields,
+            event_types=self.contracts.by_name.keys(),
+            types=self._types,
+            labels=self._labels,
+        )
+
+    def _fields(self, event: str) -> Mapping[str, Any] | None:
+        contract = self.contracts.get(event)
+        return contract.fields if contract else None
+
+
+def profile_of(contracts: Contracts) -> dict[str, Any]:
+    """Return all facts that a rule may name: those of the profile, and traits that events set."""
+    traits = {
+        trait: contract.fields[name].type
+        for contract in contracts.by_name.values()
+        for name, trait in contract.traits.items()
+        if name in contract.fields
+    }
+    return {**traits, **FACTS}
+
+
+def _features() -> dict[str, dict[str, str]]:
+    return {f"features.{n}": {"en": f.en, "zh": f.zh} for n, f in schema.FEATURES.items()}

@@ -1,0 +1,67 @@
+"""A rule in one sentence: what must happen, what must not, under which condition; in zh and en."""
+
+from engine.events.contract import Contracts
+from engine.rules.expression.words import length
+from engine.rules.model import Rule, Schedule, Step
+from engine.rules.scopes import FACTS
+
+LANGUAGES = ("zh", "en")
+
+
+def sentences(rule: Rule, contracts: Contracts) -> dict[str, str]:
+    """Return the sentence by language."""
+    return {lang: _sentence(rule, contracts, lang) for lang in LANGUAGES}
+
+
+def _sentence(rule: Rule, contracts: Contracts, lang: str) -> str:
+    parts = [] if rule.schedule is None else [_date(rule.schedule, lang)]
+    for index, step in enumerate(rule.steps):
+        parts.append(_happened(step, contracts, lang, is_first=index == 0))
+    if rule.absent is not None:
+        parts.append(_missing(rule.absent, contracts, lang))
+    if rule.condition is not None:
+        parts.append(rule.condition.words(lang))
+    text = {"en": "; ", "zh": ";"}[lang].join(parts)
+    return text[:1].upper() + text[1:] if lang == "en" else text
+
+
+def _date(schedule: Schedule, lang: str) -> str:
+    fact = FACTS.get(schedule.fact)
+    label = schedule.fact if fact is None else fact.en if lang == "en" else fact.zh
+    if not schedule.before_ms:
+        return {"en": f"{label}: today", "zh": f"今天是{label}"}[lang]
+    span = length(schedule.before_ms, lang)
+    return {"en": f"{label}: in {span}", "zh": f"距{label}还有{span}"}[lang]
+
+
+def _happened(step: Step, contracts: Contracts, lang: str, *, is_first: bool) -> str:
+    name = _name(step.event, contracts, lang)
+    if step.within_ms is not None and step.times > 1:
+        span = length(step.within_ms, lang)
+        name = {
+            "en": f"{name} {step.times} times within {span}",
+            "zh": f"{span}内{name}{step.times}次",
+        }[lang]
+    elif step.within_ms is not None:
+        span = length(step.within_ms, lang)
+        name = {"en": f"{name} within {span}", "zh": f"{span}内{name}"}[lang]
+    if not is_first:
+        name = {"en": f"then {name}", "zh": f"随后{name}"}[lang]
+    if step.where is not None:
+        condition = step.where.words(lang)
+        name = {"en": f"{name} where {condition}", "zh": f"{name}({condition})"}[lang]
+    return name
+
+
+def _missing(step: Step, contracts: Contracts, lang: str) -> str:
+    name = _name(step.event, contracts, lang)
+    if step.within_ms is None:
+        return {"en": f"no {name} in time", "zh": f"未按时{name}"}[lang]
+    span = length(step.within_ms, lang)
+    return {"en": f"no {name} for {span}", "zh": f"{span}内没有{name}"}[lang]
+
+
+def _name(event: str, contracts: Contracts, lang: str) -> str:
+    contract = contracts.get(event)
+    title = contract.title.get(lang, event) if contract else event
+    return title[:1].lower() + title[1:] if lang == "en" else title
