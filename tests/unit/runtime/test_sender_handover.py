@@ -1,0 +1,74 @@
+"""A partition changes hands while attempts are on their way."""
+
+import asyncio
+
+from dispatch import CRM, World, play, read, trigger, turn
+from receiver import SECRET
+
+from engine.delivery.model import Endpoint
+from engine.runtime.sender import Dispatcher
+
+ONE = Endpoint("crm", CRM.url, (SECRET,), concurrency=2)
+
+
+async def underway(world: World, count: int) -> Dispatcher:
+    """Return a dispatcher with `count` requests that wait at the gate."""
+    world.sender.gate = asyncio.Event()
+    dispatcher = world.dispatcher()
+    await read(dispatcher, world)
+    await dispatcher.step()
+    while len(world.sender.requests) < count:
+        await asyncio.sleep(0)
+    return dispatcher
+
+
+def test_a_take_over_by_ourselves_does_not_send_again_what_is_on_its_way() -> None:
+    async def scenario() -> None:
+        world = World(endpoints=(ONE,))
+        world.write(trigger(1))
+        dispatcher = await underway(world, 1)
+        await dispatcher.assigned(0)
+        await dispatcher.step()
+        assert world.sender.gate is not None
+        world.sender.gate.set()
+        await dispatcher.settle()
+        await turn(dispatcher)
+        assert len(world.sender.requests) == 1
+        assert await world.counts() == {"sent": 1}
+
+    play(scenario)
+
+
+def test_a_partition_that_is_being_given_up_starts_nothing_new() -> None:
+    async def scenario() -> None:
+        world = World(endpoints=(ONE,))
+        world.write(trigger(1), trigger(2), trigger(3))
+        dispatcher = await underway(world, 2)
+        leaving = asyncio.create_task(dispatcher.revoked(0))
+        await asyncio.sleep(0)
+        assert world.sender.gate is not None
+        world.sender.gate.set()
+        while len(dispatcher._busy) == 2:
+            await asyncio.sleep(0)
+        await dispatcher.step()
+        await leaving
+        await dispatcher.settle()
+        assert len(world.sender.requests) == 2
+        assert await world.counts() == {"sent": 2}
+
+    play(scenario)
+
+
+def test_other_partitions_go_on_when_one_is_given_up() -> None:
+    async def scenario() -> None:
+        world = World(endpoints=(ONE,))
+        world.write(trigger(1), partition=0)
+        world.write(trigger(2), partition=1)
+        dispatcher = world.dispatcher()
+        await read(dispatcher, world, 0)
+        await read(dispatcher, world, 1)
+        await dispatcher.revoked(0)
+        await turn(dispatcher)
+        assert world.desk.ids() == [f"{2:032x}"]
+
+    play(scenario)
