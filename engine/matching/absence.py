@@ -175,13 +175,21 @@ def _plan(turn: Turn, rule: Rule, instance: str, partial: Partial) -> None:
     else:
         turn.cancel(name)
     if len(living) < len(partial.waits):
-        arrived = arrived_until(turn, rule)
-        kept = [w for w in partial.waits if w in living or _matters(w, arrived)]
-        lost = [w for w in kept if w not in living][-RUNS_MAX:]
-        partial.waits = [w for w in kept if w in living or w in lost]
+        partial.waits = _worth_keeping(turn, rule, partial.waits, living)
     tidy(turn, rule, instance)
 
 
-def _matters(lost: Wait, arrived: int) -> bool:
-    """Tell whether a wait that comes to nothing may still decide about an earlier one."""
-    return max(lost.match.at, lost.end or 0) > arrived
+def _worth_keeping(turn: Turn, rule: Rule, waits: list[Wait], living: list[Wait]) -> list[Wait]:
+    """Return the living, and the lost that may still decide about one that arrives late."""
+    if rule.repeat == "each":
+        return living
+    arrived = arrived_until(turn, rule)
+    lost = [
+        each
+        for each in waits
+        if each not in living and max(each.match.at, each.end or 0) > arrived
+    ][-RUNS_MAX:]
+    for each in lost:
+        if each.end is not None or rule.repeat == "restart":
+            each.match.events = {}  # it will never be decided: only its times are needed
+    return [each for each in waits if each in living or each in lost]
