@@ -58,7 +58,8 @@ class Settings:
             text = environ.get(name)
             if text is None or text == "":
                 continue
-            kind = type(field.default)
+            default: Any = field.default
+            kind = type(default)
             try:
                 found[field.name] = kind(text)
             except ValueError:

@@ -38,7 +38,7 @@ class ContractError(EngineError):
 
 
 class RulesError(EngineError):
-    """One or more rule files with mistakes; `problems` holds them all, in order of file and line."""
+    """Rule files with mistakes; `problems` holds them all, in order of file and line."""
 
     code = "rules"
 

@@ -1,7 +1,7 @@
 """Every Redis key, one row each: who owns it, how long it stays, how it is erased.
 
 All keys of one log partition carry one hash tag `{e:<p>}`: one Redis Cluster slot, one writer,
-one atomic call per batch (PROTOCOL.md 1.1). The delivery ledger of trigger partition p is `{t:<p>}`.
+one atomic call per batch (PROTOCOL.md 1.1). The ledger of trigger partition p has `{t:<p>}`.
 """
 
 from typing import NamedTuple
@@ -20,19 +20,29 @@ class KeyRow(NamedTuple):
 TABLE = (
     KeyRow("m", "pipeline", "offset, clocks, sequences, versions, counts", "for ever", "no person"),
     KeyRow("tm", "pipeline", "due timers: score = due + lateness", "until due", "with the node"),
-    KeyRow("ob", "pipeline", "outbox: records of `triggers`, by oseq", "until acknowledged", "with it"),
+    KeyRow(
+        "ob", "pipeline", "outbox: records of `triggers`, by oseq", "until acknowledged", "with it"
+    ),
     KeyRow("mv", "pipeline", "moves: all other records, by mseq", "until acknowledged", "with it"),
-    KeyRow("s:<tenant>:<id>", "identity", "a node: person, tombstone or thing", "timers", "tombstone"),
-    KeyRow("R:<tenant>/<x>", "identity", "the registrar's pointer or root", "for ever", "null mark"),
-    KeyRow("l", "delivery", "ledger: offset and counts of trigger partition p", "for ever", "no person"),
-    KeyRow("d:<trigger>", "delivery", "ledger: one trigger's attempts", "7 days", "with the ledger"),
+    KeyRow(
+        "s:<tenant>:<id>", "identity", "a node: person, tombstone or thing", "timers", "tombstone"
+    ),
+    KeyRow(
+        "R:<tenant>/<x>", "identity", "the registrar's pointer or root", "for ever", "null mark"
+    ),
+    KeyRow(
+        "l", "delivery", "ledger: offset and counts of trigger partition p", "for ever", "no person"
+    ),
+    KeyRow(
+        "d:<trigger>", "delivery", "ledger: one trigger's attempts", "7 days", "with the ledger"
+    ),
     KeyRow("i", "ingest", "inbox: next offset and counts of partition p", "for ever", "no person"),
     KeyRow("due", "delivery", "ledger: attempts to come, by time", "until sent", "with the ledger"),
 )
 
 
 class Space(NamedTuple):
-    """The key space of one generation of the log; `gen` differs at each start of a memory broker."""
+    """The keys of one generation of the log; a memory broker begins a new one at each start."""
 
     generation: str
     partition_count: int

@@ -75,4 +75,6 @@ class Meta:
     src: dict[int, int] = field(default_factory=dict)  # source partition -> highest mseq applied
     ruleset: str = ""
     model: str = ""
-    counts: dict[str, int] = field(default_factory=dict)  # totals of outcome.CODES, part of the state
+    counts: dict[str, int] = field(
+        default_factory=dict
+    )  # totals of outcome.CODES, part of the state

@@ -47,7 +47,7 @@ class Store(Protocol):
     async def load(self, partition: int, names: Sequence[str]) -> list[bytes | None]: ...
 
     async def apply(self, partition: int, token: str, commit: Commit) -> None:
-        """Commit, or raise `Fenced` or `Stale` and change nothing; other errors: outcome unknown."""
+        """Commit, or raise `Fenced` or `Stale` and change nothing; else nobody knows."""
 
     async def owner(self, partition: int) -> str:
         """Return the token of the partition's owner, '' if it has none."""
@@ -87,7 +87,7 @@ class Reader(Protocol):
 
 
 class Handler(Protocol):
-    """What a consumer group's member calls: take-over, batch, give up. Never two at once for one p."""
+    """What a group's member calls: take over, batch, give up; one at a time for a partition."""
 
     async def assigned(self, partition: int) -> int | None:
         """Take the partition over; return the offset to read from, None to leave it paused."""

@@ -1,4 +1,4 @@
-"""Plug-ins by folder: one file, one `SPEC`, found by the name of the file; nothing else lists it."""
+"""Plug-ins by folder: one file, one `SPEC`, found by the file's name; nothing else lists it."""
 
 from importlib import import_module
 from pkgutil import iter_modules

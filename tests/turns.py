@@ -1,4 +1,4 @@
-"""One actor under some rules, driven by hand: events arrive, log time passes, triggers are collected."""
+"""One actor under some rules, driven by hand: events arrive, time passes, triggers are seen."""
 
 from collections.abc import Mapping
 from functools import cache

@@ -15,7 +15,7 @@ class WallClock:
 
 
 class DemoClock:
-    """Log time that began at `epoch_ms` when the wall stood at `started_ms`, `speed` times faster."""
+    """Log time: `epoch_ms` when the wall stood at `started_ms`, and `speed` times as fast since."""
 
     def __init__(self, *, epoch_ms: int, started_ms: int, speed: float) -> None:
         self._epoch_ms = epoch_ms

@@ -1,4 +1,4 @@
-"""Bodies as clients really send them: JSON under any content type, gzip with or without saying so."""
+"""Bodies as clients really send them: JSON under any content type, gzip said or not."""
 
 import zlib
 from dataclasses import dataclass

@@ -22,7 +22,7 @@ from engine.events.cloudevents import from_binary
 from engine.events.contract import Contracts
 from engine.events.ids import event_id
 from engine.events.record import Outgoing, partition_of
-from engine.ingest.accept import accept
+from engine.ingest.accept import EVENT_SIZE_MAX, accept
 from engine.ingest.dead import dead_letter
 from engine.ingest.sources import Source, Sources
 from engine.ports import Clock, Publisher
@@ -88,7 +88,7 @@ class Collector:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         began = monotonic()
-        headers = {name: value for name, value in scope["headers"]}
+        headers = dict(scope["headers"])
         origin = headers.get(b"origin")
         try:
             status, body = await self._answer(scope, headers, receive)
@@ -144,16 +144,16 @@ class Collector:
             raise Refused(bad.status, bad.message) from None
         if not isinstance(body, dict):
             source = self._source(key, headers)
-            bad = BadBody(400, "contract/shape", "want an object")
-            await self._bury_body(source, raw, bad)
-            raise Refused(400, bad.message)
+            shape = BadBody(400, "contract/shape", "want an object")
+            await self._bury_body(source, raw, shape)
+            raise Refused(400, shape.message)
         source = self._source(key or str(body.get("writeKey") or ""), headers)
         if word in BATCHES:
             batch = body.get("batch")
             if not isinstance(batch, list):
-                bad = BadBody(400, "contract/shape", "$.batch: want a list of events")
-                await self._bury_body(source, raw, bad)
-                raise Refused(400, bad.message)
+                shape = BadBody(400, "contract/shape", "$.batch: want a list of events")
+                await self._bury_body(source, raw, shape)
+                raise Refused(400, shape.message)
             messages, method = batch, None
         else:
             messages, method = [body], METHODS[word]
@@ -162,9 +162,7 @@ class Collector:
         await self._take(source, messages, method, _sent_at(body.get("sentAt")))
         return 200, _OK
 
-    async def _cloudevents(
-        self, headers: Mapping[bytes, bytes], raw: bytes
-    ) -> tuple[int, bytes]:
+    async def _cloudevents(self, headers: Mapping[bytes, bytes], raw: bytes) -> tuple[int, bytes]:
         source = self._source(_key_of(headers), headers)
         kind = headers.get(b"content-type", b"").decode("latin-1").lower()
         try:
@@ -187,11 +185,13 @@ class Collector:
     def _source(self, key: str, headers: Mapping[bytes, bytes]) -> Source:
         source = self._sources.by_key.get(key) or self._any
         if source is None:
-            raise Refused(401, "unknown write key; sources and their keys are in topics/sources.yaml")
+            raise Refused(
+                401, "unknown write key; sources and their keys are in topics/sources.yaml"
+            )
         origin = headers.get(b"origin")
-        if origin is not None and "*" not in source.origins:
-            if origin.decode("latin-1") not in source.origins:
-                raise Refused(403, "this page may not use the key; see `origins` of the source")
+        foreign = origin is not None and origin.decode("latin-1") not in source.origins
+        if foreign and "*" not in source.origins:
+            raise Refused(403, "this page may not use the key; see `origins` of the source")
         return source
 
     async def _take(
@@ -200,12 +200,14 @@ class Collector:
         if self._in_flight + len(messages) > IN_FLIGHT_MAX:
             raise LogError("too much is under way", code="log/full")
         if source.events_per_s and not self._bucket(source).takes(len(messages)):
-            raise Refused(429, f"source {source.name} sends more than {source.events_per_s} a second")
+            raise Refused(
+                429, f"source {source.name} sends more than {source.events_per_s} a second"
+            )
         now = self._clock.now()
         records: list[Outgoing] = []
         dead: Counter[str] = Counter()
         for message in messages:
-            raw = orjson.dumps(message)
+            raw = _dumped(message)
             try:
                 if not isinstance(message, dict):
                     raise ContractError("want an object", code="contract/shape")
@@ -218,9 +220,7 @@ class Collector:
                 records.append(_letter(source, message, raw, error.code, str(error), now))
                 continue
             partition = partition_of(found.key, self._count)
-            records.append(
-                Outgoing(topics.EVENTS, partition, found.key.encode(), found.value)
-            )
+            records.append(Outgoing(topics.EVENTS, partition, found.key.encode(), found.value))
         await self._publish(records, len(messages))
         self._note(source, len(messages) - dead.total(), dead)
 
@@ -265,6 +265,14 @@ class _Bucket:
             return False
         self._left -= count
         return True
+
+
+def _dumped(message: Any) -> bytes:
+    """Return a message's bytes; one deeper than the writer can go is cut, and refused for it."""
+    try:
+        return orjson.dumps(message)
+    except (TypeError, RecursionError):
+        return repr(message)[:EVENT_SIZE_MAX].encode("utf-8", "replace")
 
 
 def _letter(

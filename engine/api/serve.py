@@ -1,9 +1,10 @@
-"""The collect role: one HTTP server with the collector on the fast path, and the console behind it."""
+"""The collect role: one HTTP server, the collector on its fast path and the console behind it."""
 
 import asyncio
 import logging
 
 import uvicorn
+from starlette.applications import Starlette
 
 from engine.adapters.redis_ledger import RedisLedger
 from engine.adapters.redis_offsets import RedisOffsets
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 class Door:
     """One ASGI app: events to the collector, people to the console."""
 
-    def __init__(self, collector: Collector, pages: uvicorn._types.ASGIApplication) -> None:  # type: ignore[name-defined]
+    def __init__(self, collector: Collector, pages: Starlette) -> None:
         self._collector = collector
         self._pages = pages
 
@@ -29,7 +30,7 @@ class Door:
         if scope["type"] == "http" and self._collector.serves(scope["path"]):
             await self._collector(scope, receive, send)
         else:
-            await self._pages(scope, receive, send)
+            await self._pages(dict(scope), receive, send)  # type: ignore[arg-type]
 
 
 async def collect(engine: Engine, stop: asyncio.Event) -> None:
@@ -75,7 +76,6 @@ async def collect(engine: Engine, stop: asyncio.Event) -> None:
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
     serving = asyncio.create_task(server._serve())
     following = asyncio.create_task(feed.run(stop))
     stopping = asyncio.create_task(stop.wait())

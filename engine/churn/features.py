@@ -1,4 +1,4 @@
-"""What the churn models see of a customer: O(1) state, decayed lazily, and twelve log-shaped features.
+"""What the churn models see of a customer: O(1) state, decayed lazily, and twelve features.
 
 The state is one row of little-endian float64 in `Churn.numbers` (D18); STATE names its columns.
 Days are days since the epoch. Formulas: CHURN.md section 6.

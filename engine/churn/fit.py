@@ -51,7 +51,9 @@ def fit(triples: Iterable[Triple], start: Mbg | None = None) -> Mbg:
 
 
 def _simplex(loss: Callable[[list[float]], float], start: list[float]) -> list[float]:
-    points = [start] + [[v + (0.5 if i == j else 0.0) for j, v in enumerate(start)] for i in range(4)]
+    points = [start] + [
+        [v + (0.5 if i == j else 0.0) for j, v in enumerate(start)] for i in range(4)
+    ]
     scored = sorted((loss(p), p) for p in points)
     for _ in range(ROUNDS_MAX):
         if scored[-1][0] - scored[0][0] < _TOLERANCE:

@@ -1,4 +1,4 @@
-"""MBG/NBD: the chance that a customer buys no more, in closed form, right from the first purchase."""
+"""MBG/NBD: the chance that a customer buys no more, in closed form, from the first purchase on."""
 
 from math import exp, log
 from typing import NamedTuple

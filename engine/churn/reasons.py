@@ -1,6 +1,6 @@
 """Why a score is high: what deviates from the customer's own habit, held against the population.
 
-Model weights are no reasons: on planted causes they named the complaint in 0 % (CHURN.md section 5).
+Model weights are no reasons: of planted complaints they named 0 % (CHURN.md section 5).
 """
 
 from math import exp, log, log1p

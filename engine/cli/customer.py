@@ -72,10 +72,12 @@ async def _from_redis(name: str) -> dict[str, Any] | None:
 
 async def _from_http(url: str, name: str) -> dict[str, Any] | None:
     try:
-        async with aiohttp.ClientSession() as session:
-            async with session.get(f"{url}/api/customers/{name}") as answer:
-                body: dict[str, Any] = orjson.loads(await answer.read())
-                return body if answer.status == 200 else None
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{url}/api/customers/{name}") as answer,
+        ):
+            body: dict[str, Any] = orjson.loads(await answer.read())
+            return body if answer.status == 200 else None
     except aiohttp.ClientError as error:
         raise EngineError(
             f"no engine answers at {url} ({error}); start one with `engine up`, "
@@ -97,10 +99,14 @@ def _show(found: dict[str, Any]) -> None:
     console.print(f"churn: {churn['band']}, because {', '.join(churn['reasons']) or 'of silence'}")
     for channel, touch in found["behaviour"].items():
         last = touch["recent"][0] if touch["recent"] else {}
-        console.print(f"{channel}: {touch['count']} times, last {last.get('event', '')} {touch['last_at']}")
+        console.print(
+            f"{channel}: {touch['count']} times, last {last.get('event', '')} {touch['last_at']}"
+        )
     for name in ("enquiry", "complaint"):
         console.print(f"{name}: {found[name]['count']}, open {len(found[name]['open'])}")
-    console.print("open waits:", *(f"{w['timer']} until {w['due']}" for w in found["open_waits"]), sep="\n  ")
+    console.print(
+        "open waits:", *(f"{w['timer']} until {w['due']}" for w in found["open_waits"]), sep="\n  "
+    )
     console.print("last triggers:", *(_line(t) for t in found["last_triggers"]), sep="\n  ")
 
 
@@ -110,5 +116,8 @@ def _line(entry: dict[str, Any]) -> str:
 
 
 SPEC = Command(
-    name="customer", help="show one person and why they were contacted", configure=_configure, run=_run
+    name="customer",
+    help="show one person and why they were contacted",
+    configure=_configure,
+    run=_run,
 )

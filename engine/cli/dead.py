@@ -65,7 +65,11 @@ async def _main(arguments: Namespace, settings: Settings) -> int:
         else [x for x in letters if _is(x, arguments.reason)]
     )
     await _retry(chosen, settings, arguments.key)
-    print(orjson.dumps({"retried": len(chosen)}).decode() if arguments.json else f"{len(chosen)} sent again")
+    print(
+        orjson.dumps({"retried": len(chosen)}).decode()
+        if arguments.json
+        else f"{len(chosen)} sent again"
+    )
     return 0
 
 
@@ -86,7 +90,9 @@ def _is(letter: dict[str, Any], reason: str | None) -> bool:
 def _one(letters: list[dict[str, Any]], name: str) -> dict[str, Any]:
     found = [letter for letter in letters if str(letter["id"]).startswith(name)]
     if not found:
-        raise EngineError(f"no dead letter {name}; `engine dead list` shows all", code="dead/unknown")
+        raise EngineError(
+            f"no dead letter {name}; `engine dead list` shows all", code="dead/unknown"
+        )
     return found[-1]
 
 
@@ -120,7 +126,7 @@ async def _retry(letters: list[dict[str, Any]], settings: Settings, key: str | N
         own = key or (source.key if source else "")
         if not own:
             raise EngineError(
-                f"{letter['id']} came from {letter['source']}, which has no key; name one with --key",
+                f"{letter['id']} came from {letter['source']}, which has no key; use --key",
                 code="dead/key",
             )
         if "sha256" in letter:

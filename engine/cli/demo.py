@@ -5,7 +5,7 @@ import signal
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from time import monotonic, time
 
@@ -70,7 +70,9 @@ async def _main(arguments: Namespace, seconds: float | None) -> int:
         await stack.offsets.note(accepted=count, dead=0)
         say(f"{count:,} events; now the present begins")
         await publish_rules(stack.settings, stack.publisher, "v1")
-        await stack.start_roles(("keep", "deliver", "collect"), started_ms=int(time() * 1000) + START_AFTER_MS)
+        await stack.start_roles(
+            ("keep", "deliver", "collect"), started_ms=int(time() * 1000) + START_AFTER_MS
+        )
         people = asyncio.create_task(_present(stack, company, stop))
         try:
             await _show(stack, stop, seconds, as_json=arguments.json)
@@ -96,9 +98,7 @@ async def _past(stack: Stack, company: Company) -> int:
         secret=settings.secret_key,
     )
     await learner.start()
-    history = History(
-        stack.publisher, stack.store, settings, tick_ms=HISTORY_TICK_MS
-    )
+    history = History(stack.publisher, stack.store, settings, tick_ms=HISTORY_TICK_MS)
     return await history.load(_accepted(stack, company), until=OPENS_MS - HOUR_MS)
 
 
@@ -128,7 +128,7 @@ async def _present(stack: Stack, company: Company, stop: asyncio.Event) -> None:
     async with aiohttp.ClientSession(auth=authorization) as session:
         while not stop.is_set():
             passed = (time() * 1000 - settings.started_ms) * settings.speed
-            batch = []
+            batch: list[dict[str, object]] = []
             while next_at <= settings.epoch_ms + passed and len(batch) < BATCH_MAX:
                 batch.append(message)
                 next_at, message = next(coming)
@@ -151,12 +151,10 @@ async def _post(
         await asyncio.sleep(1.0)
 
 
-async def _show(
-    stack: Stack, stop: asyncio.Event, seconds: float | None, *, as_json: bool
-) -> None:
+async def _show(stack: Stack, stop: asyncio.Event, seconds: float | None, *, as_json: bool) -> None:
     ends_at = monotonic() + seconds if seconds is not None else None
     view = View(stack.url)
-    with Live(view, refresh_per_second=4, transient=True) if not as_json else suppress() as live:
+    with Live(view, refresh_per_second=4, transient=True) if not as_json else nullcontext() as live:
         following = None if as_json else asyncio.create_task(view.follow(stack.url, stop))
         while not stop.is_set() and (ends_at is None or monotonic() < ends_at):
             if live is not None:

@@ -28,4 +28,6 @@ def _run(arguments: Namespace) -> int:
     return 0
 
 
-SPEC = Command(name="map", help="print the parts and what is in each", configure=_configure, run=_run)
+SPEC = Command(
+    name="map", help="print the parts and what is in each", configure=_configure, run=_run
+)

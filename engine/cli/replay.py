@@ -1,4 +1,4 @@
-"""`engine replay FILE --mapping M`: history through the log, in event time, on a stack of its own."""
+"""`engine replay FILE --mapping M`: history through the log, in event time, on its own stack."""
 
 import asyncio
 import sys
@@ -52,7 +52,9 @@ def _run(arguments: Namespace) -> int:
             messages.append(message)
     if not messages:
         raise MappingError("no row of the file counts; see `when` and `type`", where=where)
-    messages.sort(key=lambda message: str(message["time"]))  # stable: rows of one time stay in order
+    messages.sort(
+        key=lambda message: str(message["time"])
+    )  # stable: rows of one time stay in order
     if arguments.into:
         return asyncio.run(_into(arguments.into, messages))
     return asyncio.run(_replay(messages, arguments))
@@ -68,7 +70,9 @@ async def _into(url: str, messages: list[dict[str, Any]]) -> int:
             async with session.post(f"{url.rstrip('/')}/cloudevents", data=body) as answer:
                 if answer.status != 200:
                     text = (await answer.text())[:200]
-                    raise EngineError(f"{url} answered {answer.status}: {text}", code="replay/refused")
+                    raise EngineError(
+                        f"{url} answered {answer.status}: {text}", code="replay/refused"
+                    )
             sent += len(batch)
     print(f"{sent} events sent")
     return 0

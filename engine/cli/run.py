@@ -11,7 +11,7 @@ from engine.api.serve import collect
 from engine.cli.command import Command
 from engine.config import Settings
 from engine.errors import ConfigError
-from engine.runtime.roles import ROLES, Engine
+from engine.runtime.roles import ROLES, Engine, Role
 
 GC_THRESHOLD = 50_000  # state is packed: there is little to find, and a full pass stops the batch
 
@@ -46,9 +46,13 @@ async def _main(settings: Settings, names: list[str]) -> None:
         await engine.connect()
         async with asyncio.TaskGroup() as tasks:
             for name in names:
-                tasks.create_task(roles[name](engine, stop))
+                tasks.create_task(_role(roles[name], engine, stop))
     finally:
         await engine.close()
+
+
+async def _role(role: Role, engine: Engine, stop: asyncio.Event) -> None:
+    await role(engine, stop)
 
 
 SPEC = Command(

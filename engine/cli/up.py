@@ -17,7 +17,9 @@ from engine.runtime.stack import Plan, Stack
 
 def _configure(parser: ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8080, help="of the collector (8080)")
-    parser.add_argument("--json", action="store_true", help="one line of JSON when ready, one at the end")
+    parser.add_argument(
+        "--json", action="store_true", help="one line of JSON when ready, one at the end"
+    )
 
 
 def _run(arguments: Namespace) -> int:
@@ -57,5 +59,8 @@ async def _main(port: int, *, as_json: bool) -> int:
 
 
 SPEC = Command(
-    name="up", help="start the engine on this machine for your own SDK", configure=_configure, run=_run
+    name="up",
+    help="start the engine on this machine for your own SDK",
+    configure=_configure,
+    run=_run,
 )

@@ -59,7 +59,15 @@ class View:
         t = self._totals
         p50, p99 = t.latency_ms.get("p50"), t.latency_ms.get("p99")
         table = Table.grid(padding=(0, 3))
-        names = ("events/s", "applied", "customers", "triggers", "delivered", "lost", "p50 / p99 ms")
+        names = (
+            "events/s",
+            "applied",
+            "customers",
+            "triggers",
+            "delivered",
+            "lost",
+            "p50 / p99 ms",
+        )
         latency = "-" if p50 is None else f"{p50:.0f} / {p99:.0f}"
         values = (
             f"{self._rate():.0f}", f"{t.events_applied:,}", f"{t.customers:,}",

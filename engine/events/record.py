@@ -42,7 +42,7 @@ def header(headers: Headers, name: str) -> bytes | None:
 
 
 def fingerprint(record: Record) -> int:
-    """Return crc32 over key, value and sorted headers: proves that a log still ends as we saw it."""
+    """Return crc32 over key, value, sorted headers: proves that a log still ends as we saw it."""
     crc = crc32(record.value, crc32(record.key))
     for name, value in sorted(record.headers):
         crc = crc32(value, crc32(name.encode(), crc))

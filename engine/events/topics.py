@@ -1,4 +1,4 @@
-"""Names of the topics, for code; `topics/topics.yaml` says what each is (a test holds them equal)."""
+"""Names of the topics, for code; `topics/topics.yaml` says what each is; a test compares."""
 
 INBOX = "channel.inbox"
 EVENTS = "channel.events"

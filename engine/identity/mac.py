@@ -6,7 +6,7 @@ MAC_SIZE = 16  # bytes
 
 
 def sign(kind: str, key: bytes, value: bytes, secret: bytes) -> bytes:
-    """Return the seal of a control record: HMAC-SHA256 over kind, key and value, cut to 16 bytes."""
+    """Return the seal of a control record: HMAC-SHA256 of kind, key and value, 16 bytes of it."""
     message = b"\0".join((kind.encode("ascii"), key, value))
     return hmac.digest(secret, message, "sha256")[:MAC_SIZE]
 

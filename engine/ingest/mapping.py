@@ -80,14 +80,13 @@ def parse_mapping(text: str, *, where: str) -> RowMapping:
         problems.append("`ids` is missing: {user_id: COLUMN}")
     if problems:
         raise MappingError("; ".join(problems), where=where)
-    by_column = isinstance(kind, dict)
     return RowMapping(
         format=form,
         columns=tuple(map(str, body.get("columns") or ())),
         skip=int(body.get("skip", 0)),
-        type="" if by_column else str(kind),
-        type_column=str(kind["column"]) if by_column else "",
-        types={str(k): str(v) for k, v in kind.items() if k != "column"} if by_column else {},
+        type="" if isinstance(kind, dict) else str(kind),
+        type_column=str(kind["column"]) if isinstance(kind, dict) else "",
+        types={str(k): str(v) for k, v in kind.items()} if isinstance(kind, dict) else {},
         time_column=str(time["field"]),
         time_format=str(time.get("format", "")),
         zone=zone,

@@ -47,7 +47,9 @@ def event(state: Partition, arrival: Arrival, book: Book) -> None:
         return
     live = _live(state, name, node, here)
     if (target := live.links.moved.get(home)) is not None:
-        forward(state, arrival, target, pr=arrival.pr + 1, shared=arrival.shared, secret=book.secret)
+        forward(
+            state, arrival, target, pr=arrival.pr + 1, shared=arrival.shared, secret=book.secret
+        )
         return
     live.links.seen[home] = MINE
     _apply(state, live, arrival, book)
@@ -221,7 +223,7 @@ def _claim(state: Partition, live: Live, arrival: Arrival, book: Book) -> None:
     weak: list[str] = []
     trusted: list[str] = []
     for birth_id in body.ids:
-        if birth_id == here or birth_id == home:
+        if birth_id in (here, home):
             continue
         if is_entity(birth_id):
             _tell_entity(state, arrival, birth_id, book)

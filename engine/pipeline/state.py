@@ -97,7 +97,7 @@ class Partition:
         heapify(self.due)
 
     def note_timers(self) -> None:
-        """Bring the timer changes of the running batch into the heap: before a tick, and at its end."""
+        """Bring the batch's timer changes into the heap: before each tick, and at its end."""
         for member, score in self.outcome.timers.items():
             if score is None:
                 self.timers.pop(member, None)

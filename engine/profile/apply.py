@@ -1,4 +1,4 @@
-"""One event changes what we know of an actor: facts, contacts, trade, enquiries, complaints, stage."""
+"""One event changes what we know: facts, contacts, trade, enquiries, complaints, stage."""
 
 from collections.abc import Mapping
 from typing import Any

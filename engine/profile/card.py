@@ -1,4 +1,4 @@
-"""The card of one person: what an agent reads before the first word, and what `engine customer` prints."""
+"""The card of one person: what an agent reads first, and what `engine customer` prints."""
 
 from typing import Any
 

@@ -104,7 +104,9 @@ class Goal(msgspec.Struct, array_like=True, gc=False):
 class Churn(msgspec.Struct, array_like=True, gc=False):
     """State of the churn features, O(1), and the last score (engine/churn owns the meaning)."""
 
-    numbers: bytes = b""  # little-endian float64, columns of churn/features (empty = no purchase yet)
+    numbers: bytes = (
+        b""  # little-endian float64, columns of churn/features (empty = no purchase yet)
+    )
     band: str = ""
     model: str = ""
     snapshot_at: int = 0

@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 class Engage:
     """A consumer group's Handler over the event log; owners do the work.
 
-    `seen(partition, records, outcome, seconds)` is told of every batch that was committed: the one place
-    where outcomes turn into metrics.
+    `seen(partition, records, outcome, seconds)` is told of every batch that was committed: the one
+    place where outcomes turn into metrics.
     """
 
     def __init__(
@@ -99,8 +99,6 @@ class Engage:
             except CoverageError:
                 raise
             except (StoreError, LogError, TimeoutError, OSError) as error:
-                log.warning(
-                    "partition %d: %s; again in %.1f s", owner.partition, error, wait_s
-                )
+                log.warning("partition %d: %s; again in %.1f s", owner.partition, error, wait_s)
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, BACKOFF_S_MAX)

@@ -106,7 +106,9 @@ class Stack:
         metas = await asyncio.gather(*(self.store.meta(p) for p in every))
         at_door = await self._door_totals()
         counts = summed(metas)
-        receiver = await self._get_json(self._receiver_url + "/totals") if self._receiver_url else {}
+        receiver = (
+            await self._get_json(self._receiver_url + "/totals") if self._receiver_url else {}
+        )
         labels, auc = await self._learned()
         return tally(
             metas,
@@ -217,7 +219,9 @@ class Stack:
             for process in self._processes:
                 if process.exit_code is not None:
                     self.restarts += 1
-                    log.error("process %s ended with %s: started again", process.name, process.exit_code)
+                    log.error(
+                        "process %s ended with %s: started again", process.name, process.exit_code
+                    )
                     process.start()
 
     async def _drain(self) -> None:
@@ -299,4 +303,3 @@ class Stack:
 
 def _environment(settings: Settings) -> dict[str, str]:
     return {name.upper(): str(value) for name, value in asdict(settings).items()}
-

@@ -118,7 +118,9 @@ class Ticker:
                 self.left_out.discard(partition)
             elif real - since > LEFT_OUT_S and partition not in self.left_out:
                 self.left_out.add(partition)
-                log.error("partition %d makes no progress: absence is decided without it", partition)
+                log.error(
+                    "partition %d makes no progress: absence is decided without it", partition
+                )
             if partition not in self.left_out:
                 least = min(least, meta.prg)
         return least

@@ -8,7 +8,24 @@ from zoneinfo import ZoneInfo
 from engine.clock import DAY_MS
 
 SURNAMES_ZH = "王李张刘陈杨黄赵周吴徐孙马朱胡林郭何高罗"
-GIVEN_ZH = ("伟", "芳", "娜", "敏", "静", "丽", "强", "磊", "洋", "艳", "杰", "涛", "明", "雨桐", "子涵", "欣怡")
+GIVEN_ZH = (
+    "伟",
+    "芳",
+    "娜",
+    "敏",
+    "静",
+    "丽",
+    "强",
+    "磊",
+    "洋",
+    "艳",
+    "杰",
+    "涛",
+    "明",
+    "雨桐",
+    "子涵",
+    "欣怡",
+)
 GIVEN_EN = ("Alice", "Ben", "Chloe", "Daniel", "Emma", "Freddie", "Grace", "Harry", "Isla", "Jack")
 SURNAMES_EN = ("Smith", "Jones", "Taylor", "Brown", "Evans", "Walker", "Wright", "Green", "Hall")
 CITIES_ZH = ("上海", "北京", "广州", "成都", "杭州", "武汉")

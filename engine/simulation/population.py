@@ -1,4 +1,4 @@
-"""The life of a company on all its channels: a quick past, then the present with planted stories."""
+"""The life of a company on all its channels: a quick past, a present with planted stories."""
 
 from collections.abc import Iterator
 from heapq import merge
@@ -37,7 +37,7 @@ class Company:
         return merge(self._everyday(rate_per_s), self._planted(), key=_at)
 
     def _birthday_people(self) -> list[Timed]:
-        """Those whose birthday is today open the app in the morning: the date rule hears of them."""
+        """Those with a birthday today open the app in the morning: the rule hears of them."""
         found = []
         for person in self.people:
             if person.number % 20 == 0:
@@ -55,8 +55,12 @@ class Company:
             if random.random() < 0.06:
                 later = at + DAY_MS
                 opened = send.track(
-                    person, "complaint.opened", later, complaint_id=f"k{person.number}-{int(day)}",
-                    severity="normal", topic="delivery",
+                    person,
+                    "complaint.opened",
+                    later,
+                    complaint_id=f"k{person.number}-{int(day)}",
+                    severity="normal",
+                    topic="delivery",
                 )
                 found.append((later, opened))
         return [(at, message) for at, message in found if at < self.opens_ms - 2 * HOUR_MS]
@@ -67,8 +71,11 @@ class Company:
             (
                 at + page * MINUTE_MS,
                 self._sender.track(
-                    person, "web.page_viewed", at + page * MINUTE_MS,
-                    page=f"/p/{self._random.randint(1, 400)}", category=person.category,
+                    person,
+                    "web.page_viewed",
+                    at + page * MINUTE_MS,
+                    page=f"/p/{self._random.randint(1, 400)}",
+                    category=person.category,
                 ),
             )
             for page in range(pages)
@@ -77,9 +84,14 @@ class Company:
     def _order(self, person: Person, at: int) -> Message:
         value = max(500, int(self._random.gauss(person.spends_minor, person.spends_minor / 4)))
         return self._sender.track(
-            person, "order.placed", at,
-            order_id=f"o{person.number}-{at // SECOND_MS}", cart_id=f"c{person.number}",
-            value=value / 100, currency=person.currency, category=person.category,
+            person,
+            "order.placed",
+            at,
+            order_id=f"o{person.number}-{at // SECOND_MS}",
+            cart_id=f"c{person.number}",
+            value=value / 100,
+            currency=person.currency,
+            category=person.category,
         )
 
     def _everyday(self, rate_per_s: float) -> Iterator[Timed]:
@@ -114,9 +126,7 @@ class Company:
         while True:
             opens = self.opens_ms + number * STORY_EVERY_MS + 2 * MINUTE_MS
             cast = Cast(self.people, self._random, self._sender, number)
-            yield from sorted(
-                (line for story in STORIES for line in story(cast, opens)), key=_at
-            )
+            yield from sorted((line for story in STORIES for line in story(cast, opens)), key=_at)
             number += 1
 
 

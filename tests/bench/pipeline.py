@@ -1,4 +1,4 @@
-"""CPU of the whole worker per event, beside a plain Faust agent that only counts: one broker, one run.
+"""CPU of the whole worker per event, beside a plain Faust agent that counts: one broker, one run.
 
     python -m tests.bench.pipeline [--events 60000] [--customers 2000] [--runs 3] [--apache]
 
@@ -24,7 +24,6 @@ from typing import Any
 import orjson
 
 from engine.adapters.kafka_client import KafkaPublisher, create_topics
-from engine.adapters.kafka_reader import KafkaReader
 from engine.adapters.redis import RedisStore
 from engine.churn.model import initial_model
 from engine.clock import SECOND_MS
@@ -104,7 +103,10 @@ async def worker(settings: Settings, count: int) -> tuple[float, float]:
     store = RedisStore(settings.redis_url, Space(settings.generation, settings.partitions))
     with tempfile.TemporaryFile() as output:
         child = subprocess.Popen(
-            [sys.executable, "-m", "engine.cli.main", "run", "work"], env=env, stdout=output, stderr=output
+            [sys.executable, "-m", "engine.cli.main", "run", "work"],
+            env=env,
+            stdout=output,
+            stderr=output,
         )
         try:
             first: tuple[int, float, float] | None = None

@@ -1,4 +1,4 @@
-"""Real processes on Apache Kafka: a worker killed in the middle of a load, the broker killed under it.
+"""Real processes on Apache Kafka: a worker killed in the middle of a load, or the broker.
 
 Nothing is lost, no trigger comes twice, every customer ends as its events say (CAPABILITIES 115).
 The expected counts are computed here, from what was sent; no code of the engine is asked.
@@ -32,7 +32,12 @@ def the_load(seed: int) -> list[list[dict[str, Any]]]:
     random = Random(seed)
     batches: list[list[dict[str, Any]]] = [
         [
-            {"type": "identify", "userId": f"u{n}", "messageId": f"i{n}", "traits": {"tier": "gold"}}
+            {
+                "type": "identify",
+                "userId": f"u{n}",
+                "messageId": f"i{n}",
+                "traits": {"tier": "gold"},
+            }
             for n in range(PEOPLE)
         ]
     ]
@@ -123,7 +128,9 @@ def test_nothing_is_lost_and_no_trigger_comes_twice(
 async def play(broker: ApacheKafka, victim: str) -> None:
     """Send the load, kill in the middle of it, hold the end against what was sent."""
     batches = the_load(7)
-    settings = Settings(port=0, any_key="demo", generation=f"chaos-{victim}-{os.getpid()}", partitions=8)
+    settings = Settings(
+        port=0, any_key="demo", generation=f"chaos-{victim}-{os.getpid()}", partitions=8
+    )
     async with Stack(Plan(settings, roles=("keep", "work", "deliver", "collect"))) as stack:
         async with aiohttp.ClientSession(auth=aiohttp.BasicAuth("any", "")) as session:
             for number, batch in enumerate(batches):
@@ -156,7 +163,10 @@ async def check_customers(stack: Stack, batches: list[list[dict[str, Any]]]) -> 
         found = await lookup.by_identifier("user_id", f"u{number}")
         assert found is not None
         trade = found.live.actor.trade
-        assert (trade.orders, trade.total_minor) == (orders[f"u{number}"], orders[f"u{number}"] * 1000)
+        assert (trade.orders, trade.total_minor) == (
+            orders[f"u{number}"],
+            orders[f"u{number}"] * 1000,
+        )
 
 
 async def check_triggers(stack: Stack, batches: list[list[dict[str, Any]]]) -> None:
@@ -173,5 +183,3 @@ async def check_triggers(stack: Stack, batches: list[list[dict[str, Any]]]) -> N
                 cases[value.split(b'"customer":"')[1].split(b'"')[0].decode()] += 1
     assert len(cases) == len(angry)
     assert set(cases.values()) == {1}, "one a day is the rule's limit"
-
-

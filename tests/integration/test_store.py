@@ -48,12 +48,16 @@ def play(request: pytest.FixtureRequest) -> Callable[[Scenario], None]:
 
 
 def a_commit(off: int, *, expected: int, **changes: object) -> Commit:
-    meta = Meta(off=off, fp=7, clk=1, now=2, prg=1, oseq=3, mseq=4, src={5: 6}, counts={"applied": 1})
+    meta = Meta(
+        off=off, fp=7, clk=1, now=2, prg=1, oseq=3, mseq=4, src={5: 6}, counts={"applied": 1}
+    )
     held = {"states": {}, "timers": {}, "outbox": [], "moves": []} | changes
     return Commit(off_expected=expected, meta=meta, **held)  # type: ignore[arg-type]
 
 
-def test_what_was_committed_is_what_the_next_owner_acquires(play: Callable[[Scenario], None]) -> None:
+def test_what_was_committed_is_what_the_next_owner_acquires(
+    play: Callable[[Scenario], None],
+) -> None:
     async def scenario(store: Store) -> None:
         first = await store.acquire(3, "a")
         assert first.meta == Meta() and not first.timers and not first.outbox
@@ -72,7 +76,11 @@ def test_what_was_committed_is_what_the_next_owner_acquires(play: Callable[[Scen
         assert snapshot.timers == [("t:y|g", 20), ("t:x|w0", 50), ("t:x|w1", 50)]
         assert snapshot.outbox == [(2, b"two"), (3, b"three")]
         assert snapshot.moves == [(4, b"")]
-        assert await store.load(3, ["s:t:x", "s:t:gone", "s:t:never"]) == [b"\x00bytes\xff", None, None]
+        assert await store.load(3, ["s:t:x", "s:t:gone", "s:t:never"]) == [
+            b"\x00bytes\xff",
+            None,
+            None,
+        ]
         assert await store.owner(3) == "b"
         assert await store.load(2, ["s:t:x"]) == [None], "partitions do not share keys"
 
@@ -106,7 +114,12 @@ def test_a_refusal_changes_nothing(
     async def scenario(store: Store) -> None:
         await store.acquire(1, "a")
         commit = a_commit(
-            0, expected=expected, states={"s": b"1"}, timers={"m": 1}, outbox=[(1, b"x")], moves=[(1, b"y")]
+            0,
+            expected=expected,
+            states={"s": b"1"},
+            timers={"m": 1},
+            outbox=[(1, b"x")],
+            moves=[(1, b"y")],
         )
         with pytest.raises(refusal):
             await store.apply(1, token, commit)
@@ -124,7 +137,9 @@ def test_a_large_commit_goes_through_whole(play: Callable[[Scenario], None]) -> 
         states: dict[str, bytes | None] = {f"s:{i}": b"%d" % i for i in range(3_000)}
         timers: dict[str, int | None] = {f"m{i}": i for i in range(5_000)}
         moves = [(i, b"%d" % i) for i in range(1, 4_001)]
-        await store.apply(0, "a", a_commit(0, expected=-1, states=states, timers=timers, moves=moves))
+        await store.apply(
+            0, "a", a_commit(0, expected=-1, states=states, timers=timers, moves=moves)
+        )
         snapshot = await store.acquire(0, "a")
         assert len(snapshot.timers) == 5_000
         assert snapshot.moves == moves
@@ -159,8 +174,8 @@ def test_redis_that_is_not_there_is_an_error_that_says_where() -> None:
 
 
 def test_meta_survives_its_bytes() -> None:
-    meta = Meta(off=5, fp=None, clk=1, now=2, prg=3, oseq=4, mseq=5, src={1: 2}, ruleset="v1", model="m0")
+    meta = Meta(
+        off=5, fp=None, clk=1, now=2, prg=3, oseq=4, mseq=5, src={1: 2}, ruleset="v1", model="m0"
+    )
     parts = encode_meta(meta)
     assert decode_meta(list(zip(parts[::2], parts[1::2], strict=True))) == meta
-
-

@@ -54,7 +54,7 @@ def an_event(number: int, ids: list[str], at: int, *, ev: int = 0) -> Event:
 def a_story(
     random: Random, *, people: int, events: int, strays: float, now: int
 ) -> list[tuple[str, object]]:
-    """Return a script: people with several identifiers, seen a few at a time, now and then a stray."""
+    """Return a script: people with several identifiers, seen a few at a time, some astray."""
     owned = []
     for person in range(people):
         names = [f"0u{person:04d}", f"1p{person:04d}"]
@@ -114,9 +114,7 @@ def play(seed: int, *, strays: float, faults: Faults, trust: float = 0.0) -> tup
     """Run one seed to its end."""
     world = World(seed, faults=faults, book=Book(secret=SECRET))
     random = Random(seed)
-    script = a_story(
-        random, people=random.randint(3, 8), events=120, strays=strays, now=world.now
-    )
+    script = a_story(random, people=random.randint(3, 8), events=120, strays=strays, now=world.now)
     if trust:
         for what, event in script:
             if what == "event" and random.random() < trust:

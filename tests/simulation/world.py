@@ -127,7 +127,12 @@ class World:
     """Everything that one seed needs; `run` drives it until nothing moves any more."""
 
     def __init__(
-        self, seed: int, *, partition_count: int = 4, faults: Faults | None = None, book: Book | None = None
+        self,
+        seed: int,
+        *,
+        partition_count: int = 4,
+        faults: Faults | None = None,
+        book: Book | None = None,
     ) -> None:
         self.random = Random(seed)
         self.count = partition_count
@@ -159,9 +164,7 @@ class World:
         """Put an event into the log, at its home or at a hint."""
         key = to or event.ids[0]
         value = msgspec.json.encode(event)
-        self.log.append(
-            Outgoing(topics.EVENTS, partition_of(key, self.count), key.encode(), value)
-        )
+        self.log.append(Outgoing(topics.EVENTS, partition_of(key, self.count), key.encode(), value))
 
     async def tick(self, step_ms: int = 1_000) -> None:
         """Advance the clock of the log, as the live ticker does."""
