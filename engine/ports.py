@@ -148,6 +148,9 @@ class Ledger(Protocol):
     async def apply(self, partition: int, token: str, update: LedgerUpdate) -> None:
         """Commit, or raise `Fenced` or `Stale` and change nothing."""
 
+    async def load(self, partition: int, members: Sequence[str]) -> list[Job | None]:
+        """Return jobs by member, settled ones too; None where there is none."""
+
     async def counts(self, partitions: Sequence[int]) -> Mapping[str, int]: ...
 
     async def close(self) -> None: ...

@@ -119,6 +119,9 @@ async def deliver(engine: Engine, stop: asyncio.Event) -> None:
         found = await engine.lookup.by_node(customer)
         return found.live.actor if found else None
 
+    async def log_start(partition: int) -> int:
+        return (await engine.reader.bounds(topics.TRIGGERS, partition))[0]
+
     sender = HttpSender()
     ledger = RedisLedger(settings.redis_url, engine.space)
     dispatcher = Dispatcher(
@@ -132,6 +135,8 @@ async def deliver(engine: Engine, stop: asyncio.Event) -> None:
         meter=engine.meter,
         partition_count=settings.partitions,
         engine_key=sources_of(settings).by_name["engine"].key,
+        speed=settings.speed,
+        log_start=log_start,
     )
     attempts = asyncio.create_task(dispatcher.run(stop))
     try:
