@@ -100,7 +100,7 @@ class Collector:
             body = orjson.dumps({"success": False, "message": f"try again: {error.message}"})
         self._meter.count("engine_collect_requests_total", status=str(status))
         self._meter.observe("engine_collect_seconds", monotonic() - began)
-        await _respond(send, status, body, origin)
+        await _respond(send, status, body, origin, headers.get(b"access-control-request-headers"))
 
     async def _answer(
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive
@@ -159,7 +159,8 @@ class Collector:
             messages, method = [body], METHODS[word]
         if len(messages) > BATCH_MAX:
             raise Refused(413, f"a batch has at most {BATCH_MAX} events")
-        await self._take(source, messages, method, _sent_at(body.get("sentAt")))
+        said = body.get("sentAt") or headers.get(b"sentat", b"").decode("latin-1")
+        await self._take(source, messages, method, _sent_at(said))
         return 200, _OK
 
     async def _cloudevents(self, headers: Mapping[bytes, bytes], raw: bytes) -> tuple[int, bytes]:
@@ -323,7 +324,9 @@ async def _body(receive: Receive) -> bytes:
             return b"".join(parts) if size <= BODY_SIZE_MAX else b"0" * (BODY_SIZE_MAX + 1)
 
 
-async def _respond(send: Send, status: int, body: bytes, origin: bytes | None) -> None:
+async def _respond(
+    send: Send, status: int, body: bytes, origin: bytes | None, asked: bytes | None
+) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     if origin is not None:
         headers += [
@@ -334,7 +337,8 @@ async def _respond(send: Send, status: int, body: bytes, origin: bytes | None) -
         if status == 204:
             headers += [
                 (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
-                (b"access-control-allow-headers", _ALLOWED_HEADERS),
+                # SDKs invent headers (sentat, rsa-retry-reason, ...): what is asked for is allowed.
+                (b"access-control-allow-headers", asked or _ALLOWED_HEADERS),
                 (b"access-control-max-age", b"86400"),
             ]
     if status in (429, 503):

@@ -1,0 +1,82 @@
+"""What a first-time user sees: a trigger with its reason on the page, the customer's card beside it."""
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chromium import chromium
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def engine() -> Iterator[str]:
+    """`engine up` as a user starts it; its address."""
+    command = [sys.executable, "-m", "engine.cli.main", "up", "--port", "0", "--json"]
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    yield json.loads(child.stdout.readline())["collector"]
+    child.send_signal(signal.SIGTERM)
+    totals = json.loads(child.stdout.readline())
+    child.wait(20)
+    assert totals["lost"] == 0
+
+
+def send(url: str, path: str, body: dict[str, Any]) -> None:
+    """Post one message as an SDK does."""
+    key = base64.b64encode(b"any:").decode()
+    headers = {"content-type": "application/json", "authorization": f"Basic {key}"}
+    request = urllib.request.Request(url + path, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert json.loads(answer.read()) == {"success": True}
+
+
+@pytest.mark.browser
+@pytest.mark.broker
+@pytest.mark.redis
+def test_a_trigger_and_its_customer_are_on_the_page_in_both_languages(engine: str) -> None:
+    identity = {"userId": "u7", "messageId": "i", "traits": {"tier": "gold", "name": "王芳"}}
+    send(engine, "/v1/identify", identity)
+    review = {"sentiment": -0.8, "stars": 1, "product_id": "p1"}
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1300, "height": 900}, locale="en-GB")
+        mistakes: list[str] = []
+        page.on("pageerror", lambda error: mistakes.append(str(error)))
+        page.goto(engine + "/")
+        send(
+            engine, "/v1/track",
+            {"userId": "u7", "messageId": "r", "event": "review.posted", "properties": review},
+        )  # fmt: skip
+        item = page.locator("#feed li", has_text="A gold member writes a bad review")
+        item.wait_for(timeout=15_000)
+        assert "sentiment" in item.inner_text()
+        item.locator("button").click()
+        page.locator("#card", has_text="u7").wait_for(timeout=5_000)
+        page.get_by_role("button", name="中文").click()
+        page.locator("#feed li", has_text="金卡会员发表差评").wait_for(timeout=5_000)
+        assert "王芳" in page.locator("#card").inner_text()
+        shot = Path(os.environ.get("SCREENSHOTS", tempfile.mkdtemp())) / "console.png"
+        page.screenshot(path=str(shot))
+        print(shot)
+        assert mistakes == []
+
+
+@pytest.mark.browser
+@pytest.mark.broker
+@pytest.mark.redis
+def test_nobody_is_said_to_be_nobody(engine: str) -> None:
+    with chromium() as browser:
+        page = browser.new_page(locale="en-GB")
+        page.goto(engine + "/")
+        page.fill("#who", "user_id:nobody")
+        page.get_by_role("button", name="Look up").click()
+        page.locator("#card .error", has_text="no customer has user_id:nobody").wait_for()
