@@ -17,8 +17,6 @@ from sdk.packages import installed
 class Quiet(SimpleHTTPRequestHandler):
     """Serves files, says nothing."""
 
-    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript"}
-
     def log_message(self, *_: Any) -> None: ...
 
 

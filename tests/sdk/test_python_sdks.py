@@ -6,11 +6,10 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from sdk.door import Door, open_door
-from segment.analytics.client import Client as Segment
-
 import rudderstack.analytics as rudder
 from rudderstack.analytics.client import Client as Rudder
+from sdk.door import Door, open_door
+from segment.analytics.client import Client as Segment
 
 
 @pytest.fixture
