@@ -75,7 +75,7 @@ def come_up(turn: Turn, rule: Rule, instance: str, due: int) -> list[Match]:
         _look_back(turn, rule, partial, each)
     over = [each for each in alive(rule.repeat, partial.waits) if each.due <= due]
     if rule.repeat == "each":
-        partial.waits = [each for each in partial.waits if each not in over]
+        partial.waits = [each for each in partial.waits if each.due > due]
     elif over:
         partial.waits = [each for each in partial.waits if each.match.at > over[-1].due]
     _plan(turn, rule, instance, partial)
@@ -183,13 +183,13 @@ def _worth_keeping(turn: Turn, rule: Rule, waits: list[Wait], living: list[Wait]
     """Return the living, and the lost that may still decide about one that arrives late."""
     if rule.repeat == "each":
         return living
-    arrived = arrived_until(turn, rule)
+    arrived, alive_ids = arrived_until(turn, rule), set(map(id, living))
     lost = [
         each
         for each in waits
-        if each not in living and max(each.match.at, each.end or 0) > arrived
+        if id(each) not in alive_ids and max(each.match.at, each.end or 0) > arrived
     ][-RUNS_MAX:]
     for each in lost:
         if each.end is not None or rule.repeat == "restart":
             each.match.events = {}  # it will never be decided: only its times are needed
-    return [each for each in waits if each in living or each in lost]
+    return sorted([*living, *lost], key=lambda each: each.mark)

@@ -34,7 +34,7 @@ def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
         if (instance := _instance(rule, event)) is not None:
             _guarded(turn, rule, absence.stop, turn, rule, event, instance)
     data, at, alias, events = event.data, event.at, None, {}
-    for rule, places in listeners.steps:
+    for _, rule, places in listeners.concerned(data):
         if not rule.is_simple:
             _guarded(turn, rule, _sequence, turn, rule, places, event)
             continue
@@ -45,9 +45,9 @@ def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
                 alias = step.alias
                 events = {alias: data}
             if not where.holds(events, actor, at):
-                if step.is_doubtful and where.unknown(events, actor, at):
-                    turn.outcome.count("unknown")
-                    turn.outcome.count(f"unknown:{rule.id}")
+                doubts = step.doubts
+                if doubts is not None and doubts.are_justified(data, actor):
+                    _wonder(turn, rule, where.unknown(events, actor, at))
                 continue
         _guarded(turn, rule, _single, turn, rule, event)
     for rule in rules.scheduled:
@@ -77,6 +77,13 @@ def on_timer(rules: RuleSet, turn: Turn, timer_id: str, timer: Timer) -> None:
     else:
         assert kind == HELD, "timers of matching and decision begin with w, s or q"
         _guarded(turn, rule, decide, turn, rule, held(timer.data, timer.due))
+
+
+def _wonder(turn: Turn, rule: Rule, is_unknown: bool) -> None:
+    """Count a condition that neither held nor failed."""
+    if is_unknown:
+        turn.outcome.count("unknown")
+        turn.outcome.count(f"unknown:{rule.id}")
 
 
 def _single(turn: Turn, rule: Rule, event: Event) -> None:

@@ -199,7 +199,9 @@ def _holds(turn: Turn, step: Step, before: dict[str, dict[str, Any]], event: Ear
     events = {**before, step.alias: event.data}
     if where.holds(events, turn.actor, event.mark[0]):
         return True
-    if step.is_doubtful and where.unknown(events, turn.actor, event.mark[0]):
-        turn.outcome.count("unknown")
+    doubts = step.doubts
+    if doubts is not None and doubts.are_justified(event.data, turn.actor):
+        if where.unknown(events, turn.actor, event.mark[0]):
+            turn.outcome.count("unknown")
     return False
 

@@ -1,25 +1,49 @@
 """All rule files become one RuleSet, indexed by event type, or all mistakes of all files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 from engine.errors import RulesError
 from engine.events.contract import Contracts
 from engine.profile.windows import Columns, joined
 from engine.rules.check import check_groups
 from engine.rules.expression.compile import Reads, Value
-from engine.rules.model import Rule, Step
+from engine.rules.model import Doubts, Rule, Step
 from engine.rules.parse import parse_rule
 from engine.rules.problems import Problem, report
+from engine.rules.scopes import FACTS
 from engine.rules.sentence import sentences
+
+
+class Listener(NamedTuple):
+    """A rule that an event type may concern. `rank`: its turn; `places`: its steps, last first."""
+
+    rank: int
+    rule: Rule
+    places: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Which rules of one kind of actor an event type concerns, in the order of deciding."""
+    """Which rules of one kind of actor an event type concerns, in the order of deciding.
 
-    steps: tuple[tuple[Rule, tuple[int, ...]], ...] = ()  # rule, indexes of its steps
+    `steps`: whatever the event holds. `pinned`: (field, its text -> rules that want just that).
+    """
+
+    steps: tuple[Listener, ...] = ()
+    pinned: tuple[tuple[str, Mapping[str, tuple[Listener, ...]]], ...] = ()
     absent: tuple[Rule, ...] = ()
+
+    def concerned(self, data: Mapping[str, Any]) -> Sequence[Listener]:
+        """Return the rules that an event with this data can concern, in order."""
+        found: Sequence[Listener] = self.steps
+        for name, by_text in self.pinned:
+            text = data.get(name)
+            if type(text) is str and (more := by_text.get(text)) is not None:
+                # Ranks differ, so nothing else is compared.
+                found = sorted([*found, *more]) if found else more
+        return found
 
 
 NOBODY = Listeners()
@@ -88,15 +112,16 @@ def index(
         (r for r in rules.values() if r.status in ("live", "shadow")),
         key=lambda r: (-r.priority, r.id),
     )
-    steps: dict[tuple[str, str], list[tuple[Rule, tuple[int, ...]]]] = {}
+    steps: dict[tuple[str, str], list[Listener]] = {}
     absent: dict[tuple[str, str], list[Rule]] = {}
-    for rule in awake:
+    for rank, rule in enumerate(awake):
         places: dict[str, list[int]] = {}
         for place, step in enumerate(rule.steps):
             places.setdefault(step.event, []).append(place)
-        for event, indexes in places.items():
+        for event, found in places.items():
             # The latest step first: an event must not start a match and continue it at once.
-            steps.setdefault((rule.key, event), []).append((rule, tuple(reversed(indexes))))
+            listener = Listener(rank, rule, tuple(reversed(found)))
+            steps.setdefault((rule.key, event), []).append(listener)
         if rule.absent is not None:
             absent.setdefault((rule.key, rule.absent.event), []).append(rule)
     return RuleSet(
@@ -105,7 +130,7 @@ def index(
         rules=rules,
         columns=joined(reads.columns for rule in awake for reads in reads_of(rule)),
         listeners={
-            key: Listeners(tuple(steps.get(key, ())), tuple(absent.get(key, ())))
+            key: _listeners(steps.get(key, []), absent.get(key, []))
             for key in steps.keys() | absent.keys()
         },
         goals=frozenset(r.goal.event for r in awake if r.goal is not None),
@@ -114,9 +139,31 @@ def index(
     )
 
 
+def _listeners(steps: list[Listener], absent: list[Rule]) -> Listeners:
+    """Sort rules of one event type by what they ask of it, so that most are never looked at."""
+    always: list[Listener] = []
+    pinned: dict[str, dict[str, list[Listener]]] = {}
+    for listener in steps:
+        where = listener.rule.steps[0].where if listener.rule.is_simple else None
+        pin = None if where is None else next(iter(sorted(where.reads.pins.items())), None)
+        if pin is None:
+            always.append(listener)
+            continue
+        for text in set(pin[1]):
+            pinned.setdefault(pin[0], {}).setdefault(text, []).append(listener)
+    return Listeners(
+        steps=tuple(always),
+        pinned=tuple(
+            (name, {text: tuple(found) for text, found in by_text.items()})
+            for name, by_text in sorted(pinned.items())
+        ),
+        absent=tuple(absent),
+    )
+
+
 def _settled(rule: Rule, contracts: Contracts) -> Rule:
     """Return a rule with all that follows from its parts, worked out once."""
-    steps = tuple(replace(each, is_doubtful=_is_doubtful(each, contracts)) for each in rule.steps)
+    steps = tuple(replace(each, doubts=_doubts(each, contracts)) for each in rule.steps)
     rule = replace(rule, steps=steps)
     return replace(
         rule,
@@ -126,17 +173,21 @@ def _settled(rule: Rule, contracts: Contracts) -> Rule:
     )
 
 
-def _is_doubtful(step: Step, contracts: Contracts) -> bool:
-    """Tell whether `where` may be unknown: only then is it worth asking when it does not hold."""
+def _doubts(step: Step, contracts: Contracts) -> Doubts | None:
+    """Return what may leave a `where` unknown, None if nothing may."""
     if step.where is None:
-        return False
+        return None
     reads, contract = step.where.reads, contracts.get(step.event)
+    fields = contract.fields if contract is not None else {}
     own = {name for alias, name in reads.fields if alias == step.alias}
-    sure = contract is not None and all(
-        name in contract.fields and not contract.fields[name].type.optional for name in own
+    worked_out = {name for name in reads.profile if getattr(FACTS.get(name), "read", None)}
+    doubts = Doubts(
+        fields=frozenset(n for n in own if n not in fields or fields[n].type.optional),
+        traits=frozenset(reads.profile - worked_out),
+        features=reads.features,
+        others=bool(worked_out or any(alias != step.alias for alias, _ in reads.fields)),
     )
-    others = any(alias != step.alias for alias, _ in reads.fields)
-    return bool(reads.profile or reads.features or reads.columns or others or not sure)
+    return None if doubts == Doubts() else doubts
 
 
 def _keeps(rule: Rule) -> dict[str, tuple[str, ...]]:

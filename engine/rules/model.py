@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.profile.model import Actor
 from engine.rules.expression.compile import Condition, Value
 
 STATUSES = ("draft", "shadow", "live", "paused")
@@ -24,7 +25,7 @@ class Step:
 
     `within_ms`: of a first step, last - first is less than it; behind another step, each lies in
     (0, within_ms] of that (None: at any time). Of an absent step: no such event in
-    (t0, t0 + within_ms], or what `within` computes at t0. `is_doubtful`: `where` may be unknown.
+    (t0, t0 + within_ms], or what `within` computes at t0.
     """
 
     event: str
@@ -33,7 +34,28 @@ class Step:
     times: int = 1
     within_ms: int | None = None
     within: Value | None = None
-    is_doubtful: bool = False
+    doubts: "Doubts | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """What may leave a step's `where` unknown: names that may be missing.
+
+    `fields`: of the event; `others`: of something else, so that only the condition can tell.
+    """
+
+    fields: frozenset[str] = frozenset()
+    traits: frozenset[str] = frozenset()
+    features: frozenset[str] = frozenset()
+    others: bool = False
+
+    def are_justified(self, data: Mapping[str, Any], actor: Actor) -> bool:
+        """Tell whether it is worth asking the condition why it does not hold; never costly."""
+        return self.others or not (
+            self.fields <= data.keys()
+            and self.traits <= actor.traits.keys()
+            and self.features <= actor.scores.keys()
+        )
 
 
 @dataclass(frozen=True, slots=True)
