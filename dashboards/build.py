@@ -1,322 +1,184 @@
-"""Builds the Grafana dashboards: panels as rows below, JSON out; `python -m dashboards.build`."""
+"""Builds the Grafana dashboards: `python dashboards/build.py` writes the JSON beside it.
 
+One question a dashboard. A panel is a row of the tables below; its query names metrics of
+`engine/metrics.py` only, which `tests/ops` holds it to.
+"""
+
+import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from grafana_foundation_sdk.builders import common, dashboard, prometheus, timeseries
+from grafana_foundation_sdk.builders import dashboard, prometheus, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models.common import (
-    LegendDisplayMode,
-    LegendPlacement,
-    SortOrder,
-    TooltipDisplayMode,
-)
-from grafana_foundation_sdk.models.dashboard import (
-    DashboardCursorSync,
-    DataSourceRef,
-    GridPos,
-)
+from grafana_foundation_sdk.models.dashboard import DataSourceRef, GridPos
 
 FOLDER = Path(__file__).parent / "grafana" / "dashboards"
-SOURCE = DataSourceRef("prometheus", "${datasource}")
-COLUMNS, WIDTH, HEIGHT = 3, 8, 8  # Grafana's grid is 24 wide
+SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
+WIDTH, HEIGHT, COLUMNS = 8, 8, 3
+RATE = "[$__rate_interval]"
 
 
 class Panel(NamedTuple):
-    """One panel: `queries` are (PromQL, legend), `unit` is Grafana's name of it."""
+    """One panel: its title in both languages, unit, and (legend, query) pairs."""
 
     title: str
     unit: str
     queries: tuple[tuple[str, str], ...]
-    help: str
+    about: str = ""
 
 
-class Board(NamedTuple):
-    """One dashboard; its name is its file and its uid, so links to it last."""
-
-    name: str
-    title: str
-    panels: tuple[Panel, ...]
+def quantile(share: float, metric: str) -> str:
+    """Return the query of a quantile of a histogram."""
+    return f"histogram_quantile({share}, sum by (le) (rate({metric}_bucket{RATE})))"
 
 
-def _rate(metric: str, by: str, where: str = "") -> str:
-    return f"sum by ({by}) (rate({metric}{where}[$__rate_interval]))"
-
-
-def _quantiles(metric: str) -> tuple[tuple[str, str], ...]:
-    rate = f"sum by (le) (rate({metric}_bucket[$__rate_interval]))"
-    return tuple(
-        (f"histogram_quantile({q}, {rate})", name) for q, name in ((0.5, "p50"), (0.99, "p99"))
-    )
-
-
-FLOWING = Board(
-    "flowing",
-    "Is it flowing? / 数据在流动吗?",
-    (
-        Panel(
-            "Events in, by source / 各来源流入事件",
-            "cps",
-            (
-                (_rate("engine_collect_events_total", "source"), "{{source}}"),
-                (_rate("engine_rekey_events_total", "source"), "{{source}}"),
-            ),
-            "Acknowledged at the door, and taken from the inbox.",
-        ),
-        Panel(
-            "Applied, duplicate, dead / 已应用、重复、拒收",
-            "cps",
-            (
-                (
-                    _rate(
-                        "engine_work_events_total", "outcome", '{outcome=~"applied|duplicate|late"}'
-                    ),
-                    "{{outcome}}",
-                ),
-                (_rate("engine_work_events_total", "outcome", '{outcome="dead"}'), "dead: work"),
-                (_rate("engine_dead_events_total", "stage, reason"), "dead: {{stage}} {{reason}}"),
-            ),
-            "Applied follows what comes in; a burst of dead is a source that has changed.",
-        ),
-        Panel(
-            "Answers of the collector / 采集接口响应",
-            "reqps",
-            ((_rate("engine_collect_requests_total", "status"), "{{status}}"),),
-            "503 means that the broker did not take an event and the SDK keeps it.",
-        ),
-        Panel(
-            "Consumer lag / 消费积压",
-            "short",
-            (
-                (
-                    "sum by (consumergroup, topic) (kafka_consumergroup_lag)",
-                    "{{consumergroup}} {{topic}}",
-                ),
-            ),
-            "Records behind the end of the log; a line that only rises is too little work.",
-        ),
-        Panel(
-            "Event age / 事件年龄",
-            "s",
-            (("max by (partition) (engine_event_age_seconds)", "{{partition}}"),),
-            "Log time behind the last applied record, by partition; one line alone is a hot one.",
-        ),
-        Panel(
-            "Tick lag / 时钟滞后",
-            "s",
-            (("max(engine_tick_lag_seconds)", "lag"),),
-            "What absence waits for: rules with `not` come true this much later.",
-        ),
-        Panel(
-            "Received to applied / 接收到应用",
-            "s",
-            _quantiles("engine_work_applied_seconds"),
-            "From the door's clock to the commit of the batch.",
-        ),
-        Panel(
-            "Batch time / 批次耗时",
-            "s",
-            _quantiles("engine_work_batch_seconds"),
-            "Fetched to published; Redis and the broker are in it.",
-        ),
-        Panel(
-            "Batch size / 批次大小",
-            "short",
-            (
-                *_quantiles("engine_work_batch_records"),
-                (
-                    "sum(rate(engine_work_batch_records_sum[$__rate_interval]))"
-                    " / sum(rate(engine_work_batch_records_count[$__rate_interval]))",
-                    "mean",
-                ),
-            ),
-            "Records per batch; at its maximum all the time the workers are at their limit.",
-        ),
-        Panel(
-            "Repairs / 接管修复",
-            "short",
-            (
-                (
-                    "sum by (reason) (increase(engine_work_repairs_total[$__rate_interval]))",
-                    "{{reason}}",
-                ),
-            ),
-            "Take-overs after an error; a few after a restart are usual.",
-        ),
-        Panel(
-            "Stopped partitions / 停止的分区",
-            "short",
-            (
-                ("sum(engine_work_stopped_partitions)", "stopped"),
-                ("sum(engine_work_partitions)", "owned"),
-            ),
-            "A stopped partition waits for an operator; owned must be all of them.",
-        ),
-        Panel(
-            "Ticks and records folded / 时钟与处理记录",
-            "cps",
-            (
-                ("sum(rate(engine_tick_total[$__rate_interval]))", "ticks written"),
-                (_rate("engine_work_records_total", "kind"), "{{kind}}"),
-            ),
-            "All kinds of records, control ones too.",
-        ),
+FLOWING = (
+    Panel(
+        "Events in / 接收事件", "cps",
+        (("{{source}}", f"sum by (source) (rate(engine_collect_events_total{RATE}))"),
+         ("inbox", f"sum(rate(engine_rekey_events_total{RATE}))")),
+    ),
+    Panel(
+        "Outcomes of the fold / 处理结果", "cps",
+        (("{{outcome}}", f"sum by (outcome) (rate(engine_work_events_total{RATE}))"),),
+    ),
+    Panel(
+        "Dead letters by reason / 死信原因", "cps",
+        (("{{stage}} {{reason}}",
+          f"sum by (stage, reason) (rate(engine_dead_events_total{RATE}))"),),
+    ),
+    Panel(
+        "Lag / 积压", "short",
+        (("{{consumergroup}} {{topic}}",
+          "sum by (consumergroup, topic) (kafka_consumergroup_lag)"),),
+        "Records behind the end of the log. Rises and does not fall: add a worker.",
+    ),
+    Panel(
+        "Age of the last event / 事件延迟", "s",
+        (("partition {{partition}}", "max by (partition) (engine_event_age_seconds)"),),
+    ),
+    Panel(
+        "Batch: fetched to published / 批处理时间", "s",
+        (("p50", quantile(0.5, "engine_work_batch_seconds")),
+         ("p99", quantile(0.99, "engine_work_batch_seconds"))),
+    ),
+    Panel(
+        "Records per batch / 每批记录数", "short",
+        (("p50", quantile(0.5, "engine_work_batch_records")),),
+    ),
+    Panel(
+        "Collector: request to answer / 采集响应时间", "s",
+        (("p50", quantile(0.5, "engine_collect_seconds")),
+         ("p99", quantile(0.99, "engine_collect_seconds"))),
+    ),
+    Panel(
+        "Answers of the collector / 采集应答", "reqps",
+        (("{{status}}", f"sum by (status) (rate(engine_collect_requests_total{RATE}))"),),
+    ),
+    Panel(
+        "Repairs / 自愈", "cps",
+        (("{{reason}}", f"sum by (reason) (rate(engine_work_repairs_total{RATE}))"),),
+        "Take-overs after an error. A burst at a restart is normal.",
+    ),
+    Panel(
+        "Partitions that wait for an operator / 停止的分区", "short",
+        (("stopped", "sum(engine_work_stopped_partitions)"),
+         ("owned", "sum(engine_work_partitions)")),
+    ),
+    Panel(
+        "Ticks / 时钟", "cps",
+        (("ticks", f"sum(rate(engine_tick_total{RATE}))"),),
+        "The clock of the log. No ticks: no absence is decided.",
     ),
 )
-FIRING = Board(
-    "firing",
-    "Are rules firing? / 规则在触发吗?",
-    (
-        Panel(
-            "Triggers, by rule / 各规则触发",
-            "cps",
-            ((_rate("engine_work_triggers_total", "rule", '{outcome="fired"}'), "{{rule}}"),),
-            "A rule that falls silent has lost its event, or its field.",
-        ),
-        Panel(
-            "Stopped, by reason / 各原因拦截",
-            "cps",
-            (
-                (
-                    _rate("engine_work_triggers_total", "outcome", '{outcome!="fired"}'),
-                    "{{outcome}}",
-                ),
-            ),
-            "Limits, consent, holdout, freshness: decided against.",
-        ),
-        Panel(
-            "Conditions without an answer / 条件无法判断",
-            "cps",
-            (
-                (
-                    _rate(
-                        "engine_work_events_total",
-                        "outcome",
-                        '{outcome=~"unknown|rule_errors|late_event"}',
-                    ),
-                    "{{outcome}}",
-                ),
-            ),
-            "A missing value, an error in a rule, an event that came after its decision.",
-        ),
-        Panel(
-            "Deliveries, by outcome / 各结果投递",
-            "cps",
-            ((_rate("engine_deliver_triggers_total", "outcome"), "{{outcome}}"),),
-            "Triggers settled, each once.",
-        ),
-        Panel(
-            "Attempts, by endpoint / 各接收端尝试",
-            "cps",
-            (
-                (
-                    _rate("engine_deliver_attempts_total", "endpoint, outcome"),
-                    "{{endpoint}} {{outcome}}",
-                ),
-            ),
-            "Attempts far above deliveries: a receiver that answers late or not at all.",
-        ),
-        Panel(
-            "Attempts waiting / 等待中的尝试",
-            "short",
-            (("sum(engine_deliver_due)", "due"),),
-            "Attempts that wait for their time.",
-        ),
-        Panel(
-            "Received to handed over / 接收到送达",
-            "s",
-            _quantiles("engine_deliver_seconds"),
-            "From the event at the door to the receiver's 2xx; the promise is a second.",
-        ),
-        Panel(
-            "Churn AUC / 流失模型 AUC",
-            "percentunit",
-            (("max(engine_learn_auc)", "AUC"),),
-            "Of served scores against what became of them; 50% is a coin.",
-        ),
-        Panel(
-            "Labels learned / 已学习标签",
-            "cps",
-            (("sum(rate(engine_learn_labels_total[$__rate_interval]))", "labels"),),
-            "Matured labels; none for days means that no score ripens.",
-        ),
-        Panel(
-            "Goals by arm / 各组目标达成",
-            "cps",
-            (
-                (_rate("engine_goal_reached_total", "arm"), "{{arm}}"),
-                (_rate("engine_goal_reached_total", "rule, arm"), "{{rule}} {{arm}}"),
-            ),
-            "Reached goals of who was spoken to and who was held out; arms differ in size.",
-        ),
+FIRING = (
+    Panel(
+        "Triggers by rule / 各规则触发", "cps",
+        (("{{rule}}",
+          f'sum by (rule) (rate(engine_work_triggers_total{{outcome="fired"}}{RATE}))'),),
+    ),
+    Panel(
+        "Stopped, and why / 被拦截原因", "cps",
+        (("{{outcome}}",
+          f'sum by (outcome) (rate(engine_work_triggers_total{{outcome!="fired"}}{RATE}))'),),
+        "Limits, quiet hours, consent, freshness: what caps take away.",
+    ),
+    Panel(
+        "Received to handed over / 从事件到交付", "s",
+        (("p50", quantile(0.5, "engine_deliver_seconds")),
+         ("p99", quantile(0.99, "engine_deliver_seconds"))),
+    ),
+    Panel(
+        "Settled triggers / 交付结果", "cps",
+        (("{{outcome}}", f"sum by (outcome) (rate(engine_deliver_triggers_total{RATE}))"),),
+    ),
+    Panel(
+        "Attempts by endpoint / 各端点尝试", "cps",
+        (("{{endpoint}} {{outcome}}",
+          f"sum by (endpoint, outcome) (rate(engine_deliver_attempts_total{RATE}))"),),
+    ),
+    Panel("Attempts to come / 等待重试", "short", (("due", "sum(engine_deliver_due)"),)),
+    Panel(
+        "Goals reached by arm / 目标达成", "cps",
+        (("{{rule}} {{arm}}", f"sum by (rule, arm) (rate(engine_goal_reached_total{RATE}))"),),
+    ),
+    Panel(
+        "Churn: AUC of served scores / 流失模型AUC", "percentunit",
+        (("auc", "max(engine_learn_auc)"),),
+    ),
+    Panel(
+        "Churn: labels learned / 已学习标签", "cps",
+        (("labels", f"sum(rate(engine_learn_labels_total{RATE}))"),),
     ),
 )
-BOARDS = (FLOWING, FIRING)
 
 
-def text_of(board: Board) -> str:
-    """Return a dashboard's JSON, as it is committed."""
-    encoder = JSONEncoder(sort_keys=True, indent=2, ensure_ascii=False)
-    return encoder.encode(_built(board).build()) + "\n"
-
-
-def _built(board: Board) -> dashboard.Dashboard:
-    source = (
-        dashboard.DatasourceVariable("datasource")
-        .id("datasource")  # the SDK's default is a UUID of zeros
-        .label("Data source / 数据源")
-        .type("prometheus")
-    )
-    built = (
-        dashboard.Dashboard(board.title)
-        .uid(f"touchpoint-{board.name}")
+def build(uid: str, title: str, panels: tuple[Panel, ...]) -> dict[str, Any]:
+    """Return a dashboard as Grafana's JSON."""
+    builder = (
+        dashboard.Dashboard(title)
+        .uid(uid)
         .tags(["touchpoint"])
-        .time("now-1h", "now")
         .refresh("10s")
-        .tooltip(DashboardCursorSync.CROSSHAIR)
-        .readonly()
-        .with_variable(source)
+        .time("now-1h", "now")
+        .timezone("browser")
+        .with_variable(dashboard.DatasourceVariable("datasource").type("prometheus"))
     )
-    for place, panel in enumerate(board.panels):
-        built.with_panel(_drawn(panel, place))
-    return built
+    for place, panel in enumerate(panels):
+        spot = GridPos(
+            h=HEIGHT, w=WIDTH, x=place % COLUMNS * WIDTH, y=place // COLUMNS * HEIGHT
+        )
+        drawn = (
+            timeseries.Panel()
+            .id(place + 1)
+            .title(panel.title)
+            .description(panel.about)
+            .unit(panel.unit)
+            .datasource(SOURCE)
+            .grid_pos(spot)
+        )
+        for number, (legend, query) in enumerate(panel.queries):
+            target = prometheus.Dataquery().expr(query).legend_format(legend)
+            drawn = drawn.with_target(target.ref_id(chr(ord("A") + number)))
+        builder = builder.with_panel(drawn)
+    text = JSONEncoder(sort_keys=True, indent=2).encode(builder.build())
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
-def _drawn(panel: Panel, place: int) -> timeseries.Panel:
-    row, column = divmod(place, COLUMNS)
-    legend = (
-        common.VizLegendOptions()
-        .display_mode(LegendDisplayMode.LIST)
-        .placement(LegendPlacement.BOTTOM)
-        .show_legend(True)
-    )
-    tooltip = (
-        common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING)
-    )
-    drawn = (
-        timeseries.Panel()
-        .id(place + 1)  # the SDK leaves ids out, and Grafana then makes new ones at every load
-        .title(panel.title)
-        .description(panel.help)
-        .datasource(SOURCE)
-        .unit(panel.unit)
-        .min(0)
-        .fill_opacity(8)
-        .legend(legend)
-        .tooltip(tooltip)
-        .grid_pos(GridPos(h=HEIGHT, w=WIDTH, x=column * WIDTH, y=row * HEIGHT))
-    )
-    for letter, (query, name) in zip("ABCDEF", panel.queries, strict=False):
-        target = prometheus.Dataquery().datasource(SOURCE).ref_id(letter)
-        drawn.with_target(target.expr(query).legend_format(name).range())
-    return drawn
+def dashboards() -> dict[str, dict[str, Any]]:
+    """Return file name -> dashboard."""
+    return {
+        "flowing.json": build("touchpoint-flowing", "Is it flowing? / 是否畅通", FLOWING),
+        "firing.json": build("touchpoint-firing", "Are rules firing? / 规则是否触发", FIRING),
+    }
 
 
-def main() -> None:
-    """Write the JSON of every dashboard."""
-    for board in BOARDS:
-        (FOLDER / f"{board.name}.json").write_text(text_of(board), encoding="utf-8")
+def written(body: dict[str, Any]) -> str:
+    """Return a dashboard as it stands in its file."""
+    return json.dumps(body, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":
-    main()
+    for name, body in dashboards().items():
+        (FOLDER / name).write_text(written(body), encoding="utf-8")

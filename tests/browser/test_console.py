@@ -1,4 +1,4 @@
-"""What a first-time user sees: a trigger with its reason on the page, and the customer beside it."""
+"""What a first-time user sees: a trigger with its reason on the page, and its customer."""
 
 import base64
 import json
