@@ -34,100 +34,150 @@ def quantile(share: float, metric: str) -> str:
 
 FLOWING = (
     Panel(
-        "Events in / 接收事件", "cps",
-        (("{{source}}", f"sum by (source) (rate(engine_collect_events_total{RATE}))"),
-         ("inbox", f"sum(rate(engine_rekey_events_total{RATE}))")),
+        "Events in / 接收事件",
+        "cps",
+        (
+            ("{{source}}", f"sum by (source) (rate(engine_collect_events_total{RATE}))"),
+            ("inbox", f"sum(rate(engine_rekey_events_total{RATE}))"),
+        ),
     ),
     Panel(
-        "Outcomes of the fold / 处理结果", "cps",
+        "Outcomes of the fold / 处理结果",
+        "cps",
         (("{{outcome}}", f"sum by (outcome) (rate(engine_work_events_total{RATE}))"),),
     ),
     Panel(
-        "Dead letters by reason / 死信原因", "cps",
-        (("{{stage}} {{reason}}",
-          f"sum by (stage, reason) (rate(engine_dead_events_total{RATE}))"),),
+        "Dead letters by reason / 死信原因",
+        "cps",
+        (
+            (
+                "{{stage}} {{reason}}",
+                f"sum by (stage, reason) (rate(engine_dead_events_total{RATE}))",
+            ),
+        ),
     ),
     Panel(
-        "Lag / 积压", "short",
-        (("{{consumergroup}} {{topic}}",
-          "sum by (consumergroup, topic) (kafka_consumergroup_lag)"),),
+        "Lag / 积压",
+        "short",
+        (
+            (
+                "{{consumergroup}} {{topic}}",
+                "sum by (consumergroup, topic) (kafka_consumergroup_lag)",
+            ),
+        ),
         "Records behind the end of the log. Rises and does not fall: add a worker.",
     ),
     Panel(
-        "Age of the last event / 事件延迟", "s",
+        "Age of the last event / 事件延迟",
+        "s",
         (("partition {{partition}}", "max by (partition) (engine_event_age_seconds)"),),
     ),
     Panel(
-        "Batch: fetched to published / 批处理时间", "s",
-        (("p50", quantile(0.5, "engine_work_batch_seconds")),
-         ("p99", quantile(0.99, "engine_work_batch_seconds"))),
+        "Batch: fetched to published / 批处理时间",
+        "s",
+        (
+            ("p50", quantile(0.5, "engine_work_batch_seconds")),
+            ("p99", quantile(0.99, "engine_work_batch_seconds")),
+        ),
     ),
     Panel(
-        "Records per batch / 每批记录数", "short",
+        "Records per batch / 每批记录数",
+        "short",
         (("p50", quantile(0.5, "engine_work_batch_records")),),
     ),
     Panel(
-        "Collector: request to answer / 采集响应时间", "s",
-        (("p50", quantile(0.5, "engine_collect_seconds")),
-         ("p99", quantile(0.99, "engine_collect_seconds"))),
+        "Collector: request to answer / 采集响应时间",
+        "s",
+        (
+            ("p50", quantile(0.5, "engine_collect_seconds")),
+            ("p99", quantile(0.99, "engine_collect_seconds")),
+        ),
     ),
     Panel(
-        "Answers of the collector / 采集应答", "reqps",
+        "Answers of the collector / 采集应答",
+        "reqps",
         (("{{status}}", f"sum by (status) (rate(engine_collect_requests_total{RATE}))"),),
     ),
     Panel(
-        "Repairs / 自愈", "cps",
+        "Repairs / 自愈",
+        "cps",
         (("{{reason}}", f"sum by (reason) (rate(engine_work_repairs_total{RATE}))"),),
         "Take-overs after an error. A burst at a restart is normal.",
     ),
     Panel(
-        "Partitions that wait for an operator / 停止的分区", "short",
-        (("stopped", "sum(engine_work_stopped_partitions)"),
-         ("owned", "sum(engine_work_partitions)")),
+        "Partitions that wait for an operator / 停止的分区",
+        "short",
+        (
+            ("stopped", "sum(engine_work_stopped_partitions)"),
+            ("owned", "sum(engine_work_partitions)"),
+        ),
     ),
     Panel(
-        "Ticks / 时钟", "cps",
+        "Ticks / 时钟",
+        "cps",
         (("ticks", f"sum(rate(engine_tick_total{RATE}))"),),
         "The clock of the log. No ticks: no absence is decided.",
     ),
 )
 FIRING = (
     Panel(
-        "Triggers by rule / 各规则触发", "cps",
-        (("{{rule}}",
-          f'sum by (rule) (rate(engine_work_triggers_total{{outcome="fired"}}{RATE}))'),),
+        "Triggers by rule / 各规则触发",
+        "cps",
+        (
+            (
+                "{{rule}}",
+                f'sum by (rule) (rate(engine_work_triggers_total{{outcome="fired"}}{RATE}))',
+            ),
+        ),
     ),
     Panel(
-        "Stopped, and why / 被拦截原因", "cps",
-        (("{{outcome}}",
-          f'sum by (outcome) (rate(engine_work_triggers_total{{outcome!="fired"}}{RATE}))'),),
+        "Stopped, and why / 被拦截原因",
+        "cps",
+        (
+            (
+                "{{outcome}}",
+                f'sum by (outcome) (rate(engine_work_triggers_total{{outcome!="fired"}}{RATE}))',
+            ),
+        ),
         "Limits, quiet hours, consent, freshness: what caps take away.",
     ),
     Panel(
-        "Received to handed over / 从事件到交付", "s",
-        (("p50", quantile(0.5, "engine_deliver_seconds")),
-         ("p99", quantile(0.99, "engine_deliver_seconds"))),
+        "Received to handed over / 从事件到交付",
+        "s",
+        (
+            ("p50", quantile(0.5, "engine_deliver_seconds")),
+            ("p99", quantile(0.99, "engine_deliver_seconds")),
+        ),
     ),
     Panel(
-        "Settled triggers / 交付结果", "cps",
+        "Settled triggers / 交付结果",
+        "cps",
         (("{{outcome}}", f"sum by (outcome) (rate(engine_deliver_triggers_total{RATE}))"),),
     ),
     Panel(
-        "Attempts by endpoint / 各端点尝试", "cps",
-        (("{{endpoint}} {{outcome}}",
-          f"sum by (endpoint, outcome) (rate(engine_deliver_attempts_total{RATE}))"),),
+        "Attempts by endpoint / 各端点尝试",
+        "cps",
+        (
+            (
+                "{{endpoint}} {{outcome}}",
+                f"sum by (endpoint, outcome) (rate(engine_deliver_attempts_total{RATE}))",
+            ),
+        ),
     ),
     Panel("Attempts to come / 等待重试", "short", (("due", "sum(engine_deliver_due)"),)),
     Panel(
-        "Goals reached by arm / 目标达成", "cps",
+        "Goals reached by arm / 目标达成",
+        "cps",
         (("{{rule}} {{arm}}", f"sum by (rule, arm) (rate(engine_goal_reached_total{RATE}))"),),
     ),
     Panel(
-        "Churn: AUC of served scores / 流失模型AUC", "percentunit",
+        "Churn: AUC of served scores / 流失模型AUC",
+        "percentunit",
         (("auc", "max(engine_learn_auc)"),),
     ),
     Panel(
-        "Churn: labels learned / 已学习标签", "cps",
+        "Churn: labels learned / 已学习标签",
+        "cps",
         (("labels", f"sum(rate(engine_learn_labels_total{RATE}))"),),
     ),
 )
@@ -145,9 +195,7 @@ def build(uid: str, title: str, panels: tuple[Panel, ...]) -> dict[str, Any]:
         .with_variable(dashboard.DatasourceVariable("datasource").type("prometheus"))
     )
     for place, panel in enumerate(panels):
-        spot = GridPos(
-            h=HEIGHT, w=WIDTH, x=place % COLUMNS * WIDTH, y=place // COLUMNS * HEIGHT
-        )
+        spot = GridPos(h=HEIGHT, w=WIDTH, x=place % COLUMNS * WIDTH, y=place // COLUMNS * HEIGHT)
         drawn = (
             timeseries.Panel()
             .id(place + 1)
