@@ -62,6 +62,10 @@ class Engage:
         self._seen(partition, records, outcome, monotonic() - began)
         return offset
 
+    def applied(self) -> dict[int, int]:
+        """Return the last applied offset of each partition that is owned here."""
+        return {p: owner.state.meta.off for p, owner in self._owners.items() if owner.is_ready}
+
     async def revoked(self, partition: int) -> None:
         """Forget the partition; batches have ended before this is called."""
         self._owners.pop(partition, None)

@@ -6,6 +6,7 @@ to, so that a restart neither skips a label nor learns one twice.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -50,12 +51,14 @@ class Learner:
         partition_count: int,
         secret: bytes,
         publish_labels: int = PUBLISH_LABELS,
+        learned: Callable[[int, float | None], None] = lambda labels, auc: None,
     ) -> None:
         self._reader = reader
         self._publisher = publisher
         self._count = partition_count
         self._secret = secret
         self._publish_labels = publish_labels
+        self._learned = learned
         self._offset = 0
         self._version = ""
         self._published_at = 0
@@ -102,6 +105,8 @@ class Learner:
                 self._offset = record.offset + 1
                 learned += self.trainer.learn(orjson.loads(record.value))
             await asyncio.sleep(0)
+        if learned:
+            self._learned(learned, self.trainer.auc)
         if self.trainer.labels - self._published_at >= self._publish_labels:
             await self._publish_new()
         return learned

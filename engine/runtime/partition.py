@@ -70,6 +70,11 @@ class Owner:
         self._proved_at = 0.0
 
     @property
+    def is_ready(self) -> bool:
+        """Whether it has been taken over at least once."""
+        return hasattr(self, "_state")
+
+    @property
     def state(self) -> Partition:
         """The state as of the last successful commit."""
         return self._state

@@ -19,6 +19,7 @@ from engine.adapters.redis import RedisStore
 from engine.adapters.redis_ledger import RedisLedger
 from engine.adapters.redis_offsets import RedisOffsets
 from engine.config import Settings
+from engine.errors import EngineError
 from engine.events import topics
 from engine.events.record import Record
 from engine.keys import Space
@@ -36,6 +37,7 @@ from engine.runtime.sender import Dispatcher
 from engine.runtime.setup import contracts_of, endpoints_of, sources_of, topic_specs
 from engine.runtime.ticker import Ticker
 
+WATCH_S = 5.0
 log = logging.getLogger(__name__)
 Role = Callable[["Engine", asyncio.Event], Awaitable[None]]
 
@@ -100,7 +102,32 @@ async def work(engine: Engine, stop: asyncio.Event) -> None:
         seen=partial(_note, engine),
         repaired=lambda _, reason: meter.count("engine_work_repairs_total", reason=reason),
     )
-    await _serve(engine.group("engage"), topics.EVENTS, handler, stop)
+    watching = asyncio.create_task(_watch(engine, handler, stop))
+    try:
+        await _serve(engine.group("engage"), topics.EVENTS, handler, stop)
+    finally:
+        watching.cancel()
+
+
+async def _watch(engine: Engine, handler: Engage, stop: asyncio.Event) -> None:
+    """Tell every few seconds how far behind each partition is, by the names of kafka-exporter."""
+    group = f"{engine.settings.generation}-engage"
+    while not stop.is_set():
+        applied = handler.applied()
+        engine.meter.gauge("engine_work_partitions", len(applied))
+        engine.meter.gauge("engine_work_stopped_partitions", len(handler.stopped))
+        for partition, offset in applied.items():
+            try:
+                _, end = await engine.reader.bounds(topics.EVENTS, partition)
+            except (EngineError, OSError, TimeoutError) as error:
+                log.warning("lag of partition %d is not known: %s", partition, error)
+                continue
+            place = {"topic": topics.EVENTS, "partition": str(partition)}
+            engine.meter.gauge("kafka_topic_partition_current_offset", end, **place)
+            place = {"consumergroup": group, **place}
+            engine.meter.gauge("kafka_consumergroup_current_offset", offset + 1, **place)
+            engine.meter.gauge("kafka_consumergroup_lag", max(0, end - offset - 1), **place)
+        await asyncio.sleep(WATCH_S)
 
 
 def _note(
@@ -165,6 +192,7 @@ async def keep(engine: Engine, stop: asyncio.Event) -> None:
         publisher=engine.publisher,
         partition_count=settings.partitions,
         secret=settings.secret_key,
+        learned=partial(_note_learning, engine),
     )
     offsets = RedisOffsets(settings.redis_url, engine.space)
     rekeyer = Rekeyer(
@@ -183,6 +211,12 @@ async def keep(engine: Engine, stop: asyncio.Event) -> None:
         tasks.create_task(learner.run(stop))
         tasks.create_task(_serve(engine.group("rekey"), topics.INBOX, rekeyer, stop))
     await offsets.close()
+
+
+def _note_learning(engine: Engine, labels: int, auc: float | None) -> None:
+    engine.meter.count("engine_learn_labels_total", labels)
+    if auc is not None:
+        engine.meter.gauge("engine_learn_auc", auc)
 
 
 ROLES: dict[str, Role] = {"work": work, "deliver": deliver, "keep": keep}

@@ -32,7 +32,7 @@ from engine.runtime.setup import publish_rules, topic_specs
 from engine.runtime.totals import Totals, summed, tally, unaccounted
 
 READY_S = 60.0
-DRAIN_S = 6.0
+DRAIN_S = 3.0
 QUIET_S = 0.5
 log = logging.getLogger(__name__)
 
