@@ -65,7 +65,7 @@ class View:
             "customers",
             "triggers",
             "delivered",
-            "lost",
+            "under way",
             "p50 / p99 ms",
         )
         latency = "-" if p50 is None else f"{p50:.0f} / {p99:.0f}"
