@@ -1,12 +1,18 @@
 """Servers that tests share: Redis, the embedded broker, Apache Kafka; one of each per session."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from apache.broker import ApacheKafka, missing_tools
+from hypothesis import settings
 from servers import started, unavailable
 
 from engine.runtime.embedded import EmbeddedBroker, EmbeddedRedis
+
+settings.register_profile("ci", derandomize=True)  # the same examples on every machine
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from engine.adapters.files import read_contracts
 from engine.decision.model import GoalReached, Trigger
 from engine.events.contract import Contracts, parse_contracts
@@ -42,6 +44,10 @@ def rules_of(*texts: str) -> RuleSet:
 def event_id(name: str) -> str:
     """Return the id of an event that a test calls by a short name."""
     return sha256(name.encode()).hexdigest()[:32]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Actor).decode
 
 
 class Customer:
@@ -86,11 +92,12 @@ class Customer:
     def tick(self, at: float) -> None:
         """Let log time pass until `at`; what is due comes up on the way, in order."""
         end = NOON + round(at * 1000)
-        timers = self.actor.timers
-        while due := sorted((t.score, name) for name, t in timers.items() if t.score <= end):
+        while due := sorted(
+            (t.score, name) for name, t in self.actor.timers.items() if t.score <= end
+        ):
             score, name = due[0]
             self.now = max(self.now, score)
-            timer = timers.pop(name)
+            timer = self.actor.timers.pop(name)
             turn = self._turn()
             turn.by_timer = True
             on_timer(self.rules, turn, name, timer)
@@ -109,6 +116,7 @@ class Customer:
 
     def _close(self, turn: Turn) -> None:
         self.left += turn.emitted
+        self.actor = _decode(_encode(self.actor))  # as it would come back from the store
         for code, count in turn.outcome.counts.items():
             self.counts[code] = self.counts.get(code, 0) + count
         errors = [code for code in turn.outcome.counts if code.startswith("rule_error:")]

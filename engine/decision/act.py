@@ -114,7 +114,13 @@ def _rendered(parts: Template, match: Match, turn: Turn) -> Any:
     ]
     if len(values) == 1:
         return values[0]
-    return "".join("" if v is None else str(v) for v in values)[:FIELD_LENGTH_MAX]
+    return "".join("" if v is None else _text(v) for v in values)[:FIELD_LENGTH_MAX]
+
+
+def _text(value: Any) -> str:
+    """Return a value as it stands in a sentence: 150 and not 150.0."""
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if whole else str(value)
 
 
 def _inputs(rule: Rule, match: Match, turn: Turn) -> dict[str, Any]:

@@ -24,7 +24,10 @@ def parse_actions(
 ) -> tuple[Action, ...]:
     """Return the actions of a rule; their mistakes go to the reader."""
     found = []
-    for node in reader.items(root, "do"):
+    nodes = reader.items(root, "do")
+    if not nodes and (place := root.pairs.get("do")) is not None:
+        reader.add(place[0], "R102", "'do' has no action", "such as - offer: cart-10-off")
+    for node in nodes:
         if not reader.keys(node, _ALL):
             continue
         kinds = [kind for kind in ACTIONS if kind in node.pairs]

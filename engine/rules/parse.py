@@ -141,6 +141,8 @@ class _Parser:
         steps: list[Step] = []
         absent: Step | None = None
         nodes = self.reader.items(self.root, "when")
+        if not nodes and (key := self.root.pairs.get("when")) is not None:
+            self.reader.add(key[0], "R102", "'when' has no step", "such as - event: cart.updated")
         if len(nodes) > STEPS_MAX:
             self.reader.add(nodes[STEPS_MAX], "R122", f"a rule has at most {STEPS_MAX} steps")
         for index, node in enumerate(nodes[:STEPS_MAX]):
@@ -202,7 +204,7 @@ class _Parser:
     def _length(self, node: Node) -> Value | None:
         text = node.text
         start, end = text.index("{{") + 2, text.rfind("}}")
-        hint = 'such as "{{ promise.due_minutes * 48s }}"'
+        hint = 'such as "{{ promise.issue == "refund" ? 48m : 19h }}"'
         if end < start or text[end + 2 :].strip():
             self.reader.add(node, "R110", f"'{text}' is not a length of time", hint)
             return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import NamedTuple
+from unicodedata import east_asian_width
 
 
 class Problem(NamedTuple):
@@ -44,4 +45,4 @@ def report(problems: Sequence[Problem], texts: dict[str, str]) -> str:
 
 
 def _width(character: str) -> int:
-    return 2 if "\u1100" <= character <= "\uffdc" else 1
+    return 2 if east_asian_width(character) in "WF" else 1

@@ -14,6 +14,7 @@ from engine.rules.problems import Problem
 
 FILE_SIZE_MAX = 65_536
 NODES_MAX = 5_000
+DEPTH_MAX = 32
 
 
 @dataclass(slots=True)
@@ -68,7 +69,7 @@ def parse_source(path: str, text: str) -> tuple[Node, list[Problem]]:
         problem = Problem(path, 1, 1, 1, "R120", f"a rule file has at most {FILE_SIZE_MAX} bytes")
         raise RulesError(problem.message, problems=(problem,), where=path)
     try:
-        composed = yaml.compose(text, Loader=yaml.SafeLoader)
+        composed = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         problem = _unreadable(path, text, error)
         raise RulesError(problem.message, problems=(problem,), where=path) from None
@@ -78,6 +79,27 @@ def parse_source(path: str, text: str) -> tuple[Node, list[Problem]]:
     builder = _Builder(path, text)
     root = builder.node(composed) if composed is not None else Node("map", 1, 1)
     return root, builder.problems
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML of a bounded depth and without references: both only ever hide what a rule says."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Compose one node; the parser is recursive, so its depth must have an end."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise yaml.composer.ComposerError(
+                None, None, "& and * at the start of a value are references", event.start_mark
+            )
+        if self._depth >= DEPTH_MAX:
+            message = f"more than {DEPTH_MAX} levels inside one another"
+            raise yaml.composer.ComposerError(None, None, message, event.start_mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 class _Builder:

@@ -9,18 +9,20 @@ _LENGTH = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 _LIMIT = re.compile(r"(\d+) per (\S+)(?: in group (\S+))?")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+LENGTH_MS_MAX = 3_650 * DAY_MS  # ten years: a longer wait is a slip of the finger
 LENGTH_HINT = "write 30s, 30m, 2h, 7d or 1h30m"
 
 
 def length_ms(text: str) -> int | None:
-    """Return a length of time in ms, None if the text is none.
+    """Return a length of time in ms, None if the text is none, or is beyond LENGTH_MS_MAX.
 
-    >>> length_ms("1h30m"), length_ms("30 minutes")
-    (5400000, None)
+    >>> length_ms("1h30m"), length_ms("30 minutes"), length_ms("9999999d")
+    (5400000, None, None)
     """
     if not _LENGTH.fullmatch(text):
         return None
-    return round(sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(text)))
+    found = sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(text))
+    return round(found) if found <= LENGTH_MS_MAX else None
 
 
 def share(text: str) -> float | None:
