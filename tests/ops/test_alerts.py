@@ -1,5 +1,7 @@
 """The alerts' own tests, tried: they find an alert that never fires, or always."""
 
+import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -55,3 +57,14 @@ def test_prometheus_scrapes_only_services_of_the_compose_file() -> None:
             found |= {target.split(":")[0] for target in known["targets"]}
     assert found == {"collect", "work", "deliver", "keep"}
     assert found <= services.keys()
+
+
+def test_runbooks_name_panels_and_dashboards_that_exist() -> None:
+    text = (DASHBOARDS.parent / "docs" / "runbooks.md").read_text(encoding="utf-8")
+    titles: set[str] = set()
+    for path in (DASHBOARDS / "grafana" / "dashboards").glob("*.json"):
+        board = json.loads(path.read_text(encoding="utf-8"))
+        titles |= {shown["title"].split(" / ")[0] for shown in [board, *board["panels"]]}
+    named = set(re.findall(r'"([^"]+)"', re.sub(r"`[^`]*`", "", text)))
+    assert named
+    assert named <= titles, named - titles
