@@ -8,7 +8,9 @@ from starlette.applications import Starlette
 
 from engine.adapters.redis_ledger import RedisLedger
 from engine.adapters.redis_offsets import RedisOffsets
-from engine.api.collect import Collector, Receive, Scope, Send
+from engine.api.answer import Send
+from engine.api.body import Receive
+from engine.api.collect import Collector, Scope
 from engine.api.console import console
 from engine.api.feed import Feed
 from engine.runtime.roles import Engine

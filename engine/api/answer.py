@@ -1,0 +1,51 @@
+"""What a request brings besides its body, and how it is answered: keys, CORS, Retry-After."""
+
+from base64 import b64decode
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = Mapping[bytes, bytes]
+RETRY_AFTER = b"1"
+_ALLOWED_HEADERS = (
+    b"authorization, content-type, content-encoding, anonymousid, x-retry-count, x-write-key"
+)
+
+
+def key_of(headers: Headers) -> str:
+    """Return the write key that a request's headers name, '' if none does."""
+    kind, _, rest = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+    if kind.lower() == "basic":
+        try:
+            return b64decode(rest).decode("utf-8").partition(":")[0]
+        except ValueError:
+            return ""
+    if kind.lower() == "bearer":
+        return rest
+    return headers.get(b"x-write-key", b"").decode("latin-1")
+
+
+async def respond(send: Send, status: int, body: bytes, headers: Headers) -> None:
+    """Send an answer; `headers` are the request's."""
+    answer = [(b"content-type", b"application/json")]
+    if status != 204:
+        answer.append((b"content-length", b"%d" % len(body)))
+    origin = headers.get(b"origin")
+    if origin is not None:
+        answer += [
+            (b"access-control-allow-origin", origin),
+            (b"access-control-allow-credentials", b"true"),
+            (b"vary", b"origin"),
+        ]
+        if status == 204:
+            asked = headers.get(b"access-control-request-headers")
+            answer += [
+                (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+                # SDKs invent headers (sentat, rsa-retry-reason, ...): what is asked for is allowed.
+                (b"access-control-allow-headers", asked or _ALLOWED_HEADERS),
+                (b"access-control-max-age", b"86400"),
+            ]
+    if status in (429, 503):
+        answer.append((b"retry-after", RETRY_AFTER))
+    await send({"type": "http.response.start", "status": status, "headers": answer})
+    await send({"type": "http.response.body", "body": body})
