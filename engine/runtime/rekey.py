@@ -1,6 +1,7 @@
 """The re-keyer: what any producer wrote to the inbox gets the same check and its home partition."""
 
 import logging
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from engine.events.record import Outgoing, Record, header, partition_of
 from engine.ingest.accept import accept
 from engine.ingest.dead import dead_letter
 from engine.ingest.sources import Source, Sources
-from engine.ports import Clock, Offsets, Publisher
+from engine.ports import Clock, Offsets, Publisher, Reader
 from engine.runtime.observe import Meter
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class Rekeyer:
         sources: Sources,
         contracts: Contracts,
         publisher: Publisher,
+        reader: Reader,
         offsets: Offsets,
         clock: Clock,
         meter: Meter,
@@ -44,6 +46,7 @@ class Rekeyer:
         self._sources = sources
         self._contracts = contracts
         self._publisher = publisher
+        self._reader = reader
         self._offsets = offsets
         self._clock = clock
         self._meter = meter
@@ -52,8 +55,19 @@ class Rekeyer:
         self._any = sources.by_name.get(any_key) if any_key else None
 
     async def assigned(self, partition: int) -> int | None:
-        """Go on where the last batch ended."""
-        return await self._offsets.get(partition)
+        """Go on where the last batch ended, or where the inbox begins by now.
+
+        Retention may have taken what was never read: that is said aloud, and the rest is read.
+        """
+        offset = await self._offsets.get(partition)
+        start, _ = await self._reader.bounds(topics.INBOX, partition)
+        if offset < start:
+            log.error(
+                "%s/%d begins at %d, %d was next: retention took %d records, unless this is a new "
+                "generation [log/coverage]",
+                topics.INBOX, partition, start, offset, start - offset,
+            )  # fmt: skip
+        return max(offset, start)
 
     async def batch(self, partition: int, records: Sequence[Record]) -> int:
         """Check and pass on a batch, in order."""
@@ -80,7 +94,7 @@ class Rekeyer:
     def _event(self, record: Record) -> Outgoing:
         source = self._source(record)
         found = accept(
-            self._message(record),
+            _message(record),
             raw=record.value,
             source=source,
             received_at=self._clock.now(),
@@ -92,8 +106,7 @@ class Rekeyer:
         return Outgoing(topics.EVENTS, partition, found.key.encode(), found.value)
 
     def _source(self, record: Record) -> Source:
-        key = (header(record.headers, "key") or b"").decode("utf-8", "replace")
-        source = self._sources.by_key.get(key) or self._any
+        source = self._known(record)
         if source is None:
             raise ContractError(
                 "header `key` names no source; keys are in topics/sources.yaml",
@@ -101,26 +114,51 @@ class Rekeyer:
             )
         return source
 
-    def _message(self, record: Record) -> dict[str, Any]:
-        if header(record.headers, "ce_specversion") is not None:
-            named = {n: v.decode("utf-8", "replace") for n, v in record.headers}
-            return from_binary(named, record.value, prefix="ce_")
-        try:
-            message = orjson.loads(record.value)
-        except orjson.JSONDecodeError as error:
-            raise ContractError(f"no JSON: {error}", code="contract/json") from None
-        if not isinstance(message, dict):
-            raise ContractError("want an object", code="contract/shape")
-        return message
+    def _known(self, record: Record) -> Source | None:
+        key = (header(record.headers, "key") or b"").decode("utf-8", "replace")
+        return self._sources.by_key.get(key) or self._any
 
     def _letter(self, record: Record, error: ContractError) -> Outgoing:
         place = f"{record.topic}:{record.partition}:{record.offset}"
+        source = self._known(record)
         letter = dead_letter(
             id=place,
             reason=error.code,
             where=str(error),
-            original=record.value,
-            source=topics.INBOX,
+            original=_original(record),
+            source=source.name if source else topics.INBOX,
             at=self._clock.now(),
         )
         return Outgoing(topics.DEAD_EVENTS, 0, place.encode(), letter)
+
+
+def _message(record: Record) -> dict[str, Any]:
+    if header(record.headers, "ce_specversion") is not None:
+        return from_binary(_named(record), record.value, prefix="ce_")
+    try:
+        message = orjson.loads(record.value)
+    except orjson.JSONDecodeError as error:
+        raise ContractError(f"no JSON: {error}", code="contract/json") from None
+    if not isinstance(message, dict):
+        raise ContractError("want an object", code="contract/shape")
+    return message
+
+
+def _named(record: Record) -> dict[str, str]:
+    return {name: value.decode("utf-8", "replace") for name, value in record.headers if value}
+
+
+def _original(record: Record) -> bytes:
+    """Return the bytes of a record; a binary CloudEvent's in its structured form.
+
+    Its attributes are headers, which a dead letter does not keep: sent again without them it
+    would be nothing.
+    """
+    if header(record.headers, "ce_specversion") is None:
+        return record.value
+    try:
+        return orjson.dumps(from_binary(_named(record), record.value, prefix="ce_"))
+    except (ContractError, TypeError):
+        message = from_binary(_named(record), b"", prefix="ce_")
+        del message["data"]
+        return orjson.dumps(message | {"data_base64": b64encode(record.value).decode()})

@@ -199,6 +199,7 @@ async def keep(engine: Engine, stop: asyncio.Event) -> None:
         sources=sources_of(settings),
         contracts=contracts_of(settings),
         publisher=engine.publisher,
+        reader=engine.reader,
         offsets=offsets,
         clock=engine.clock,
         meter=engine.meter,

@@ -1,116 +1,221 @@
-"""The inbox: what any producer wrote gets the same check; what is bad keeps its bytes."""
+"""The re-keyer: the inbox gets the check of the front door, in order, at least once."""
 
 import asyncio
-from base64 import b64decode
+import base64
+import logging
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
 
 import msgspec
 import orjson
 import pytest
+from cloudevents.core.bindings.kafka import to_binary_event, to_structured_event
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+from unit.api.front import CONTRACTS, NOW, PARTITIONS, SHOP, Still
 
-from engine.adapters.clock import WallClock
 from engine.adapters.memory import MemoryLog
-from engine.config import Settings
 from engine.errors import LogError
 from engine.events import topics
 from engine.events.model import Event
-from engine.events.record import Headers, Record
+from engine.events.record import Outgoing, Record, partition_of
+from engine.ingest.sources import Sources
 from engine.runtime.observe import Meter
 from engine.runtime.rekey import Rekeyer
-from engine.runtime.setup import contracts_of, sources_of
 
-SETTINGS = Settings()
-SEGMENT = {"type": "track", "event": "Order Completed", "userId": "u1", "messageId": "m1"}
-CLOUD = {
-    "specversion": "1.0", "id": "c1", "source": "till", "type": "order.placed",
-    "data": {"value": 1.0, "user_id": "u1"},
-}  # fmt: skip
-KEY = (("key", b"shop-system-key"),)
+KEY = (("key", b"shop-key"),)
+PAGE = {"type": "page", "userId": "u1", "messageId": "m1", "name": "home"}
 
 
-class Offsets:
-    """Progress in memory."""
+class MemoryOffsets:
+    """ports.Offsets in memory."""
 
     def __init__(self) -> None:
-        self.next = 0
-        self.taken = (0, 0)
+        self.next: dict[int, int] = {}
+        self.accepted = self.dead = 0
 
     async def get(self, partition: int) -> int:
-        return self.next
+        """Return the offset to read next."""
+        return self.next.get(partition, 0)
 
     async def put(self, partition: int, offset: int, *, accepted: int, dead: int) -> None:
-        self.next, self.taken = offset, (accepted, dead)
+        """Note it, and what came of the records before it."""
+        self.next[partition] = offset
+        self.accepted += accepted
+        self.dead += dead
 
 
-def rekey(log: MemoryLog, offsets: Offsets, values: list[tuple[bytes, Headers]]) -> None:
-    rekeyer = Rekeyer(
-        sources=sources_of(SETTINGS),
-        contracts=contracts_of(SETTINGS),
-        publisher=log,
-        offsets=offsets,
-        clock=WallClock(),
-        meter=Meter(),
-        partition_count=8,
-        secret=SETTINGS.secret_key,
-    )
-    records = [
-        Record(topics.INBOX, 3, n, b"", value, headers) for n, (value, headers) in enumerate(values)
-    ]
-    asyncio.run(rekeyer.batch(3, records))
+class LateLog(MemoryLog):
+    """A log whose inbox begins at 5: retention took the rest."""
+
+    async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """Return (first offset, offset after the last)."""
+        return 5, 9
 
 
-def a_log() -> MemoryLog:
-    return MemoryLog({topics.EVENTS: 8, topics.DEAD_EVENTS: 1})
+class Inbox:
+    """An inbox of one partition with a re-keyer on it."""
+
+    def __init__(self, log: type[MemoryLog] = MemoryLog) -> None:
+        counts = {topics.EVENTS: PARTITIONS, topics.DEAD_EVENTS: 1, topics.INBOX: 1}
+        self.log = log(counts)
+        self.offsets = MemoryOffsets()
+        self.rekeyer = Rekeyer(
+            sources=Sources({"shop": SHOP}),
+            contracts=CONTRACTS,
+            publisher=self.log,
+            reader=self.log,
+            offsets=self.offsets,
+            clock=Still(),
+            meter=Meter(),
+            partition_count=PARTITIONS,
+            secret=b"a secret of thirty-two characters",
+        )
+
+    def put(self, value: Any, headers: Sequence[tuple[str, bytes]] = KEY) -> Record:
+        """Write one record to the inbox."""
+        raw = value if isinstance(value, bytes) else orjson.dumps(value)
+        return self.log.append(Outgoing(topics.INBOX, 0, b"", raw, tuple(headers)))
+
+    def work(self) -> int:
+        """Take over and process what is there; return the offset to read next."""
+
+        async def run() -> int:
+            offset = await self.rekeyer.assigned(0)
+            assert offset is not None
+            found = await self.log.read(topics.INBOX, 0, offset, count_max=500)
+            return await self.rekeyer.batch(0, found)
+
+        return asyncio.run(run())
+
+    @property
+    def events(self) -> list[Event]:
+        """Return the events in the log."""
+        return [msgspec.json.decode(r.value, type=Event) for r in self.log.records(topics.EVENTS)]
+
+    @property
+    def dead(self) -> list[dict[str, Any]]:
+        """Return the dead letters."""
+        return [orjson.loads(r.value) for r in self.log.records(topics.DEAD_EVENTS)]
 
 
-BINARY = tuple((f"ce_{k}", str(v).encode()) for k, v in CLOUD.items() if k != "data")
+def order(value: object) -> CloudEvent:
+    """Return an order as the CNCF's package builds it."""
+    attributes = {"id": "e1", "source": "/shop/7", "type": "order.placed", "specversion": "1.0",
+                  "subject": "user_id:u1", "datacontenttype": "application/json"}  # fmt: skip
+    return CloudEvent(attributes, {"value": value, "currency": "CNY"})
+
+
+def put_binary(inbox: Inbox, value: object) -> Record:
+    """Write a binary CloudEvent as the package does."""
+    message = to_binary_event(order(value), JSONFormat())
+    headers = [(name, bytes(text)) for name, text in message.headers.items()]
+    assert isinstance(message.value, bytes)
+    return inbox.put(message.value, [*headers, *KEY])
+
+
+def test_a_segment_message_goes_to_its_home_partition() -> None:
+    inbox = Inbox()
+    inbox.put(PAGE)
+    assert inbox.work() == 1
+    (event,) = inbox.events
+    assert (event.id, event.received_at) == (sha256(b"shop\0m1").digest()[:16].hex(), NOW)
+    (record,) = inbox.log.records(topics.EVENTS)
+    assert record.partition == partition_of(record.key.decode(), PARTITIONS)
+    assert (inbox.offsets.accepted, inbox.offsets.dead) == (1, 0)
+
+
+@pytest.mark.parametrize("mode", ["structured", "binary"])
+def test_a_cloudevent_of_either_mode_is_the_same_event(mode: str) -> None:
+    inbox = Inbox()
+    if mode == "binary":
+        put_binary(inbox, 150.0)
+    else:
+        value = to_structured_event(order(150.0), JSONFormat()).value
+        assert isinstance(value, bytes)
+        inbox.put(value)
+    inbox.work()
+    assert inbox.dead == []
+    (event,) = inbox.events
+    assert event.id == sha256(b"shop\0/shop/7\0e1").digest()[:16].hex()
+    assert (event.type, event.data["value"]) == ("order.placed", 15_000)
 
 
 @pytest.mark.parametrize(
-    ("value", "headers"),
+    ("value", "headers", "reason", "source"),
     [
-        (orjson.dumps({**SEGMENT, "properties": {"total": 1.0}}), KEY),
-        (orjson.dumps(CLOUD), KEY),
-        (orjson.dumps(CLOUD["data"]), KEY + BINARY),
+        (b"{", KEY, "contract/json", "shop"),
+        (b"", KEY, "contract/json", "shop"),
+        (b"\xff", KEY, "contract/json", "shop"),
+        (b"[]", KEY, "contract/shape", "shop"),
+        (b'{"type":"page"}', KEY, "identity/missing", "shop"),
+        (b'{"type":"page","userId":"u1","timestamp":"tomorrow"}', KEY, "time/impossible", "shop"),
+        (b'{"type":"track","event":"Order Completed","userId":"u1"}', KEY, "contract/missing",
+         "shop"),
+        (orjson.dumps(PAGE), (), "source/unknown", topics.INBOX),
+        (orjson.dumps(PAGE), (("key", b"nobody"),), "source/unknown", topics.INBOX),
+        (orjson.dumps(PAGE), (("key", b"\xff"),), "source/unknown", topics.INBOX),
+        (orjson.dumps({**PAGE, "kind": "tick"}), (("kind", b"tick"),), "source/unknown",
+         topics.INBOX),
     ],
-    ids=["segment", "cloudevent", "cloudevent in headers"],
-)
-def test_every_dialect_of_the_inbox_becomes_the_same_event(value: bytes, headers: Headers) -> None:
-    log, offsets = a_log(), Offsets()
-    rekey(log, offsets, [(value, headers)])
-    (record,) = log.records(topics.EVENTS)
-    event = msgspec.json.decode(record.value, type=Event)
-    assert (event.type, event.data["value"], event.source) == ("order.placed", 100, "shop")
-    assert record.key.decode() == event.ids[0]
-    assert (offsets.next, offsets.taken) == (1, (1, 0))
-
-
-@pytest.mark.parametrize(
-    ("value", "headers", "reason"),
-    [
-        (b"{", KEY, "contract/json"),
-        (b"[]", KEY, "contract/shape"),
-        (orjson.dumps(SEGMENT), KEY, "contract/missing"),
-        (orjson.dumps(CLOUD), (), "source/unknown"),
-        (orjson.dumps({**CLOUD, "data": {"value": 1.0}}), KEY, "identity/missing"),
-        (orjson.dumps({**CLOUD, "time": "tomorrow"}), KEY, "time/impossible"),
-    ],
-)
-def test_what_is_bad_goes_to_the_dead_letters_and_its_neighbours_go_on(
-    value: bytes, headers: Headers, reason: str
+)  # fmt: skip
+def test_a_bad_record_is_a_dead_letter_between_its_neighbours(
+    value: bytes, headers: Sequence[tuple[str, bytes]], reason: str, source: str
 ) -> None:
-    log, offsets = a_log(), Offsets()
-    rekey(log, offsets, [(value, headers), (orjson.dumps(CLOUD), KEY)])
-    (letter,) = (orjson.loads(r.value) for r in log.records(topics.DEAD_EVENTS))
-    assert letter["reason"] == reason
-    assert b64decode(letter["original"]) == value
-    assert letter["id"] == "channel.inbox:3:0"
-    assert len(log.records(topics.EVENTS)) == 1
-    assert offsets.taken == (1, 1)
+    inbox = Inbox()
+    inbox.put(PAGE)
+    inbox.put(value, headers)
+    inbox.put(PAGE | {"messageId": "m2"})
+    assert inbox.work() == 3
+    assert len(inbox.events) == 2
+    (letter,) = inbox.dead
+    assert (letter["id"], letter["reason"], letter["source"]) == (
+        f"{topics.INBOX}:0:1", reason, source,
+    )  # fmt: skip
+    assert base64.b64decode(letter["original"]) == value
+    assert (inbox.offsets.accepted, inbox.offsets.dead) == (2, 1)
 
 
-def test_the_offset_stays_while_the_log_takes_nothing() -> None:
-    log, offsets = a_log(), Offsets()
-    log.broken = True
+@pytest.mark.parametrize("body", [b'{"value": "x"}', b"no JSON"])
+def test_a_dead_binary_event_can_be_sent_again_without_its_headers(body: bytes) -> None:
+    inbox = Inbox()
+    named = to_binary_event(order(1.0), JSONFormat()).headers.items()
+    inbox.put(body, [*((name, bytes(text)) for name, text in named), *KEY])
+    inbox.work()
+    (first,) = inbox.dead
+    inbox.put(base64.b64decode(first["original"]))
+    inbox.work()
+    second = inbox.dead[1]
+    assert second["reason"] == first["reason"] != "contract/shape"
+    assert orjson.loads(base64.b64decode(second["original"]))["id"] == "e1"
+
+
+def test_no_header_of_the_inbox_reaches_the_log() -> None:
+    inbox = Inbox()
+    inbox.put(PAGE, [("kind", b"tick"), ("mac", b"forged"), *KEY])
+    inbox.work()
+    assert [record.headers for record in inbox.log.records(topics.EVENTS)] == [()]
+
+
+def test_while_the_log_is_down_the_offset_stands() -> None:
+    inbox = Inbox()
+    inbox.put(PAGE)
+    inbox.log.broken = True
     with pytest.raises(LogError):
-        rekey(log, offsets, [(orjson.dumps(CLOUD), KEY)])
-    assert offsets.next == 0
+        inbox.work()
+    assert inbox.offsets.next == {}
+    inbox.log.broken = False
+    assert inbox.work() == 1
+    assert len(inbox.events) == 1
+
+
+def test_what_retention_took_is_said_and_the_rest_is_read(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    inbox = Inbox(LateLog)
+    with caplog.at_level(logging.ERROR):
+        assert asyncio.run(inbox.rekeyer.assigned(0)) == 5
+    assert "retention took 5 records" in caplog.text
+    inbox.offsets.next[0] = 7
+    assert asyncio.run(inbox.rekeyer.assigned(0)) == 7
