@@ -17,10 +17,14 @@ from engine.config import Settings
 from engine.errors import EngineError
 from engine.events import topics
 from engine.events.record import Outgoing, partition_of
+from engine.ingest.sources import Sources
+from engine.ports import Reader
 from engine.runtime.setup import sources_of
 
-SHOWN_BYTES = 60
+SHOWN_LENGTH = 90
 READ_MAX = 500
+KEYS = {"id", "reason", "where", "original", "source", "at"}
+Letter = dict[str, Any]
 
 
 def _configure(parser: ArgumentParser) -> None:
@@ -46,103 +50,143 @@ def _run(arguments: Namespace) -> int:
 
 
 async def _main(arguments: Namespace, settings: Settings) -> int:
+    if arguments.action == "retry" and not arguments.id and not arguments.reason:
+        raise EngineError("which? name an ID, or --reason", code="dead/which")
     reader = KafkaReader(settings.kafka_bootstrap)
     try:
-        letters = [letter async for letter in _letters(reader, settings)]
+        count = await asyncio.to_thread(
+            partition_count, settings.kafka_bootstrap, topics.DEAD_EVENTS
+        )
+        letters = [letter async for letter in letters_of(reader, count)]
     finally:
         await reader.close()
     if arguments.action == "list":
-        _list([x for x in letters if _is(x, arguments.reason)], as_json=arguments.json)
-        return 0
-    if arguments.action == "show":
-        _show(_one(letters, arguments.id), as_json=arguments.json)
-        return 0
-    if not arguments.id and not arguments.reason:
-        raise EngineError("which? name an ID, or --reason", code="dead/which")
-    chosen = (
-        [_one(letters, arguments.id)]
-        if arguments.id
-        else [x for x in letters if _is(x, arguments.reason)]
-    )
-    await _retry(chosen, settings, arguments.key)
-    print(
-        orjson.dumps({"retried": len(chosen)}).decode()
-        if arguments.json
-        else f"{len(chosen)} sent again"
-    )
+        _list(chosen(letters, reason=arguments.reason), as_json=arguments.json)
+    elif arguments.action == "show":
+        _show(chosen(letters, id=arguments.id)[-1], as_json=arguments.json)
+    else:
+        found = chosen(letters, id=arguments.id, reason=arguments.reason)
+        await _retry(found, settings, arguments.key, as_json=arguments.json)
     return 0
 
 
-async def _letters(reader: KafkaReader, settings: Settings) -> AsyncIterator[dict[str, Any]]:
-    count = await asyncio.to_thread(partition_count, settings.kafka_bootstrap, topics.DEAD_EVENTS)
-    for partition in range(count):
-        offset, _ = await reader.bounds(topics.DEAD_EVENTS, partition)
-        while found := await reader.read(topics.DEAD_EVENTS, partition, offset, count_max=READ_MAX):
-            offset = found[-1].offset + 1
-            for record in found:
-                yield orjson.loads(record.value)
-
-
-def _is(letter: dict[str, Any], reason: str | None) -> bool:
-    return reason is None or str(letter["reason"]).startswith(reason)
-
-
-def _one(letters: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    found = [letter for letter in letters if str(letter["id"]).startswith(name)]
-    if not found:
-        raise EngineError(
-            f"no dead letter {name}; `engine dead list` shows all", code="dead/unknown"
-        )
-    return found[-1]
-
-
-def _list(letters: list[dict[str, Any]], *, as_json: bool) -> None:
-    for letter in letters:
-        if as_json:
-            print(orjson.dumps(letter).decode())
-            continue
-        original = b64decode(letter["original"])[:SHOWN_BYTES].decode("utf-8", "replace")
-        print(f"{letter['id']:<34} {iso(letter['at'])} {letter['source']:<10} {letter['where']}")
-        print(f"    {original}")
-    if not as_json:
-        print(f"{len(letters)} dead letters")
-
-
-def _show(letter: dict[str, Any], *, as_json: bool) -> None:
-    original = b64decode(letter["original"]).decode("utf-8", "replace")
-    if as_json:
-        print(orjson.dumps({**letter, "original": original}).decode())
-        return
-    for name in ("id", "reason", "where", "source"):
-        print(f"{name:<9}{letter[name]}")
-    print(f"{'at':<9}{iso(letter['at'])}\n\n{original}")
-
-
-async def _retry(letters: list[dict[str, Any]], settings: Settings, key: str | None) -> None:
-    sources = sources_of(settings)
-    records = []
-    for letter in letters:
-        source = sources.by_name.get(letter["source"])
-        own = key or (source.key if source else "")
-        if not own:
-            raise EngineError(
-                f"{letter['id']} came from {letter['source']}, which has no key; use --key",
-                code="dead/key",
-            )
-        if "sha256" in letter:
-            raise EngineError(
-                f"{letter['id']} was too large to be kept whole; send it again from its source",
-                code="dead/cut",
-            )
-        original, name = b64decode(letter["original"]), str(letter["id"])
-        partition = partition_of(name, settings.partitions)
-        headers = (("key", own.encode()),)
-        records.append(Outgoing(topics.INBOX, partition, name.encode(), original, headers))
+async def _retry(
+    letters: list[Letter], settings: Settings, key: str | None, *, as_json: bool
+) -> None:
+    records, left = again(
+        letters, sources_of(settings), partition_count=settings.partitions, key=key
+    )
     publisher = KafkaPublisher(settings.kafka_bootstrap)
     try:
         await publisher.publish(records)
     finally:
         await publisher.close()
+    if as_json:
+        print(orjson.dumps({"retried": len(records), "left": left}).decode())
+        return
+    print(f"{len(records)} sent again")
+    for name, why in left.items():
+        print(f"{name} stays: {why}")
+
+
+async def letters_of(reader: Reader, count: int) -> AsyncIterator[Letter]:
+    """Yield every dead letter of `count` partitions; what is none of ours is passed over."""
+    for partition in range(count):
+        offset, _ = await reader.bounds(topics.DEAD_EVENTS, partition)
+        while found := await reader.read(topics.DEAD_EVENTS, partition, offset, count_max=READ_MAX):
+            offset = found[-1].offset + 1
+            for record in found:
+                try:
+                    letter = orjson.loads(record.value)
+                except orjson.JSONDecodeError:
+                    continue
+                if isinstance(letter, dict) and letter.keys() >= KEYS:
+                    yield letter
+
+
+def chosen(
+    letters: list[Letter], *, id: str | None = None, reason: str | None = None
+) -> list[Letter]:
+    """Return the letters of an id (or its beginning), or of a reason (or its beginning), or all.
+
+    One event may have died more than once, so its id may have more than one letter.
+
+    Raises
+    ------
+    EngineError
+        dead/unknown if there is no letter of the id; dead/which if it begins several ids.
+    """
+    if id is None:
+        return [x for x in letters if reason is None or str(x["reason"]).startswith(reason)]
+    found = [x for x in letters if x["id"] == id] or [
+        x for x in letters if str(x["id"]).startswith(id)
+    ]
+    if not found:
+        raise EngineError(f"no dead letter {id}; `engine dead list` shows all", code="dead/unknown")
+    names = sorted({str(x["id"]) for x in found})
+    if len(names) > 1:
+        raise EngineError(
+            f"{id} begins {len(names)} ids: {', '.join(names[:5])}; write more of it",
+            code="dead/which",
+        )
+    return found
+
+
+def again(
+    letters: list[Letter], sources: Sources, *, partition_count: int, key: str | None = None
+) -> tuple[list[Outgoing], dict[str, str]]:
+    """Return the inbox records of letters, one an original, and why each other one stays."""
+    records: dict[tuple[str, bytes], Outgoing] = {}
+    left: dict[str, str] = {}
+    for letter in letters:
+        name, source = str(letter["id"]), sources.by_name.get(letter["source"])
+        own = key or (source.key if source else "")
+        original = b64decode(letter["original"])
+        if "sha256" in letter:
+            left[name] = f"{letter['size']} bytes were too large to be kept; its source has it"
+        elif not own:
+            left[name] = f"{letter['source']} has no key; use --key"
+        else:
+            partition = partition_of(name, partition_count)
+            headers = (("key", own.encode()),)
+            records[name, original] = Outgoing(
+                topics.INBOX, partition, name.encode(), original, headers
+            )
+    return list(records.values()), left
+
+
+def _list(letters: list[Letter], *, as_json: bool) -> None:
+    for letter in letters:
+        if as_json:
+            print(orjson.dumps(letter).decode())
+            continue
+        where = visible(str(letter["where"]))
+        print(
+            f"{letter['id']:<34} {letter['reason']:<20} {letter['source']:<10} {iso(letter['at'])}"
+        )
+        print(f"    {where}")
+        print(f"    {visible(_text(letter)[:SHOWN_LENGTH])}")
+    if not as_json:
+        print(f"{len(letters)} dead letters")
+
+
+def _show(letter: Letter, *, as_json: bool) -> None:
+    if as_json:
+        print(orjson.dumps({**letter, "original": _text(letter)}).decode())
+        return
+    for name in ("id", "reason", "where", "source"):
+        print(f"{name:<9}{visible(str(letter[name]))}")
+    print(f"{'at':<9}{iso(letter['at'])}\n")
+    print("\n".join(visible(line) for line in _text(letter).split("\n")))
+
+
+def _text(letter: Letter) -> str:
+    return b64decode(letter["original"]).decode("utf-8", "replace")
+
+
+def visible(text: str) -> str:
+    """Return a line that is safe on a terminal: strangers wrote it, escape sequences and all."""
+    return "".join(c if c.isprintable() else "\N{MIDDLE DOT}" for c in text)
 
 
 SPEC = Command(
