@@ -4,7 +4,7 @@ import asyncio
 import base64
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -18,8 +18,10 @@ from engine.adapters.clock import WallClock
 from engine.adapters.memory import MemoryLog
 from engine.api.collect import Collector
 from engine.config import Settings
+from engine.errors import LogError
 from engine.events import topics
 from engine.events.model import Event
+from engine.events.record import Outgoing
 from engine.runtime.observe import Meter
 from engine.runtime.setup import contracts_of, sources_of
 
@@ -27,10 +29,23 @@ ROOT = Path(__file__).parents[2]
 WAIT_S = 20.0
 
 
+class FaultyLog(MemoryLog):
+    """A log in memory that refuses the next `refusals` publishes."""
+
+    refusals = 0
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        """Append records, or refuse them."""
+        if self.refusals:
+            self.refusals -= 1
+            raise LogError("the log is down", code="log/down")
+        await super().publish(records)
+
+
 class Door:
     """What arrived at a collector; `log.broken = True` makes the log refuse."""
 
-    def __init__(self, url: str, log: MemoryLog) -> None:
+    def __init__(self, url: str, log: FaultyLog) -> None:
         self.url = url
         self.log = log
 
@@ -58,7 +73,7 @@ def open_door() -> Iterator[Door]:
     settings = Settings(
         topics_dir=str(ROOT / "topics"), rules_dir=str(ROOT / "rules"), any_key="demo"
     )
-    log = MemoryLog({topics.EVENTS: settings.partitions, topics.DEAD_EVENTS: 1})
+    log = FaultyLog({topics.EVENTS: settings.partitions, topics.DEAD_EVENTS: 1})
     collector = Collector(
         sources=sources_of(settings),
         contracts=contracts_of(settings),

@@ -52,3 +52,15 @@ def test_events_of_a_browser_sdk_arrive(name: str) -> None:
         assert order.data["anonymous_id"], "the browser's own id came along"
         assert len({event.ids[0] for event in events.values()}) == 1
         assert door.dead() == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["segment", "rudder"])
+def test_a_browser_sdk_keeps_its_events_while_the_log_is_down(name: str) -> None:
+    folder = installed()
+    with open_door() as door, pages(folder) as site, chromium() as browser:
+        door.log.refusals = 3
+        browser.new_page().goto(f"{site}/{name}.html?door={door.url}")
+        events = {event.type for event in door.events(3)}
+        assert events == {"customer.identified", "order.placed", "web.page_viewed"}
+        assert door.log.refusals == 0, "the outage was met"
