@@ -14,7 +14,9 @@ from engine.clock import DAY_MS
 WEIGHT = 0.3  # of the newest gap or amount in an exponentially weighted mean
 HALF_LIVES = (7.0, 30.0, 90.0)  # days, of the decayed purchase counts
 CARE_HALF_LIFE = 90.0
-_LN2 = log(2.0)
+_NO_DECAY = (1.0, 1.0, 1.0)
+_RATES = tuple(-log(2.0) / h for h in HALF_LIVES)
+_CARE = -log(2.0) / CARE_HALF_LIFE
 P_MIN, P_MAX = 1e-6, 1 - 1e-6
 CLIP = 12.0  # a feature beyond this is an error of the source, not news
 
@@ -121,12 +123,14 @@ def features(s: State, day: float, mbg: Mbg, horizon: float) -> tuple[list[float
 
     `day` must not be before the last purchase. All values are finite, within +-CLIP.
     """
-    age = max(0.0, day - s.first)
-    silence = max(0.0, day - s.last)
+    age = day - s.first if day > s.first else 0.0
+    silence = day - s.last if day > s.last else 0.0
     repeats = s.orders - 1
     p0 = p_none(mbg, x=repeats, tx=s.last - s.first, age=age, horizon=horizon)
-    d7, d30, d90 = (exp(-_LN2 * max(0.0, day - s.touched) / h) for h in HALF_LIVES)
-    care = exp(-_LN2 * max(0.0, day - s.care_touched) / CARE_HALF_LIFE)
+    passed = day - s.touched
+    d7, d30, d90 = _decays(passed) if passed > 0 else _NO_DECAY
+    cared = day - s.care_touched
+    complaints = s.complaints and s.complaints * (exp(_CARE * cared) if cared > 0 else 1.0)
     values = [
         logit(p0),
         log1p(silence),
@@ -139,9 +143,17 @@ def features(s: State, day: float, mbg: Mbg, horizon: float) -> tuple[list[float
         log1p(s.c90 * d90),
         log1p(s.s90 * d90),
         log((max(0.0, s.e_amount) + 1.0) / (max(0.0, s.amount) + 1.0)),
-        log1p(s.complaints * care),
+        log1p(complaints),
     ]
-    return [min(CLIP, max(-CLIP, v)) for v in values], p0
+    if max(values) > CLIP or min(values) < -CLIP:
+        values = [min(CLIP, max(-CLIP, v)) for v in values]
+    return values, p0
+
+
+def chance_of_none(s: State, day: float, mbg: Mbg, horizon: float) -> float:
+    """Return P0 alone, as `features` does."""
+    age = max(0.0, day - s.first)
+    return p_none(mbg, x=s.orders - 1, tx=s.last - s.first, age=age, horizon=horizon)
 
 
 def logit(p: float) -> float:
@@ -190,10 +202,15 @@ def merge(a: State, b: State) -> State:
     )
 
 
+def _decays(passed: float) -> tuple[float, float, float]:
+    d7, d30, d90 = _RATES
+    return exp(d7 * passed), exp(d30 * passed), exp(d90 * passed)
+
+
 def _decay(s: State, day: float) -> None:
     passed = max(0.0, day - s.touched)
     if s.touched and passed:
-        d7, d30, d90 = (exp(-_LN2 * passed / h) for h in HALF_LIVES)
+        d7, d30, d90 = _decays(passed)
         s.c7 *= d7
         s.c30 *= d30
         s.c90 *= d90
@@ -204,7 +221,7 @@ def _decay(s: State, day: float) -> None:
 def _decay_care(s: State, day: float) -> None:
     passed = max(0.0, day - s.care_touched)
     if s.care_touched and passed:
-        d = exp(-_LN2 * passed / CARE_HALF_LIFE)
+        d = exp(_CARE * passed)
         s.complaints *= d
         s.contacts *= d
         s.rivals *= d

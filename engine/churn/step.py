@@ -9,6 +9,7 @@ from hashlib import sha256
 import orjson
 
 from engine.churn import features as f
+from engine.churn import snapshot
 from engine.churn.mbg import expected_orders
 from engine.churn.model import GRACE_MS, Model, band_of
 from engine.churn.reasons import deviations, reasons
@@ -16,6 +17,7 @@ from engine.clock import DAY_MS
 from engine.events import topics
 from engine.events.model import Event
 from engine.outcome import Move
+from engine.profile import windows
 from engine.profile.model import Churn, Timer
 from engine.profile.turn import Turn
 
@@ -33,6 +35,7 @@ KINDS = {
 CLV_DAYS = 365.0
 PENDING_MAX = 24
 BISECTIONS = 10
+SLACK = 0.02  # of risk: how far above its band's threshold silence may be noticed
 _MINOR = 100.0
 
 
@@ -45,10 +48,6 @@ def on_event(turn: Turn, event: Event, model: Model | None) -> None:
     state = f.unpack(churn.numbers)
     if kind is None:
         f.bought(state, f.days(event.at), (event.data.get("value") or 0) / _MINOR)
-        for snapshot in churn.pending.values():
-            # A purchase in (t, t + H] is the label 0; one before t was in x already.
-            if snapshot["t"] < event.at <= snapshot["until"]:
-                snapshot["y"] = 0
     else:
         f.cared(state, f.days(event.at), kind)
     if model is not None and state.orders:
@@ -60,9 +59,9 @@ def on_timer(turn: Turn, timer_id: str, timer: Timer, model: Model | None) -> No
     """Let a label mature (`l`), or score a customer who has been silent (`k`)."""
     churn = turn.actor.churn
     if timer_id[0] == "l":
-        snapshot = churn.pending.pop(timer_id[1:], None)
-        if snapshot is not None:
-            _send_label(turn, timer_id[1:], snapshot)
+        row = churn.pending.pop(timer_id[1:], None)
+        if row is not None:
+            _send_label(turn, timer_id[1:], row)
         return
     if model is None:
         return
@@ -104,8 +103,7 @@ def _score(
     churn.model = model.version
     _snapshot(turn, state, at, model, x, p0, served)
     _tell_band(turn, at, band_of(risk), risk, cause, source)
-    calm = source is not None and source.type == PURCHASE
-    _watch_silence(turn, state, at, model, risk, calm=calm)
+    _watch_silence(turn, state, at, model, risk, source=source)
 
 
 def _snapshot(
@@ -127,22 +125,24 @@ def _snapshot(
         return
     churn.snapshot_at = at
     treated = any(e.get("outcome") == "fired" for e in turn.actor.triggers[-3:])
-    churn.pending[name] = {
-        "t": at,
-        "until": at + horizon_ms,
-        "y": 1,
-        "x": x,
-        "p0": p0,
-        "p": served,
-        "m": model.version,
-        "treated": treated,
-        "d": list(deviations(state, f.days(at)).values()),
-    }
+    churn.pending[name] = snapshot.pack(
+        at=at,
+        until=at + horizon_ms,
+        x=x,
+        p0=p0,
+        served=served,
+        deviations=list(deviations(state, f.days(at)).values()),
+        treated=treated,
+        model=model.version,
+    )
 
 
-def _send_label(turn: Turn, name: str, snapshot: dict[str, object]) -> None:
-    row = {"id": name, **snapshot}
-    turn.moved.append(Move(topics.LABELLED, -1, name, orjson.dumps(row), ()))
+def _send_label(turn: Turn, name: str, row: bytes) -> None:
+    at, until = snapshot.horizon(row)
+    # A purchase in (at, until] is the label 0; one before was in x already.
+    bought = windows.count(turn.actor.logs.get(PURCHASE), until, until - at)
+    body = snapshot.labelled(name, row, 0 if bought else 1)
+    turn.moved.append(Move(topics.LABELLED, -1, name, orjson.dumps(body), ()))
     turn.outcome.count("labels")
 
 
@@ -177,26 +177,29 @@ def _tell_band(
 
 
 def _watch_silence(
-    turn: Turn, state: f.State, at: int, model: Model, risk: float, *, calm: bool
+    turn: Turn, state: f.State, at: int, model: Model, risk: float, *, source: Event | None
 ) -> None:
     """Arm the one timer for the moment at which silence alone lifts the risk into the next band.
 
-    A purchase only moves that moment further away, so a timer that is armed already stays: when it
-    fires too early, the customer is scored and it is armed anew. Bisection at each purchase would
-    cost more than all the rest of scoring.
+    A timer that is armed already stays where the moment has only moved further away, as after a
+    purchase, or hardly nearer: one that fires too early scores the customer and is armed anew.
+    Bisection at each event would cost more than all the rest of scoring.
     """
-    if calm and "k" in turn.actor.timers:
+    armed = turn.actor.timers.get("k") if source is not None else None
+    if armed is not None and source is not None and source.type == PURCHASE:
         return
-    thresholds = [least for least in (0.3, 0.6, 0.8) if least > risk]
+    threshold = next((least for least in (0.3, 0.6, 0.8) if least > risk), 1.0)
+    if armed is not None and _risk_at(state, armed.due, model) < threshold + SLACK:
+        return
     horizon_ms = int(model.horizon_days * DAY_MS)
     last = at + 12 * horizon_ms
-    if not thresholds or _risk_at(state, last, model) < thresholds[0]:
+    if threshold == 1.0 or _risk_at(state, last, model) < threshold:
         turn.cancel("k")
         return
     low, high = at, last
     for _ in range(BISECTIONS):
         middle = (low + high) // 2
-        if _risk_at(state, middle, model) >= thresholds[0]:
+        if _risk_at(state, middle, model) >= threshold:
             high = middle
         else:
             low = middle
@@ -204,8 +207,10 @@ def _watch_silence(
 
 
 def _risk_at(state: f.State, at: int, model: Model) -> float:
-    x, p0 = f.features(state, f.days(at), model.mbg, model.horizon_days)
-    return model.risk(x, p0)
+    day = f.days(at)
+    if not model.mix:
+        return model.risk([], f.chance_of_none(state, day, model.mbg, model.horizon_days))
+    return model.risk(*f.features(state, day, model.mbg, model.horizon_days))
 
 
 def _last_ms(state: f.State) -> int:

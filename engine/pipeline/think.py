@@ -17,7 +17,7 @@ from engine.pipeline.book import Book
 from engine.pipeline.envelope import send
 from engine.pipeline.state import Live, Partition
 from engine.profile import windows
-from engine.profile.apply import apply
+from engine.profile.apply import apply, plan_of
 from engine.profile.turn import Turn
 
 DERIVED_MAX = 8  # the engine's own events that one event may lead to
@@ -55,9 +55,9 @@ def think(
     """Apply one event to an actor; `for_rules` False: it is shared by too many to act on."""
     rules = book.rule_sets.get(state.meta.ruleset)
     model = book.models.get(state.meta.model)
-    contract = rules.contracts.get(event.type) if rules else None
+    plan = rules.plans.get(event.type) if rules else None
     actor = turn.actor
-    apply(actor, event, contract)
+    apply(actor, event, plan or plan_of(event.type, None))
     columns = rules.columns.get(event.type, _NO_COLUMNS) if rules else _NO_COLUMNS
     windows.append(actor.logs, event.type, event.at, event.data, columns)
     if actor.kind == "person":

@@ -1,62 +1,82 @@
 """One event changes what we know: facts, contacts, trade, enquiries, complaints, stage."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-from engine.events.contract import Contract
+from engine.events.catalogue import Contract
 from engine.events.model import Event
-from engine.profile.model import RECENT_MAX, Actor, Care, Touch, Trait
+from engine.profile import contacts
+from engine.profile.model import Actor, Care, Touch, Trait
 
 BRIEF_MAX = 6  # fields of an event that an agent sees in the list of last contacts
 OPEN_MAX = 20  # enquiries or complaints that are followed by their case id
-KEY_FIELDS = (
-    "user_id",
-    "member_no",
-    "email",
-    "phone",
-    "openid",
-    "unionid",
-    "device_id",
-    "anonymous_id",
+_ADDRESSES = frozenset(
+    (
+        "user_id",
+        "member_no",
+        "email",
+        "phone",
+        "openid",
+        "unionid",
+        "device_id",
+        "anonymous_id",
+    )
 )
-_PURCHASE = "order.placed"
-_RETURNS = frozenset({"order.returned", "order.cancelled"})
-_OPENS = {
-    "complaint.opened": "complaint",
-    "complaint.reopened": "complaint",
-    "enquiry.asked": "enquiry",
-    "call.started": "enquiry",
-}
-_CLOSES = {
-    "complaint.resolved": "complaint",
-    "enquiry.answered": "enquiry",
-    "call.ended": "enquiry",
-}
+_TOLD = frozenset((str, int, float, bool))
 
 
-def apply(actor: Actor, event: Event, contract: Contract | None) -> None:
-    """Change an actor by one event, in place; later facts win by event time, not by arrival.
+class Plan(NamedTuple):
+    """What an event of one type does to a profile, worked out once a rule set.
+
+    `traits`: (field, fact about the person that it sets). `hidden`: fields that no list of contacts
+    shows. `steps`: what is special to this type.
+    """
+
+    channel: str
+    stage: str
+    traits: tuple[tuple[str, str], ...]
+    hidden: frozenset[str]
+    steps: tuple[Callable[[Actor, Event], None], ...]
+
+
+def plan_of(type: str, contract: Contract | None) -> Plan:
+    """Return the plan of an event type.
 
     `contract` None: an event without one (`custom.*`); its channel is the first part of its name.
     """
+    steps = _STEPS.get(type, ())
+    if contract is None:
+        return Plan(type.partition(".")[0], "", (), _ADDRESSES, steps)
+    hidden = {n for n, f in contract.fields.items() if f.personal or f.identifier}
+    return Plan(
+        contract.channel, contract.stage, tuple(contract.traits.items()), _ADDRESSES | hidden, steps
+    )
+
+
+def apply(actor: Actor, event: Event, plan: Plan) -> None:
+    """Change an actor by one event, in place; later facts win by event time, not by arrival."""
     data, at = event.data, event.at
-    actor.seen_at = max(actor.seen_at, at)
-    for name in KEY_FIELDS:
-        value = data.get(name)
-        if value is not None:
-            actor.keys[name] = str(value)
-    if contract is not None:
-        for name, trait in contract.traits.items():
-            value = data.get(name)
-            if value is not None:
-                learn(actor, trait, value, event.source, at)
-        if contract.stage and contract.stage != actor.stage and at >= actor.stage_at:
-            actor.stage, actor.stage_at = contract.stage, at
-    if event.type == "consent.changed":
-        learn(actor, f"consent.{data['channel']}", bool(data["granted"]), event.source, at)
-    _touch(actor, event, contract)
-    _trade(actor, event)
-    _care(actor, event)
+    if at > actor.seen_at:
+        actor.seen_at = at
+    told: dict[str, Any] = {}
+    hidden = plan.hidden
+    for name, value in data.items():
+        if name in hidden:
+            if value is not None and name in _ADDRESSES:
+                actor.keys[name] = str(value)
+        elif type(value) in _TOLD and len(told) < BRIEF_MAX:
+            told[name] = value
+    for name, trait in plan.traits:
+        if (value := data.get(name)) is not None:
+            learn(actor, trait, value, event.source, at)
+    if plan.stage and plan.stage != actor.stage and at >= actor.stage_at:
+        actor.stage, actor.stage_at = plan.stage, at
+    touch = actor.touches.get(plan.channel)
+    if touch is None:
+        touch = actor.touches[plan.channel] = Touch()
+    contacts.add(touch, at, event.type, told)
+    for step in plan.steps:
+        step(actor, event)
 
 
 def learn(actor: Actor, trait: str, value: Any, source: str, at: int) -> None:
@@ -66,60 +86,46 @@ def learn(actor: Actor, trait: str, value: Any, source: str, at: int) -> None:
         actor.traits[trait] = Trait(value, source, at)
 
 
-def brief(data: Mapping[str, Any], contract: Contract | None) -> dict[str, Any]:
-    """Return the few fields that tell a person what an event was about, personal ones left out."""
-    fields = contract.fields if contract else {}
-    told: dict[str, Any] = {}
-    for name, value in data.items():
-        known = fields.get(name)
-        if known is not None and (known.personal or known.identifier):
-            continue
-        if name in KEY_FIELDS or not isinstance(value, str | int | float | bool):
-            continue
-        told[name] = value
-        if len(told) == BRIEF_MAX:
-            break
-    return told
+def _consent(actor: Actor, event: Event) -> None:
+    data = event.data
+    learn(actor, f"consent.{data['channel']}", bool(data["granted"]), event.source, event.at)
 
 
-def _touch(actor: Actor, event: Event, contract: Contract | None) -> None:
-    channel = contract.channel if contract else event.type.partition(".")[0]
-    touch = actor.touches.get(channel)
-    if touch is None:
-        touch = actor.touches[channel] = Touch()
-    touch.count += 1
-    touch.last_at = max(touch.last_at, event.at)
-    entry = (event.at, event.type, brief(event.data, contract))
-    recent = touch.recent
-    place = len(recent)
-    while place and recent[place - 1][0] > event.at:
-        place -= 1
-    recent.insert(place, entry)
-    del recent[:-RECENT_MAX]
+def _bought(actor: Actor, event: Event) -> None:
+    trade = actor.trade
+    trade.orders += 1
+    trade.total_minor += event.data.get("value") or 0
+    trade.first_at = min(trade.first_at or event.at, event.at)
+    trade.last_at = max(trade.last_at, event.at)
+    trade.currency = event.data.get("currency") or trade.currency
 
 
-def _trade(actor: Actor, event: Event) -> None:
-    if event.type == _PURCHASE:
-        trade = actor.trade
-        trade.orders += 1
-        trade.total_minor += event.data.get("value") or 0
-        trade.first_at = min(trade.first_at or event.at, event.at)
-        trade.last_at = max(trade.last_at, event.at)
-        trade.currency = event.data.get("currency") or trade.currency
-    elif event.type in _RETURNS:
-        actor.trade.returns += 1
-        actor.trade.returned_minor += abs(event.data.get("value") or 0)
+def _returned(actor: Actor, event: Event) -> None:
+    actor.trade.returns += 1
+    actor.trade.returned_minor += abs(event.data.get("value") or 0)
 
 
-def _care(actor: Actor, event: Event) -> None:
-    if (section := _OPENS.get(event.type)) is not None:
-        care: Care = getattr(actor, section)
-        care.count += 1
-        care.last_at = max(care.last_at, event.at)
-        if len(care.open) < OPEN_MAX:
-            care.open[_case(event)] = event.at
-    elif (section := _CLOSES.get(event.type)) is not None:
-        getattr(actor, section).open.pop(_case(event), None)
+def _asked(actor: Actor, event: Event) -> None:
+    _opened(actor.enquiry, event)
+
+
+def _complained(actor: Actor, event: Event) -> None:
+    _opened(actor.complaint, event)
+
+
+def _answered(actor: Actor, event: Event) -> None:
+    actor.enquiry.open.pop(_case(event), None)
+
+
+def _resolved(actor: Actor, event: Event) -> None:
+    actor.complaint.open.pop(_case(event), None)
+
+
+def _opened(care: Care, event: Event) -> None:
+    care.count += 1
+    care.last_at = max(care.last_at, event.at)
+    if len(care.open) < OPEN_MAX:
+        care.open[_case(event)] = event.at
 
 
 def _case(event: Event) -> str:
@@ -127,3 +133,18 @@ def _case(event: Event) -> str:
         if (value := event.data.get(name)) is not None:
             return str(value)
     return event.id[:8]
+
+
+_STEPS: Mapping[str, tuple[Callable[[Actor, Event], None], ...]] = {
+    "consent.changed": (_consent,),
+    "order.placed": (_bought,),
+    "order.returned": (_returned,),
+    "order.cancelled": (_returned,),
+    "complaint.opened": (_complained,),
+    "complaint.reopened": (_complained,),
+    "complaint.resolved": (_resolved,),
+    "enquiry.asked": (_asked,),
+    "call.started": (_asked,),
+    "enquiry.answered": (_answered,),
+    "call.ended": (_answered,),
+}

@@ -3,6 +3,7 @@
 from typing import Any
 
 from engine.clock import iso
+from engine.profile.contacts import contacts
 from engine.profile.model import Actor, Care, Touch
 
 _HIDDEN = "•••"
@@ -67,7 +68,7 @@ def _touch(touch: Touch) -> dict[str, Any]:
         "count": touch.count,
         "last_at": iso(touch.last_at),
         "recent": [
-            {"at": iso(at), "event": name, **told} for at, name, told in reversed(touch.recent)
+            {"at": iso(at), "event": name, **told} for at, name, told in reversed(contacts(touch))
         ],
     }
 

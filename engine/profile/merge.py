@@ -4,8 +4,8 @@ Counts and sums add, facts and contacts keep the newest, windows are the sorted 
 churn and the state of rules are merged by their owners (`pipeline/merge.py` calls them all).
 """
 
-from engine.profile import windows
-from engine.profile.model import RECENT_MAX, TRIGGERS_MAX, Actor, Care, Touch, Trade
+from engine.profile import contacts, windows
+from engine.profile.model import TRIGGERS_MAX, Actor, Care, Trade
 
 
 def merge_profile(winner: Actor, loser: Actor) -> None:
@@ -22,7 +22,9 @@ def merge_profile(winner: Actor, loser: Actor) -> None:
             winner.traits[name] = trait
     for channel, touch in loser.touches.items():
         known_touch = winner.touches.get(channel)
-        winner.touches[channel] = touch if known_touch is None else _touches(known_touch, touch)
+        winner.touches[channel] = (
+            touch if known_touch is None else contacts.merge(known_touch, touch)
+        )
     winner.trade = _trades(winner.trade, loser.trade)
     winner.enquiry = _cares(winner.enquiry, loser.enquiry)
     winner.complaint = _cares(winner.complaint, loser.complaint)
@@ -41,11 +43,6 @@ def merge_profile(winner: Actor, loser: Actor) -> None:
 def _when(trigger: dict[str, object]) -> tuple[int, str]:
     at = trigger.get("at")
     return (at if isinstance(at, int) else 0, str(trigger.get("id", "")))
-
-
-def _touches(a: Touch, b: Touch) -> Touch:
-    recent = sorted([*a.recent, *b.recent], key=lambda entry: (entry[0], entry[1]))[-RECENT_MAX:]
-    return Touch(a.count + b.count, max(a.last_at, b.last_at), recent)
 
 
 def _trades(a: Trade, b: Trade) -> Trade:

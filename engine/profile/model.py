@@ -27,11 +27,11 @@ class Timer(msgspec.Struct, array_like=True, gc=False):
 
 
 class Touch(msgspec.Struct, array_like=True, gc=False):
-    """One channel's counter and last contacts, newest last: [at, type, brief]."""
+    """One channel's counter, and its last contacts as `contacts.py` packs them."""
 
     count: int = 0
     last_at: int = 0
-    recent: list[tuple[int, str, dict[str, Any]]] = []
+    recent: bytes = b""
 
 
 class Trait(msgspec.Struct, array_like=True, gc=False):
@@ -110,7 +110,7 @@ class Churn(msgspec.Struct, array_like=True, gc=False):
     band: str = ""
     model: str = ""
     snapshot_at: int = 0
-    pending: dict[str, Any] = {}  # snapshot id -> what the label needs at maturity
+    pending: dict[str, bytes] = {}  # name of its timer -> a row of churn/snapshot
 
 
 class Actor(msgspec.Struct, array_like=True, gc=False):

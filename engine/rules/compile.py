@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from engine.errors import RulesError
 from engine.events.contract import Contracts
+from engine.profile.apply import Plan, plan_of
 from engine.profile.windows import Columns, joined
 from engine.rules.check import check_groups
 from engine.rules.expression.compile import Reads, Value
@@ -54,7 +55,8 @@ class RuleSet:
     """Every rule of one version. `columns`: what the logs must keep, by event type.
 
     `listeners`: (kind of actor, event type) -> the rules that it concerns. `goals`: event types
-    that some rule has as its goal. `scheduled`: rules that begin with a date.
+    that some rule has as its goal. `scheduled`: rules that begin with a date. `plans`: what each
+    event type that has a contract does to a profile.
     """
 
     version: str
@@ -65,6 +67,7 @@ class RuleSet:
     goals: frozenset[str] = frozenset()
     scheduled: tuple[Rule, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    plans: Mapping[str, Plan] = field(default_factory=dict)
 
 
 def compile_rules(
@@ -136,6 +139,7 @@ def index(
         goals=frozenset(r.goal.event for r in awake if r.goal is not None),
         scheduled=tuple(r for r in awake if r.schedule is not None),
         warnings=warnings,
+        plans={name: plan_of(name, contract) for name, contract in contracts.by_name.items()},
     )
 
 

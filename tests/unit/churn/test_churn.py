@@ -16,12 +16,14 @@ from engine.churn.fit import fit
 from engine.churn.mbg import Mbg, p_alive, p_none
 from engine.churn.model import Model, band_of, initial_model, parse_model
 from engine.churn.reasons import reasons
+from engine.churn.snapshot import labelled
 from engine.churn.step import on_event, on_timer
 from engine.churn.train import Trainer
 from engine.clock import DAY_MS
 from engine.errors import ContractError
 from engine.events.model import Event
 from engine.outcome import Outcome
+from engine.profile import windows
 from engine.profile.model import Actor
 from engine.profile.turn import Turn
 
@@ -144,6 +146,7 @@ class Life:
             id=f"{self.number:032x}", tenant="t", source="s", type=kind, at=at, original_at=at,
             received_at=at, ids=["0utest"], data={"value": value},
         )  # fmt: skip
+        windows.append(self.actor.logs, kind, at, event.data, windows.Columns())
         on_event(turn, event, self.model)
         return turn
 
@@ -184,11 +187,14 @@ def test_the_label_says_whether_anything_was_bought_within_the_horizon(
 def test_the_label_carries_the_features_of_its_time_and_not_of_later() -> None:
     life = Life(initial_model())
     life.event(0)
+    state, model = f.unpack(life.actor.churn.numbers), initial_model()
+    at_once, _ = f.features(state, START / DAY_MS, model.mbg, model.horizon_days)
     name = next(iter(life.actor.churn.pending))
-    then = list(life.actor.churn.pending[name]["x"])
+    then = life.actor.churn.pending[name]
+    assert labelled(name, then, 1)["x"] == pytest.approx(at_once)
     life.event(20, "complaint.opened")
     life.event(30)
-    assert life.actor.churn.pending[name]["x"] == then
+    assert life.actor.churn.pending[name] == then
 
 
 def test_a_score_does_not_sink_in_silence() -> None:
