@@ -1,6 +1,5 @@
 """How records between actors look: their headers and bodies, read and written in one place."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -10,6 +9,7 @@ from engine.events import topics
 from engine.events.model import Event
 from engine.events.record import Record, partition_of
 from engine.identity import mac, messages
+from engine.keys import node_name
 from engine.outcome import Move
 from engine.pipeline.state import Partition
 
@@ -27,21 +27,24 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "ruleset": messages.Version,
     "model": messages.Version,
 }
+_ADDRESSED = frozenset(BODIES) - {"tick", "claim", "ruleset", "model"}  # to a node
 _decoders = {kind: msgspec.json.Decoder(body).decode for kind, body in BODIES.items()}
 _json = msgspec.json.Encoder().encode
-_decode_event = _decoders["event"]
+_decode_event = msgspec.json.Decoder(Event).decode
 
 
-@dataclass(slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, gc=False):
     """A record with its headers and body read, or the error that says why they could not be.
 
-    `src` None: it comes from outside, not from an actor; `mseq` is the sender's number. `hop`:
-    actors passed so far. `pr`: tombstones passed since its home (0: it came by a hint). `shared`:
-    its home is in quarantine.
+    `node_id`: the node it is addressed to; `name`: its key, where it has one. `src` None: it comes
+    from outside, not from an actor; `mseq` is the sender's number. `hop`: actors passed so far.
+    `pr`: tombstones passed since its home (0: it came by a hint). `shared`: its home is in
+    quarantine.
     """
 
     record: Record
+    node_id: str = ""
+    name: str = ""
     kind: str = "event"
     body: Any = None
     src: int | None = None
@@ -51,11 +54,6 @@ class Arrival:
     shared: bool = False
     error: ContractError | None = None
 
-    @property
-    def node_id(self) -> str:
-        """The node that the record is addressed to."""
-        return self.record.key.decode("ascii")
-
 
 def read(record: Record, secret: bytes) -> Arrival:
     """Return the arrival of a record; a control record without our seal is an error."""
@@ -63,13 +61,16 @@ def read(record: Record, secret: bytes) -> Arrival:
     try:
         if record.headers:
             _read_headers(arrival, dict(record.headers), secret)
-        arrival.body = (
-            _decode_event(record.value)
-            if arrival.kind == "event"
-            else _decoders[arrival.kind](record.value)
-        )
-        record.key.decode("ascii")
-        if arrival.kind == "event" and not arrival.body.ids:
+        arrival.node_id = record.key.decode("ascii")
+        if arrival.kind != "event":
+            control: Any = _decoders[arrival.kind](record.value)
+            arrival.body = control
+            if arrival.kind in _ADDRESSED:
+                arrival.name = node_name(control.tenant, arrival.node_id)
+            return arrival
+        body = arrival.body = _decode_event(record.value)
+        arrival.name = node_name(body.tenant, arrival.node_id)
+        if not body.ids:
             raise ContractError("an event without identifiers has no home", code="identity/missing")
     except ContractError as error:
         arrival.error = error

@@ -13,13 +13,12 @@ def needed_nodes(state: Partition, arrivals: Iterable[Arrival]) -> set[str]:
     names: set[str] = set()
     passed = state.meta.clk
     for arrival in arrivals:
-        body = arrival.body
         if arrival.error is not None:
             continue
-        if isinstance(body, Tick):
-            passed = max(passed, body.passed)
-        elif not isinstance(body, Claim) and arrival.kind not in ("ruleset", "model"):
-            names.add(node_name(body.tenant, arrival.node_id))
+        if arrival.name:
+            names.add(arrival.name)
+        elif isinstance(arrival.body, Tick):
+            passed = max(passed, arrival.body.passed)
     for member in state.due_members(passed):
         address = member.partition("|")[0]
         tenant, _, node_id = address.partition(":")

@@ -30,8 +30,7 @@ from engine.profile.model import Actor
 def event(state: Partition, arrival: Arrival, book: Book) -> None:
     """E1-E4: apply an event where its home's chain ends, or pass it on."""
     body: Event = arrival.body
-    here, home = arrival.node_id, body.ids[0]
-    name = node_name(body.tenant, here)
+    here, home, name = arrival.node_id, body.ids[0], arrival.name
     node = state.nodes[name]
     if isinstance(node, Tombstone):
         _pass_on(state, arrival, node, book)
@@ -199,8 +198,7 @@ def _event_hash(body: Event) -> bytes:
 def _apply(state: Partition, live: Live, arrival: Arrival, book: Book) -> None:
     body: Event = arrival.body
     here = arrival.node_id
-    name = node_name(body.tenant, here)
-    state.dirty.add(name)
+    state.dirty.add(arrival.name)
     if not _is_new(state, live, body):
         state.outcome.count("duplicate")
         return

@@ -29,7 +29,8 @@ def add(touch: Touch, at: int, type: str, told: dict[str, Any]) -> None:
     touch.count += 1
     if at < touch.last_at:
         # The sort is stable: of one time, the one that came first stays first.
-        recent = b"".join(sorted([*_entries(recent), entry], key=_at))
+        entries: list[bytes] = [*_entries(recent), entry]
+        recent = b"".join(sorted(entries, key=_at))
     else:
         touch.last_at = at
         recent += entry

@@ -1,7 +1,6 @@
 """One actor's turn: what a step of the fold sees, and the only way in which it may have effects."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -11,8 +10,7 @@ from engine.outcome import Move, Outcome
 from engine.profile.model import TIMERS_MAX, Actor, Timer
 
 
-@dataclass(slots=True)
-class Turn:
+class Turn(msgspec.Struct, gc=False):
     """An actor with its place in time. Steps change `actor` in place and call the methods below.
 
     `now`: log time L, UTC ms of the last tick. `lateness_ms(type)`: the largest lateness among the
@@ -28,9 +26,9 @@ class Turn:
     outcome: Outcome
     lateness_ms: Callable[[str], int]
     by_timer: bool = False  # a tick opened this turn, not an event: its triggers have waited
-    emitted: list[msgspec.Struct] = field(default_factory=list)
-    derived: list[Event] = field(default_factory=list)
-    moved: list[Move] = field(default_factory=list)
+    emitted: list[msgspec.Struct] = []
+    derived: list[Event] = []
+    moved: list[Move] = []
 
     def member(self, timer_id: str) -> str:
         """Return the name of a timer in the partition's timer set."""

@@ -65,32 +65,22 @@ def append(
     if log is None:
         log = logs[type] = Log()
     times = log.times
-    count = len(times) >> 3
-    if not count or at >= _TIME.unpack_from(times, (count - 1) << 3)[0]:
-        place = count
+    size = len(times)
+    if size < LOG_MAX << 3 and (not size or at >= _TIME.unpack_from(times, size - 8)[0]):
+        log.times = times + _TIME.pack(at)  # as nearly always: at the end, and nothing to drop
+        for name in columns.numbers:
+            column = log.numbers.get(name) or _MISSING_NUMBERS[:size]
+            log.numbers[name] = column + _number(data.get(name))
+        for name in columns.words:
+            code = _entered(log, name, data.get(name))
+            log.words[name] = (log.words.get(name) or _MISSING_CODES[: size >> 2]) + code
     else:
-        place = bisect_right(memoryview(times).cast("q"), at)
-    drop = count >= LOG_MAX
-    log.times = _spliced(times, place << 3, _TIME.pack(at), drop)
-    numbers = log.numbers
-    for name in columns.numbers:
-        column = numbers.get(name) or _MISSING_NUMBERS[: count << 3]
-        numbers[name] = _spliced(column, place << 3, _number(data.get(name)), drop)
-    if len(numbers) > len(columns.numbers):
-        log.numbers = {name: numbers[name] for name in columns.numbers}
-    words, books = log.words, log.book
-    for name in columns.words:
-        book = books.get(name)
-        if book is None:
-            book = books[name] = []
-        column = words.get(name) or _MISSING_CODES[: count << 1]
-        code = _CODE.pack(_coded(book, data.get(name)))
-        words[name] = _spliced(column, place << 1, code, drop)
-        if len(book) > BOOK_MAX:
-            _shorten(log, name)
-    if len(words) > len(columns.words):
-        log.words = {name: words[name] for name in columns.words}
-        log.book = {name: books[name] for name in columns.words}
+        _insert(log, at, data, columns)
+    if len(log.numbers) > len(columns.numbers):
+        log.numbers = {name: log.numbers[name] for name in columns.numbers}
+    if len(log.words) > len(columns.words):
+        log.words = {name: log.words[name] for name in columns.words}
+        log.book = {name: log.book[name] for name in columns.words}
 
 
 def count(
@@ -288,6 +278,31 @@ def merge(a: Log, b: Log) -> Log:
             column += _CODE.pack(_coded(book, word))
         merged.words[name], merged.book[name] = bytes(column), book
     return merged
+
+
+def _insert(log: Log, at: int, data: Mapping[str, Any], columns: Columns) -> None:
+    """Put an event that is not the newest, or one too many, in its place by time."""
+    times = log.times
+    count = len(times) >> 3
+    place, drop = bisect_right(memoryview(times).cast("q"), at), count >= LOG_MAX
+    log.times = _spliced(times, place << 3, _TIME.pack(at), drop)
+    for name in columns.numbers:
+        column = log.numbers.get(name) or _MISSING_NUMBERS[: count << 3]
+        log.numbers[name] = _spliced(column, place << 3, _number(data.get(name)), drop)
+    for name in columns.words:
+        column = log.words.get(name) or _MISSING_CODES[: count << 1]
+        code = _entered(log, name, data.get(name))
+        log.words[name] = _spliced(column, place << 1, code, drop)
+        if len(log.book[name]) > BOOK_MAX:
+            _shorten(log, name)
+
+
+def _entered(log: Log, name: str, word: Any) -> bytes:
+    """Return the packed code of a word, entering a new one into the column's book."""
+    book = log.book.get(name)
+    if book is None:
+        book = log.book[name] = []
+    return _CODE.pack(_coded(book, word))
 
 
 def _shorten(log: Log, name: str) -> None:

@@ -23,7 +23,8 @@ from engine.pipeline.needs import needed_entries, needed_nodes, needed_roots
 from engine.pipeline.state import Partition, decode_entry, decode_node
 from engine.ports import Commit, Publisher, Reader, Store
 
-CACHE_MAX = 20_000  # nodes kept in memory per partition
+CACHE_MAX = 160_000  # nodes in memory over all partitions: about 6 kB each, 1 GB (tests/bench)
+CACHE_MIN = 256  # of one partition: more than a batch
 TAIL_MAX = 1_000  # records of the trigger topic read back at a take-over
 PROOF_MS_MAX = 2_000  # an older proof of ownership is not believed before publishing
 _pack = msgspec.msgpack.Encoder().encode
@@ -184,9 +185,11 @@ class Owner:
                 state.entries[name] = decode_entry(value)
 
     def _shrink_cache(self) -> None:
+        most = max(CACHE_MIN, CACHE_MAX // self._count)
         for cache in (self._state.nodes, self._state.entries):
-            for name in list(cache)[: max(0, len(cache) - CACHE_MAX)]:
-                del cache[name]
+            if len(cache) > most:  # the oldest go, a quarter at once: a copy of the keys is dear
+                for name in list(cache)[: len(cache) - most * 3 // 4]:
+                    del cache[name]
 
     async def _prove(self) -> None:
         proof = monotonic()
