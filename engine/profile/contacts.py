@@ -30,7 +30,8 @@ def add(touch: Touch, at: int, type: str, told: dict[str, Any]) -> None:
     if at < touch.last_at:
         # The sort is stable: of one time, the one that came first stays first.
         entries: list[bytes] = [*_entries(recent), entry]
-        recent = b"".join(sorted(entries, key=_at))
+        entries.sort(key=_at)
+        recent = b"".join(entries)
     else:
         touch.last_at = at
         recent += entry
