@@ -75,7 +75,7 @@ def decode_entry(data: bytes | None) -> Entry:
 
 @dataclass(slots=True)
 class Partition:
-    """State of partition `index` of `count`; `nodes` and `entries` by key name inside it.
+    """State of partition `index` of `count`; `nodes` and `entries` of the batch, by key name.
 
     `due` is a heap of (score, member); a member whose `timers` score differs is stale there.
     """
@@ -125,6 +125,11 @@ class Partition:
                 del self.timers[member]
                 return member
         return None
+
+    def begin(self) -> None:
+        """Begin a batch: what the last one loaded and changed has been committed."""
+        self.nodes, self.entries, self.dirty = {}, {}, set()
+        self.outcome = Outcome()
 
     def states(self) -> dict[str, bytes | None]:
         """Return the bytes of all that the batch changed, by key name."""

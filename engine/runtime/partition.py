@@ -22,9 +22,10 @@ from engine.pipeline.fold import bury, fold
 from engine.pipeline.needs import needed_entries, needed_nodes, needed_roots
 from engine.pipeline.state import Partition, decode_entry, decode_node
 from engine.ports import Commit, Publisher, Reader, Store
+from engine.runtime.cache import Cache
 
-CACHE_MAX = 160_000  # nodes in memory over all partitions: about 6 kB each, 1 GB (tests/bench)
-CACHE_MIN = 256  # of one partition: more than a batch
+CACHE_SIZE_MAX = 512 * 2**20  # bytes over all partitions of the log: some 200,000 customers
+CACHE_SIZE_MIN = 2 * 2**20  # of one partition
 TAIL_MAX = 1_000  # records of the trigger topic read back at a take-over
 PROOF_MS_MAX = 2_000  # an older proof of ownership is not believed before publishing
 _pack = msgspec.msgpack.Encoder().encode
@@ -65,6 +66,7 @@ class Owner:
         self._topic_partitions = topic_partitions
         self._token = ""
         self._state: Partition
+        self._cache: Cache
         self._published = 0  # highest oseq that the trigger topic holds
         self._trim_outbox = 0
         self._trim_moves = 0
@@ -93,6 +95,7 @@ class Owner:
         proof = monotonic()
         snapshot = await self._store.acquire(self.partition, self._token)
         self._proved_at = proof
+        self._cache = Cache(max(CACHE_SIZE_MIN, CACHE_SIZE_MAX // self._count))
         self._state = Partition(self.partition, self._count, snapshot.meta)
         self._state.set_timers(snapshot.timers)
         await self._check_coverage()
@@ -146,10 +149,11 @@ class Owner:
         meta.prg = now_before
         for code, n in outcome.counts.items():
             meta.counts[code] = meta.counts.get(code, 0) + n
+        states = state.states()
         commit = Commit(
             off_expected=off_before,
             meta=meta,
-            states=state.states(),
+            states=states,
             timers=outcome.timers,
             outbox=[(n, _pack(move)) for n, move in outcome.triggers],
             moves=[(n, _pack(move)) for n, move in outcome.moves],
@@ -159,9 +163,9 @@ class Owner:
         proof = monotonic()
         await self._store.apply(self.partition, self._token, commit)
         self._proved_at = proof
-        state.dirty.clear()
-        state.outcome = Outcome()
-        self._shrink_cache()
+        self._cache.update(states)
+        self._cache.shrink()
+        state.begin()
         if (monotonic() - self._proved_at) * 1000 > PROOF_MS_MAX:
             await self._prove()
         await self._publish(outcome.triggers, outcome.moves)
@@ -169,27 +173,23 @@ class Owner:
 
     async def _load(self, arrivals: Sequence[Arrival]) -> None:
         state = self._state
-        nodes = [n for n in needed_nodes(state, arrivals) if n not in state.nodes]
-        wanted = needed_entries(arrivals)
-        entries = [n for n in wanted if n not in state.entries]
-        if nodes or entries:
-            values = await self._store.load(self.partition, [*nodes, *entries])
-            for name, value in zip(nodes, values, strict=False):
-                state.nodes[name] = decode_node(name, value)
-            for name, value in zip(entries, values[len(nodes) :], strict=True):
-                state.entries[name] = decode_entry(value)
-        roots = [n for n in needed_roots(state, wanted) if n not in state.entries]
+        nodes, entries = needed_nodes(state, arrivals), needed_entries(arrivals)
+        await self._fetch([*nodes, *entries])
+        for name in nodes:
+            state.nodes[name] = decode_node(name, self._cache[name])
+        for name in entries:
+            state.entries[name] = decode_entry(self._cache[name])
+        roots = needed_roots(state, entries) - state.entries.keys()
         if roots:
-            values = await self._store.load(self.partition, roots)
-            for name, value in zip(roots, values, strict=True):
-                state.entries[name] = decode_entry(value)
+            await self._fetch(list(roots))
+            for name in roots:
+                state.entries[name] = decode_entry(self._cache[name])
 
-    def _shrink_cache(self) -> None:
-        most = max(CACHE_MIN, CACHE_MAX // self._count)
-        for cache in (self._state.nodes, self._state.entries):
-            if len(cache) > most:  # the oldest go, a quarter at once: a copy of the keys is dear
-                for name in list(cache)[: len(cache) - most * 3 // 4]:
-                    del cache[name]
+    async def _fetch(self, names: Sequence[str]) -> None:
+        missing = [name for name in names if name not in self._cache]
+        if missing:
+            values = await self._store.load(self.partition, missing)
+            self._cache.update(dict(zip(missing, values, strict=True)))
 
     async def _prove(self) -> None:
         proof = monotonic()

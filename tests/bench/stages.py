@@ -1,0 +1,199 @@
+"""CPU of each stage of one event inside a worker, without the log: a real Redis, no broker.
+
+    python -m tests.bench.stages [--events 40000] [--customers 2000] [--rules shipped|N] [--selective]
+
+An owner folds a log from memory in batches of 200 a partition. The first quarter warms up. Each
+stage is timed by wrapping it, so the sum is a little more than the whole without clocks (`all`).
+"""
+
+import argparse
+import asyncio
+import gc
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from time import process_time
+from typing import Any
+
+import orjson
+import redis
+
+from engine.adapters.redis import RedisStore
+from engine.config import Settings
+from engine.events import topics
+from engine.events.record import Record
+from engine.keys import Space
+from engine.pipeline import think
+from engine.runtime import partition as owning
+from engine.runtime.cache import Cache
+from engine.runtime.embedded import EmbeddedRedis
+from engine.runtime.library import ArtefactLibrary
+from engine.runtime.partition import Owner
+from engine.cli.run import GC_THRESHOLD
+from tests.bench.load import Kept, fill, rule_texts
+
+BATCH = 200
+COUNTS = dict.fromkeys(
+    (topics.EVENTS, topics.TRIGGERS, topics.DEAD_EVENTS, topics.LABELLED, topics.ALIASES), 8
+)
+
+
+class Log:
+    """Records by partition, read as the log is; artefacts too."""
+
+    def __init__(self, kept: Kept, partitions: int) -> None:
+        self.events: list[list[Record]] = [[] for _ in range(partitions)]
+        self.artefacts: dict[str, list[Record]] = {topics.RULE_SETS: [], topics.MODELS: []}
+        for sent in kept.records:
+            rows = (
+                self.events[sent.partition]
+                if sent.topic == topics.EVENTS
+                else self.artefacts[sent.topic]
+            )
+            rows.append(Record(sent.topic, sent.partition, len(rows), *sent[2:]))
+
+    async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """Return where the log begins and ends; triggers are never read back here."""
+        return 0, len(self.artefacts.get(topic, ()))
+
+    async def read(
+        self, topic: str, partition: int, offset: int, *, count_max: int
+    ) -> list[Record]:
+        """Return artefacts from an offset on."""
+        return self.artefacts.get(topic, [])[offset : offset + count_max]
+
+
+class Stopwatch:
+    """CPU seconds by stage; a stage inside a stage is taken off the outer one."""
+
+    def __init__(self) -> None:
+        self.spent: Counter[str] = Counter()
+        self._inner = [0.0]
+
+    def sync(self, name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function, timed."""
+
+        def timed(*args: Any, **named: Any) -> Any:
+            began = process_time()
+            self._inner.append(0.0)
+            try:
+                return step(*args, **named)
+            finally:
+                self._note(name, process_time() - began)
+
+        return timed
+
+    def task(self, name: str, step: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+        """Return a coroutine function, timed (nothing else runs meanwhile)."""
+
+        async def timed(*args: Any, **named: Any) -> Any:
+            began = process_time()
+            self._inner.append(0.0)
+            try:
+                return await step(*args, **named)
+            finally:
+                self._note(name, process_time() - began)
+
+        return timed
+
+    def _note(self, name: str, spent: float) -> None:
+        self.spent[name] += spent - self._inner.pop()
+        self._inner[-1] += spent
+
+
+async def measure(
+    *, events: int, customers: int, rules: dict[str, str] | None, stages: bool, cold: bool = False
+) -> dict[str, float]:
+    """Return CPU us per event, of all or by stage; `cold`: no node stays in memory."""
+    settings = Settings(log="ERROR")
+    kept = Kept()
+    await fill(settings, kept, events, customers, rules=rules)
+    log = Log(kept, settings.partitions)
+    library = ArtefactLibrary(log, secret=settings.secret_key)
+    server = EmbeddedRedis()
+    url = server.start()
+    store, client = RedisStore(url, Space("bench", settings.partitions)), redis.Redis.from_url(url)
+    watch, sink = Stopwatch(), Kept()
+    restore: list[tuple[Any, str, Any]] = []
+    if stages:
+        for module, attribute, name in (
+            (owning, "read", "decode"),
+            (owning, "fold", "think"),
+            (think.churn, "on_event", "churn"),
+        ):
+            restore.append((module, attribute, getattr(module, attribute)))
+            setattr(module, attribute, watch.sync(name, getattr(module, attribute)))
+    try:
+        owners = [
+            Owner(
+                p, partition_count=settings.partitions, store=store, reader=log, publisher=sink,
+                library=library, topic_partitions=COUNTS,
+            )
+            for p in range(settings.partitions)
+        ]  # fmt: skip
+        for owner in owners:
+            await owner.take_over()
+            if stages:
+                owner._load = watch.task("load", owner._load)  # type: ignore[method-assign]
+                owner._finish = watch.task("commit", owner._finish)  # type: ignore[method-assign]
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD)
+        most = max(map(len, log.events))
+        await _run(owners, log, 0, most // 4, cold=cold)
+        watch.spent.clear()
+        before = _redis_cpu(client)
+        began = process_time()
+        count = await _run(owners, log, most // 4, most, cold=cold)
+        spent = process_time() - began
+        found = {"all": spent, "redis": _redis_cpu(client) - before, **watch.spent}
+        return {name: round(value * 1e6 / count, 2) for name, value in found.items()}
+    finally:
+        for module, attribute, value in restore:
+            setattr(module, attribute, value)
+        await store.close()
+        client.close()
+        server.stop()
+
+
+async def _run(owners: list[Owner], log: Log, low: int, high: int, *, cold: bool) -> int:
+    count = 0
+    for first in range(low, high, BATCH):
+        for owner, records in zip(owners, log.events, strict=True):
+            batch = records[first : min(first + BATCH, high)]
+            if batch:
+                await owner.batch(batch)
+                count += len(batch)
+            if cold:
+                owner._cache = Cache(0)
+    return count
+
+
+def _redis_cpu(client: redis.Redis) -> float:
+    info = client.info("cpu")
+    return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
+
+
+def main() -> None:
+    """Print one JSON object: all stages of one rule set."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=40_000)
+    parser.add_argument("--customers", type=int, default=2_000)
+    parser.add_argument("--rules", default="shipped")
+    parser.add_argument("--selective", action="store_true")
+    parser.add_argument("--cold", action="store_true")
+    parser.add_argument("--whole", action="store_true", help="one clock for all")
+    given = parser.parse_args()
+    rules = None
+    if given.rules != "shipped":
+        rules = rule_texts(int(given.rules), chatty=not given.selective)
+    found = asyncio.run(
+        measure(
+            events=given.events, customers=given.customers, rules=rules, stages=not given.whole,
+            cold=given.cold,
+        )
+    )  # fmt: skip
+    print(orjson.dumps(found).decode())
+
+
+if __name__ == "__main__":
+    main()
