@@ -28,7 +28,7 @@ CONFINED = {
     "mode": ("adapters/kafka.py",),
     "redis": ("adapters/redis.py",),
     "prometheus_client": ("runtime/observe.py",),
-    "yaml": ("events/contract.py", "rules/source.py"),
+    "yaml": ("events/contract.py", "rules/text/source.py"),
     "river": ("churn/train.py",),
     "confluent_kafka": ("adapters/kafka_client.py",),
     "pyarrow": ("adapters/rows.py",),

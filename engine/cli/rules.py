@@ -11,7 +11,7 @@ from engine.cli.command import Command
 from engine.errors import RulesError
 from engine.events.contract import parse_contracts
 from engine.rules.compile import RuleSet, compile_rules
-from engine.rules.problems import report
+from engine.rules.text.problems import report
 from engine.simulation.cases import run_case
 
 

@@ -17,11 +17,13 @@ from engine.matching.partial import INSTANCE_LENGTH_MAX
 from engine.matching.sequence import take
 from engine.profile.model import Timer
 from engine.profile.turn import Turn
-from engine.rules.compile import NOBODY, RuleSet
+from engine.rules.compile import RuleSet
+from engine.rules.listeners import NOBODY
 from engine.rules.model import Rule
 
 _FAILED = "delivery.failed"
 _AWAKE = ("live", "shadow")
+NONE: set[int] = set()
 
 
 def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
@@ -33,21 +35,27 @@ def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
     for rule in listeners.absent:
         if (instance := _instance(rule, event)) is not None:
             _guarded(turn, rule, absence.stop, turn, rule, event, instance)
-    data, at, alias, events = event.data, event.at, None, {}
-    for _, rule, places in listeners.concerned(data):
+    data, at = event.data, event.at
+    concerned, sure = listeners.concerned(data), NONE
+    if listeners.judged:
+        chosen = listeners.chosen(data, actor, at)
+        if chosen is None:  # in doubt each rule is asked by itself
+            concerned = sorted([*concerned, *listeners.judged])
+        else:
+            sure = {listener.rank for listener in chosen}
+            for rank, rule, _ in listeners.doubted:
+                if rank not in sure:
+                    _doubt(turn, rule, event)
+            if chosen:
+                concerned = sorted([*concerned, *chosen])
+    for rank, rule, places in concerned:
         if not rule.is_simple:
             _guarded(turn, rule, _sequence, turn, rule, places, event)
             continue
         step = rule.steps[0]
-        where = step.where
-        if where is not None:
-            if step.alias != alias:
-                alias = step.alias
-                events = {alias: data}
-            if not where.holds(events, actor, at):
-                doubts = step.doubts
-                if doubts is not None and doubts.are_justified(data, actor):
-                    _wonder(turn, rule, where.unknown(events, actor, at))
+        if step.where is not None and rank not in sure:
+            if not step.where.holds({step.alias: data}, actor, at):
+                _doubt(turn, rule, event)
                 continue
         _guarded(turn, rule, _single, turn, rule, event)
     for rule in rules.scheduled:
@@ -79,9 +87,14 @@ def on_timer(rules: RuleSet, turn: Turn, timer_id: str, timer: Timer) -> None:
         _guarded(turn, rule, decide, turn, rule, held(timer.data, timer.due))
 
 
-def _wonder(turn: Turn, rule: Rule, is_unknown: bool) -> None:
-    """Count a condition that neither held nor failed."""
-    if is_unknown:
+def _doubt(turn: Turn, rule: Rule, event: Event) -> None:
+    """Count a condition that does not hold and does not fail either: something is missing."""
+    step, actor = rule.steps[0], turn.actor
+    if step.where is None or step.doubts is None:
+        return
+    if not step.doubts.are_justified(event.data, actor):
+        return
+    if step.where.unknown({step.alias: event.data}, actor, event.at):
         turn.outcome.count("unknown")
         turn.outcome.count(f"unknown:{rule.id}")
 

@@ -4,9 +4,9 @@ import re
 
 from engine.rules.expression.compile import Value, compile_value
 from engine.rules.model import ACTIONS, CHANNELS, Action, Template
-from engine.rules.reader import Reader, nearest
 from engine.rules.scopes import Scopes
-from engine.rules.source import Node
+from engine.rules.text.reader import Reader, nearest
+from engine.rules.text.source import Node
 
 _VALUE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _KEYS = {

@@ -8,10 +8,10 @@ from engine.errors import ContractError
 from engine.events.contract import Contracts
 from engine.profile.schema import FEATURES
 from engine.rules.model import ACTIONS, Case
-from engine.rules.reader import Reader, nearest
 from engine.rules.scopes import profile_of
-from engine.rules.source import Node
-from engine.rules.values import LENGTH_HINT, length_ms
+from engine.rules.text.reader import Reader, nearest
+from engine.rules.text.source import Node
+from engine.rules.text.values import LENGTH_HINT, length_ms
 
 START = "2026-03-04T10:00:00+08:00"  # a Wednesday morning in Shanghai: no quiet hours
 _CASE = ("name", "given", "events", "expect")

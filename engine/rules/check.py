@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from engine.events.catalogue import Contract
 from engine.events.contract import Contracts
 from engine.rules.model import Action, Case, Rule
-from engine.rules.problems import Problem
-from engine.rules.reader import Reader, nearest
-from engine.rules.source import Node
+from engine.rules.text.problems import Problem
+from engine.rules.text.reader import Reader, nearest
+from engine.rules.text.source import Node
 
 
 def check_rule(reader: Reader, root: Node, rule: Rule, contracts: Contracts) -> None:

@@ -1,8 +1,7 @@
 """All rule files become one RuleSet, indexed by event type, or all mistakes of all files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
 
 from engine.errors import RulesError
 from engine.events.contract import Contracts
@@ -10,44 +9,12 @@ from engine.profile.apply import Plan, plan_of
 from engine.profile.windows import Columns, joined
 from engine.rules.check import check_groups
 from engine.rules.expression.compile import Reads, Value
+from engine.rules.listeners import Listener, Listeners, listeners_of
 from engine.rules.model import Doubts, Rule, Step
 from engine.rules.parse import parse_rule
-from engine.rules.problems import Problem, report
 from engine.rules.scopes import FACTS
 from engine.rules.sentence import sentences
-
-
-class Listener(NamedTuple):
-    """A rule that an event type may concern. `rank`: its turn; `places`: its steps, last first."""
-
-    rank: int
-    rule: Rule
-    places: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Listeners:
-    """Which rules of one kind of actor an event type concerns, in the order of deciding.
-
-    `steps`: whatever the event holds. `pinned`: (field, its text -> rules that want just that).
-    """
-
-    steps: tuple[Listener, ...] = ()
-    pinned: tuple[tuple[str, Mapping[str, tuple[Listener, ...]]], ...] = ()
-    absent: tuple[Rule, ...] = ()
-
-    def concerned(self, data: Mapping[str, Any]) -> Sequence[Listener]:
-        """Return the rules that an event with this data can concern, in order."""
-        found: Sequence[Listener] = self.steps
-        for name, by_text in self.pinned:
-            text = data.get(name)
-            if type(text) is str and (more := by_text.get(text)) is not None:
-                # Ranks differ, so nothing else is compared.
-                found = sorted([*found, *more]) if found else more
-        return found
-
-
-NOBODY = Listeners()
+from engine.rules.text.problems import Problem, report
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,35 +100,13 @@ def index(
         rules=rules,
         columns=joined(reads.columns for rule in awake for reads in reads_of(rule)),
         listeners={
-            key: _listeners(steps.get(key, []), absent.get(key, []))
+            key: listeners_of(steps.get(key, []), absent.get(key, []))
             for key in steps.keys() | absent.keys()
         },
         goals=frozenset(r.goal.event for r in awake if r.goal is not None),
         scheduled=tuple(r for r in awake if r.schedule is not None),
         warnings=warnings,
         plans={name: plan_of(name, contract) for name, contract in contracts.by_name.items()},
-    )
-
-
-def _listeners(steps: list[Listener], absent: list[Rule]) -> Listeners:
-    """Sort rules of one event type by what they ask of it, so that most are never looked at."""
-    always: list[Listener] = []
-    pinned: dict[str, dict[str, list[Listener]]] = {}
-    for listener in steps:
-        where = listener.rule.steps[0].where if listener.rule.is_simple else None
-        pin = None if where is None else next(iter(sorted(where.reads.pins.items())), None)
-        if pin is None:
-            always.append(listener)
-            continue
-        for text in set(pin[1]):
-            pinned.setdefault(pin[0], {}).setdefault(text, []).append(listener)
-    return Listeners(
-        steps=tuple(always),
-        pinned=tuple(
-            (name, {text: tuple(found) for text, found in by_text.items()})
-            for name, by_text in sorted(pinned.items())
-        ),
-        absent=tuple(absent),
     )
 
 

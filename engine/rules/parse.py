@@ -22,11 +22,11 @@ from engine.rules.model import (
     Schedule,
     Step,
 )
-from engine.rules.problems import Problem
-from engine.rules.reader import Reader, nearest
 from engine.rules.scopes import RESERVED, Scopes
-from engine.rules.source import Node, parse_source
-from engine.rules.values import limit, minutes_of_day, share
+from engine.rules.text.problems import Problem
+from engine.rules.text.reader import Reader, nearest
+from engine.rules.text.source import Node, parse_source
+from engine.rules.text.values import limit, minutes_of_day, share
 
 _TOP = (
     *("rule", "title", "owner", "why", "status", "priority", "kind", "key", "per", "when", "if"),

@@ -30,7 +30,8 @@ MIX = (  # share so far, event, the field that names a group, other fields
     (0.97, "order.placed", "coupon", {"value": 42.5, "category": "food"}),
     (1.00, "review.posted", "product_id", {"sentiment": 0.4, "stars": 4}),
 )
-SILENT = 15  # event types that rules name and that never come
+SILENT = 15  # twentieths of the rules that are about what never comes
+SILENT_EVENT = ("web.product_viewed", "product_id")
 RULES_SHARE_UNNAMED = 0.45  # of chatty rules: they name no group
 
 
@@ -54,7 +55,7 @@ def rule_texts(count: int, *, chatty: bool = True) -> dict[str, str]:
     texts = {}
     for number in range(count):
         place = number % (len(MIX) + SILENT)
-        _, event, field, _ = MIX[place] if place < len(MIX) else (0, "web.product_viewed", "product_id", {})
+        event, field = MIX[place][1:3] if place < len(MIX) else SILENT_EVENT
         group = random.randrange(40 if chatty else GROUPS)
         where = f'event.{field} == "g{group}" && count("{event}", 1h) >= {random.randrange(3, 9)}'
         if chatty and random.random() < RULES_SHARE_UNNAMED:

@@ -1,6 +1,6 @@
 """CPU of each stage of one event inside a worker, without the log: a real Redis, no broker.
 
-    python -m tests.bench.stages [--events 40000] [--customers 2000] [--rules shipped|N] [--selective]
+    python -m tests.bench.stages [--events 40000] [--customers 2000] [--rules shipped|N] [--cold]
 
 An owner folds a log from memory in batches of 200 a partition. The first quarter warms up. Each
 stage is timed by wrapping it, so the sum is a little more than the whole without clocks (`all`).
@@ -18,6 +18,7 @@ import orjson
 import redis
 
 from engine.adapters.redis import RedisStore
+from engine.cli.run import GC_THRESHOLD
 from engine.config import Settings
 from engine.events import topics
 from engine.events.record import Record
@@ -28,7 +29,6 @@ from engine.runtime.cache import Cache
 from engine.runtime.embedded import EmbeddedRedis
 from engine.runtime.library import ArtefactLibrary
 from engine.runtime.partition import Owner
-from engine.cli.run import GC_THRESHOLD
 from tests.bench.load import Kept, fill, rule_texts
 
 BATCH = 200

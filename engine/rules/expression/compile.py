@@ -1,6 +1,6 @@
 """Text in, function out: `compile_condition` and `compile_value`, which is all that others call."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +75,24 @@ class Condition:
     def words(self, lang: str) -> str:
         """Return the condition in plain words, `lang` en or zh."""
         return words.told(self._meaning, lang, self._labels)
+
+
+Chooser = Callable[[Mapping[str, Any], Actor, int], list[int] | None]
+
+
+def chooser(conditions: Sequence[Condition]) -> Chooser:
+    """Return one function for many conditions on the same event: the places of those that hold.
+
+    It is a function of (the event's data, actor, at); an aggregate that several of them read is
+    worked out once. None where a value is of a wrong type: then ask each condition.
+    """
+    writer = Writer("fast", alone=True)
+    codes = []
+    for condition in conditions:
+        writer.steps = 0  # the limit is of one condition
+        codes.append(writer.says(condition._meaning, True))
+    choose: Chooser = writer.chooser(codes)
+    return choose
 
 
 @dataclass(frozen=True, slots=True)

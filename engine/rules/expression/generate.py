@@ -8,6 +8,7 @@ There are two forms of each function. The fast one takes values as of the type t
 says; where Python raises because one is not, the careful one runs, whose reads check every type.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from engine.rules.expression.meaning import (
@@ -204,6 +205,9 @@ class Writer(Reading):
             exact = node.function != "count" or bound == _EXACT
             arguments.append(self.kept(node.where, _EXACT if exact else bound))
         call = f"window_{node.function}({', '.join(arguments)})"
+        if self.shared is not None and node.where is None:
+            name = self.shared.setdefault(call, f"s{len(self.shared)}")
+            call = f"({name} if {name} is not unset else ({name} := {call}))"
         if node.function == "count" and (node.where is None or bound != _EXACT):
             return Known((), call)
         return self.checked(call)
@@ -219,7 +223,7 @@ class Writer(Reading):
                 loop += [f"elif not ({self.says(where, False)}):", "    yield -1"]
         name = f"rows_{len(self.functions)}"
         lines = [
-            f"def {name}(events, actor, at):",
+            f"def {name}({self.parameters}):",
             "    def rows(log, low, high):",
             *(f"        {line}" for line in self.rows.prelude),
             "        for row in range(low, high):",
@@ -228,7 +232,7 @@ class Writer(Reading):
         ]
         self.functions.append("\n".join(lines))
         self.rows = outer
-        return f"{name}(events, actor, at)"
+        return f"{name}({self.parameters})"
 
     def function(self, code: str) -> Any:
         """Return the function of (events, actor, at) whose answer is `code`."""
@@ -239,6 +243,28 @@ class Writer(Reading):
         else:
             lines += ["    try:", *(f"        {line}" for line in body)]
             lines += ["    except caught:", "        return otherwise(events, actor, at)"]
+        return self._made(lines)
+
+    def chooser(self, codes: Sequence[str]) -> Any:
+        """Return the function of (data, actor, at) that lists the places of the codes that hold.
+
+        It answers None where a value is of a wrong type: then each condition is asked by itself.
+        """
+        assert self.shared is not None, "written for one event's data"
+        unset = [f"{name} = unset" for name in self.shared.values()]
+        asked = [f"if {code}: found.append({place})" for place, code in enumerate(codes)]
+        lines = [
+            f"def answer({self.parameters}):",
+            "    found = []",
+            "    try:",
+            *(f"        {line}" for line in [*unset, *asked]),
+            "    except caught:",
+            "        return None",
+            "    return found",
+        ]
+        return self._made(lines)
+
+    def _made(self, lines: Sequence[str]) -> Any:
         source = "\n".join([*self.functions, *lines])
         found: dict[str, Any] = {"__builtins__": {}, **CALLED, **self.names}
         exec(compile(source, "<rule>", "exec"), found)

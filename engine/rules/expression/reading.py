@@ -39,6 +39,7 @@ CALLED = {
     "codes": windows.codes,
     "code_of": windows.code_of,
     "empty": values.EMPTY,
+    "unset": object(),
     "caught": values.CAUGHT,
     "len": len,
     "range": range,
@@ -77,15 +78,20 @@ def joined(parts: tuple[str, ...] | list[str], word: str = "and") -> str:
 
 
 class Reading:
-    """The names of one function's code; `names` is what its globals stand for."""
+    """The names of one function's code; `names` is what its globals stand for.
 
-    def __init__(self, form: str) -> None:
+    `alone`: the function is of one event's data and of many conditions, which share aggregates.
+    """
+
+    def __init__(self, form: str, *, alone: bool = False) -> None:
         self.careful = form == "careful"
+        self.parameters = "data, actor, at" if alone else "events, actor, at"
         self.checks = self.careful  # does a read check its type
         self.names: dict[str, Any] = {}
         self.constants: dict[tuple[type, Any], str] = {}
         self.aliases: dict[str, str] = {}
         self.functions: list[str] = []
+        self.shared: dict[str, str] | None = {} if alone else None
         self.rows: Rows | None = None
         self.temporaries = 0
         self.steps = 0
@@ -142,6 +148,8 @@ class Reading:
 
     def event(self, alias: str) -> str:
         """Return the name of a step's event; inside of the row loop it is read where it is used."""
+        if self.shared is not None:
+            return "data"
         key = self.constant(alias)
         code = f"(events.get({key}) or empty)" if self.careful else f"events[{key}]"
         if self.rows is not None:

@@ -5,7 +5,7 @@ from turns import HEAD, contracts
 
 from engine.errors import RulesError
 from engine.rules.compile import RuleSet, compile_rules
-from engine.rules.problems import Problem
+from engine.rules.text.problems import Problem
 
 GOOD = """rule: good
 owner: a@shop.example

@@ -5,9 +5,9 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from engine.rules.expression.types import ExpressionErrors
-from engine.rules.problems import Problem
-from engine.rules.source import Node
-from engine.rules.values import LENGTH_HINT, length_ms, plain
+from engine.rules.text.problems import Problem
+from engine.rules.text.source import Node
+from engine.rules.text.values import LENGTH_HINT, length_ms, plain
 
 T = TypeVar("T")
 

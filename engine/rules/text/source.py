@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from engine.errors import RulesError
-from engine.rules.problems import Problem
+from engine.rules.text.problems import Problem
 
 FILE_SIZE_MAX = 65_536
 NODES_MAX = 5_000
