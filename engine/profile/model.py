@@ -67,13 +67,14 @@ class Log(msgspec.Struct, array_like=True, gc=False):
 
     `times`: little-endian int64, UTC ms. `numbers`: column name -> little-endian float64, NaN where
     the event had no value. `words`: column name -> little-endian uint16 codes into `book[column]`
-    (0 = no value; code n = book[n-1]). All columns have len(times) / 8 rows.
+    (0 = no value; code n = book[n-1]). All columns have len(times) / 8 rows. None where there is no
+    column, as in most logs: three empty tables a log would be most of what a person is made of.
     """
 
     times: bytes = b""
-    numbers: dict[str, bytes] = {}
-    words: dict[str, bytes] = {}
-    book: dict[str, list[str]] = {}
+    numbers: dict[str, bytes] | None = None
+    words: dict[str, bytes] | None = None
+    book: dict[str, list[str]] | None = None
 
 
 class RuleState(msgspec.Struct, array_like=True, gc=False):

@@ -68,19 +68,26 @@ def append(
     size = len(times)
     if size < LOG_MAX << 3 and (not size or at >= _TIME.unpack_from(times, size - 8)[0]):
         log.times = times + _TIME.pack(at)  # as nearly always: at the end, and nothing to drop
-        for name in columns.numbers:
-            column = log.numbers.get(name) or _MISSING_NUMBERS[:size]
-            log.numbers[name] = column + _number(data.get(name))
-        for name in columns.words:
-            code = _entered(log, name, data.get(name))
-            log.words[name] = (log.words.get(name) or _MISSING_CODES[: size >> 2]) + code
+        if columns.numbers:
+            numbers = log.numbers or {}
+            for name in columns.numbers:
+                numbers[name] = (numbers.get(name) or _MISSING_NUMBERS[:size]) + _number(
+                    data.get(name)
+                )
+            log.numbers = numbers
+        if columns.words:
+            words, books = log.words or {}, log.book or {}
+            for name in columns.words:
+                code = _entered(books, name, data.get(name))
+                words[name] = (words.get(name) or _MISSING_CODES[: size >> 2]) + code
+            log.words, log.book = words, books
     else:
         _insert(log, at, data, columns)
-    if len(log.numbers) > len(columns.numbers):
-        log.numbers = {name: log.numbers[name] for name in columns.numbers}
-    if len(log.words) > len(columns.words):
-        log.words = {name: log.words[name] for name in columns.words}
-        log.book = {name: log.book[name] for name in columns.words}
+    if log.numbers and len(log.numbers) > len(columns.numbers):
+        log.numbers = {name: log.numbers[name] for name in columns.numbers} or None
+    if log.words and log.book and len(log.words) > len(columns.words):
+        log.words = {name: log.words[name] for name in columns.words} or None
+        log.book = {name: log.book[name] for name in columns.words} or None
 
 
 def count(
@@ -133,7 +140,7 @@ def mean(
 ) -> float | None:
     """Return the average of a number column; None over no event or when a value is missing."""
     n, result = 0, 0.0
-    for value in _numbers_kept(log, until, window_ms, column, keep):
+    for value in _number_columnskept(log, until, window_ms, column, keep):
         n, result = n + 1, result + value
     return result / n if n and result == result else None
 
@@ -143,7 +150,7 @@ def least(
 ) -> float | None:
     """Return the smallest value; None over no event or when a value is missing."""
     result = None
-    for value in _numbers_kept(log, until, window_ms, column, keep):
+    for value in _number_columnskept(log, until, window_ms, column, keep):
         if value != value:
             return None
         if result is None or value < result:
@@ -156,7 +163,7 @@ def most(
 ) -> float | None:
     """Return the largest value; None over no event or when a value is missing."""
     result = None
-    for value in _numbers_kept(log, until, window_ms, column, keep):
+    for value in _number_columnskept(log, until, window_ms, column, keep):
         if value != value:
             return None
         if result is None or value > result:
@@ -170,8 +177,8 @@ def distinct(
     """Return how many different values a column has; None when one is missing."""
     if log is None:
         return 0
-    if column not in log.words:
-        seen = set(_numbers_kept(log, until, window_ms, column, keep))
+    if column not in (log.words or ()):
+        seen = set(_number_columnskept(log, until, window_ms, column, keep))
         return None if any(value != value for value in seen) else len(seen)
     low, high = span(log.times, until, window_ms)
     values = codes(log, column)
@@ -223,7 +230,7 @@ def span(times: bytes, until: int, window_ms: int | None) -> tuple[int, int]:
 
 def numbers(log: Log, column: str) -> "memoryview[float]":
     """Return a number column as it lies, NaN where a value is missing."""
-    found = log.numbers.get(column)
+    found = log.numbers.get(column) if log.numbers else None
     if found is None:
         found = _MISSING_NUMBERS[: len(log.times)]
     return memoryview(found).cast("d")
@@ -231,7 +238,7 @@ def numbers(log: Log, column: str) -> "memoryview[float]":
 
 def codes(log: Log, column: str) -> "memoryview[int]":
     """Return a word column as it lies: 0 where a value is missing, else a place in the book."""
-    found = log.words.get(column)
+    found = log.words.get(column) if log.words else None
     if found is None:
         found = _MISSING_CODES[: len(log.times) >> 2]
     return memoryview(found).cast("H")
@@ -240,14 +247,14 @@ def codes(log: Log, column: str) -> "memoryview[int]":
 def code_of(log: Log, column: str, word: str) -> int:
     """Return the code of a word in this log's column, -1 when no row has it."""
     try:
-        return log.book[column].index(word) + 1
+        return log.book[column].index(word) + 1 if log.book else -1
     except (KeyError, ValueError):
         return -1
 
 
 def value_at(log: Log, column: str, row: int) -> float | str | None:
     """Return one value, None where it is missing."""
-    if column in log.words:
+    if log.words and log.book and column in log.words:
         code = codes(log, column)[row]
         return log.book[column][code - 1] if code else None
     value = numbers(log, column)[row]
@@ -265,18 +272,19 @@ def merge(a: Log, b: Log) -> Log:
         + [(at, 1, row) for row, at in enumerate(rows_b)]
     )[-LOG_MAX:]
     merged = Log(times=b"".join(_TIME.pack(at) for at, _, _ in order))
-    for name in sorted({*a.numbers, *b.numbers}):
+    number_columns, words, books = {}, {}, {}
+    for name in sorted({*(a.numbers or ()), *(b.numbers or ())}):
         sources = numbers(a, name), numbers(b, name)
-        merged.numbers[name] = b"".join(
-            _NUMBER.pack(sources[which][row]) for _, which, row in order
-        )
-    for name in sorted({*a.words, *b.words}):
+        number_columns[name] = b"".join(_NUMBER.pack(sources[which][row]) for _, which, row in order)
+    for name in sorted({*(a.words or ()), *(b.words or ())}):
         book: list[str] = []
         column = bytearray()
         for _, which, row in order:
-            word = value_at((a, b)[which], name, row) if name in (a, b)[which].words else None
+            log = (a, b)[which]
+            word = value_at(log, name, row) if name in (log.words or ()) else None
             column += _CODE.pack(_coded(book, word))
-        merged.words[name], merged.book[name] = bytes(column), book
+        words[name], books[name] = bytes(column), book
+    merged.numbers, merged.words, merged.book = number_columns or None, words or None, books or None
     return merged
 
 
@@ -286,31 +294,33 @@ def _insert(log: Log, at: int, data: Mapping[str, Any], columns: Columns) -> Non
     count = len(times) >> 3
     place, drop = bisect_right(memoryview(times).cast("q"), at), count >= LOG_MAX
     log.times = _spliced(times, place << 3, _TIME.pack(at), drop)
+    numbers, words, books = log.numbers or {}, log.words or {}, log.book or {}
     for name in columns.numbers:
-        column = log.numbers.get(name) or _MISSING_NUMBERS[: count << 3]
-        log.numbers[name] = _spliced(column, place << 3, _number(data.get(name)), drop)
+        column = numbers.get(name) or _MISSING_NUMBERS[: count << 3]
+        numbers[name] = _spliced(column, place << 3, _number(data.get(name)), drop)
     for name in columns.words:
-        column = log.words.get(name) or _MISSING_CODES[: count << 1]
-        code = _entered(log, name, data.get(name))
-        log.words[name] = _spliced(column, place << 1, code, drop)
-        if len(log.book[name]) > BOOK_MAX:
-            _shorten(log, name)
+        column = words.get(name) or _MISSING_CODES[: count << 1]
+        code = _entered(books, name, data.get(name))
+        words[name] = _spliced(column, place << 1, code, drop)
+        if len(books[name]) > BOOK_MAX:
+            _shorten(words, books, name)
+    log.numbers, log.words, log.book = numbers or None, words or None, books or None
 
 
-def _entered(log: Log, name: str, word: Any) -> bytes:
+def _entered(books: dict[str, list[str]], name: str, word: Any) -> bytes:
     """Return the packed code of a word, entering a new one into the column's book."""
-    book = log.book.get(name)
+    book = books.get(name)
     if book is None:
-        book = log.book[name] = []
+        book = books[name] = []
     return _CODE.pack(_coded(book, word))
 
 
-def _shorten(log: Log, name: str) -> None:
+def _shorten(words: dict[str, bytes], books: dict[str, list[str]], name: str) -> None:
     """Write a word column anew over a book of only the words that it uses."""
-    old, book, column = log.book[name], [], bytearray()  # type: list[str], list[str], bytearray
-    for code in memoryview(log.words[name]).cast("H"):
+    old, book, column = books[name], [], bytearray()  # type: list[str], list[str], bytearray
+    for code in memoryview(words[name]).cast("H"):
         column += _CODE.pack(_coded(book, old[code - 1] if code else None))
-    log.words[name], log.book[name] = bytes(column), book
+    words[name], books[name] = bytes(column), book
 
 
 def _coded(book: list[str], word: Any) -> int:
@@ -340,7 +350,7 @@ def _spliced(column: bytes, offset: int, value: bytes, drop: bool) -> bytes:
     return column[len(value) :] if drop else column
 
 
-def _numbers_kept(
+def _number_columnskept(
     log: Log | None, until: int, window_ms: int | None, column: str, keep: Keep | None
 ) -> Iterator[float]:
     """Yield the window's values of a number column; NaN where missing or not to be told."""

@@ -174,7 +174,7 @@ class Reading:
     def read_column(self, node: Read) -> Known:
         column, value = self.column(node), self.temporary()
         if node.type.base == "string":
-            book = self.once("b", f"log.book.get({self.constant(node.name)})")
+            book = self.once("b", f"(log.book or empty).get({self.constant(node.name)})")
             return Known((f"({value} := {column}[row])",), f"{book}[{value} - 1]")
         return Known((f"({value} := {column}[row]) == {value}",), value)
 
