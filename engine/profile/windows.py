@@ -275,7 +275,8 @@ def merge(a: Log, b: Log) -> Log:
     number_columns, words, books = {}, {}, {}
     for name in sorted({*(a.numbers or ()), *(b.numbers or ())}):
         sources = numbers(a, name), numbers(b, name)
-        number_columns[name] = b"".join(_NUMBER.pack(sources[which][row]) for _, which, row in order)
+        values = (sources[which][row] for _, which, row in order)
+        number_columns[name] = b"".join(map(_NUMBER.pack, values))
     for name in sorted({*(a.words or ()), *(b.words or ())}):
         book: list[str] = []
         column = bytearray()
