@@ -38,7 +38,7 @@ test-ops: $(VENV)/ready-dev
 	$(PYTEST) -m ops $(ARGS)
 
 bench: $(VENV)/ready-dev
-	$(BIN)/python -m tests.bench.pipeline $(ARGS)
+	$(BIN)/python -m tests.bench.run $(ARGS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -64,6 +64,13 @@ def rule_texts(count: int, *, chatty: bool = True) -> dict[str, str]:
     return texts
 
 
+def always(event: str = "order.placed") -> dict[str, str]:
+    """Return one rule that comes true at each such event, once an hour and customer."""
+    text = _RULE.format(n="every", event=event, where="event.value > 0.0")
+    text = text.replace("shadow", "live").replace("10%", "0%").replace("[push]", "[desk]")
+    return {"rules/bench/every.yaml": text}
+
+
 _RULE = """rule: r{n}
 title: {{en: Rule {n}, zh: 规则{n}}}
 why: Many rules at once.

@@ -1,11 +1,10 @@
-"""CPU of the whole worker per event, beside a plain Faust agent that counts: one broker, one run.
+"""The whole worker, in a process of its own: CPU per event beside a plain Faust agent that counts.
 
     python -m tests.bench.pipeline [--events 60000] [--customers 2000] [--runs 3] [--apache]
 
-A worker process folds a log that is there already (catching up), with the shipped rules and the
-churn model; its CPU is counted from a quarter of the events on, so neither imports nor the join are
-in it. The events are page views, carts, orders and reviews of known customers; 15 % of them are
-scored. Prints one JSON object with medians.
+One broker, one run. `total`: a log that is there already, counted from a quarter of the events on,
+so neither imports nor the join are in it. `paced`: ten thousand events a second arrive. `latency`:
+at half the rate of catching up, from handing an event to the log until its trigger is in the log.
 """
 
 import argparse
@@ -16,79 +15,37 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from random import Random
+from time import time
 from typing import Any
 
+import msgspec
 import orjson
 
 from engine.adapters.kafka_client import KafkaPublisher, create_topics
+from engine.adapters.kafka_reader import KafkaReader
 from engine.adapters.redis import RedisStore
-from engine.churn.model import initial_model
 from engine.clock import SECOND_MS
 from engine.config import Settings
+from engine.decision.model import Trigger
 from engine.events import topics
-from engine.events.record import Outgoing, partition_of
-from engine.ingest.accept import accept
+from engine.events.model import Event
+from engine.events.record import Outgoing
 from engine.keys import Space
 from engine.runtime.embedded import EmbeddedBroker, EmbeddedRedis
-from engine.runtime.learner import version_records
-from engine.runtime.setup import contracts_of, publish_rules, sources_of, topic_specs
+from engine.runtime.setup import topic_specs
 from engine.runtime.ticker import tick_records
-from engine.runtime.totals import summed
+from engine.runtime.totals import percentile, summed
 from tests.apache.broker import ApacheKafka
 from tests.bench import shell
+from tests.bench.load import START_MS, always, events, fill, rule_texts
 
-START_MS = 1_773_100_000_000
 HERTZ = os.sysconf("SC_CLK_TCK")
-MIX = (
-    (0.70, "web.page_viewed", {"page": "/p/1", "category": "food"}),
-    (0.82, "app.screen_viewed", {"screen": "home"}),
-    (0.85, "cart.updated", {"value": 150.0, "cart_id": "c", "category": "food", "items": 1}),
-    (0.97, "order.placed", {"value": 42.5, "category": "food"}),
-    (1.00, "review.posted", {"sentiment": 0.4, "stars": 4, "product_id": "p"}),
-)
-
-
-def messages(count: int, customers: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (time, message): two hundred events a second of log time."""
-    random = Random(1)
-    for number in range(count):
-        at = START_MS + number * 5
-        chance = random.random()
-        name, properties = next((n, p) for share, n, p in MIX if chance < share)
-        yield at, {
-            "type": "track", "event": name, "messageId": f"b{number}", "timestamp": at,
-            "userId": f"u{random.randrange(customers)}", "properties": dict(properties),
-        }  # fmt: skip
-
-
-async def fill(settings: Settings, count: int, customers: int) -> None:
-    """Write rules, model, events and one tick a second into the log."""
-    publisher = KafkaPublisher(settings.kafka_bootstrap, timeout_s=60.0)
-    await publish_rules(settings, publisher, "v1")
-    artefact = Outgoing(topics.MODELS, 0, b"churn@m0", initial_model().to_json())
-    records = version_records("model", "m0", settings.partitions, settings.secret_key)
-    await publisher.publish([artefact, *records])
-    source, contracts = sources_of(settings).by_name["history"], contracts_of(settings)
-    out: list[Outgoing] = []
-    tick = START_MS
-    for at, message in messages(count, customers):
-        while tick <= at:
-            out += tick_records(tick, tick, settings.partitions, settings.secret_key)
-            tick += SECOND_MS
-        found = accept(
-            message, raw=orjson.dumps(message), source=source, received_at=at, sent_at=None,
-            contracts=contracts, secret=settings.secret_key,
-        )  # fmt: skip
-        partition = partition_of(found.key, settings.partitions)
-        out.append(Outgoing(topics.EVENTS, partition, found.key.encode(), found.value))
-        if len(out) > 2_000:
-            await publisher.publish(out)
-            out.clear()
-    await publisher.publish(out)
-    await publisher.close()
+STEP_S = 0.02  # between two portions of a paced load
+_event = msgspec.json.Decoder(Event).decode
+_trigger = msgspec.json.Decoder(Trigger).decode
 
 
 def cpu_s(pid: int) -> float:
@@ -97,78 +54,192 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / HERTZ
 
 
-async def worker(settings: Settings, count: int) -> tuple[float, float]:
-    """Return (CPU us, wall us) per event of one worker that catches up."""
+@contextmanager
+def worker(settings: Settings) -> Iterator[int]:
+    """Run `engine run work`; yields its process id."""
     env = {**os.environ, **{n.upper(): str(v) for n, v in asdict(settings).items()}}
-    store = RedisStore(settings.redis_url, Space(settings.generation, settings.partitions))
+    command = [sys.executable, "-m", "engine.cli.main", "run", "work"]
     with tempfile.TemporaryFile() as output:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "engine.cli.main", "run", "work"],
-            env=env,
-            stdout=output,
-            stderr=output,
-        )
+        child = subprocess.Popen(command, env=env, stdout=output, stderr=output)
         try:
-            first: tuple[int, float, float] | None = None
-            loop = asyncio.get_running_loop()
-            while True:
-                metas = [await store.meta(p) for p in range(settings.partitions)]
-                applied = summed(metas)["applied"]
-                if first is None and applied >= count // 4:
-                    first = (applied, cpu_s(child.pid), loop.time())
-                if applied >= count:
-                    break
-                assert child.poll() is None, "the worker died"
-                await asyncio.sleep(0.05)
-            assert first is not None
-            share = 1e6 / (applied - first[0])
-            return (cpu_s(child.pid) - first[1]) * share, (loop.time() - first[2]) * share
+            yield child.pid
+            assert child.poll() is None, "the worker died"
         finally:
             child.terminate()
             child.wait()
-            await store.close()
+
+
+async def applied(settings: Settings, least: int) -> int:
+    """Wait until so many events are applied; return how many are."""
+    store = RedisStore(settings.redis_url, Space(settings.generation, settings.partitions))
+    try:
+        while True:
+            metas = [await store.meta(p) for p in range(settings.partitions)]
+            if (found := summed(metas)["applied"]) >= least:
+                return found
+            await asyncio.sleep(0.05)
+    finally:
+        await store.close()
+
+
+async def catch_up(settings: Settings, count: int) -> tuple[float, float]:
+    """Return (CPU us, wall us) per event of one worker that reads what is there."""
+    loop = asyncio.get_running_loop()
+    with worker(settings) as pid:
+        first = await applied(settings, count // 4)
+        cpu, wall = cpu_s(pid), loop.time()
+        last = await applied(settings, count)
+        share = 1e6 / (last - first)
+        return (cpu_s(pid) - cpu) * share, (loop.time() - wall) * share
+
+
+async def paced(
+    settings: Settings, *, per_s: int, seconds: int, customers: int, rules: int
+) -> dict[str, Any]:
+    """Return CPU us an event, and latencies in ms, of one worker under a steady load."""
+    publisher = KafkaPublisher(settings.kafka_bootstrap, timeout_s=60.0)
+    reader = KafkaReader(settings.kafka_bootstrap)
+    await fill(settings, publisher, 2_000, customers, rules={**rule_texts(rules), **always()})
+    count = per_s * seconds
+    load = list(events(settings, count, customers, seed=2))
+    ends = [await reader.bounds(topics.TRIGGERS, p) for p in range(settings.partitions)]
+    with worker(settings) as pid:
+        await applied(settings, 2_000)
+        cpu = cpu_s(pid)
+        sent = await _send(settings, publisher, load, per_s)
+        await applied(settings, 2_000 + count)
+        spent = cpu_s(pid) - cpu
+    await publisher.close()
+    took = [ms async for ms in _latencies(settings, reader, [end for _, end in ends], sent)]
+    await reader.close()
+    return {
+        "cpu_us": spent * 1e6 / count,
+        "p50": percentile(took, 0.50),
+        "p99": percentile(took, 0.99),
+        "triggers": len(took),
+    }
+
+
+async def _send(
+    settings: Settings, publisher: KafkaPublisher, load: list[tuple[int, Outgoing]], per_s: int
+) -> dict[str, float]:
+    """Produce at a steady rate, with a tick each second of log time; return event id -> when."""
+    loop = asyncio.get_running_loop()
+    sent: dict[str, float] = {}
+    portion, began = max(1, int(per_s * STEP_S)), loop.time()
+    tick, waiting = START_MS + 20 * SECOND_MS, set()
+    ids = [_event(record.value).id for _, record in load]
+    for first in range(0, len(load), portion):
+        records = [record for _, record in load[first : first + portion]]
+        if first % per_s < portion:  # the broker's clock and ours tick together
+            tick += SECOND_MS
+            records += tick_records(tick, tick, settings.partitions, settings.secret_key)
+        now = time()
+        sent.update(dict.fromkeys(ids[first : first + portion], now))
+        task = asyncio.create_task(publisher.publish(records))
+        waiting.add(task)
+        task.add_done_callback(waiting.discard)
+        late = began + (first + portion) / per_s - loop.time()
+        await asyncio.sleep(max(0.0, late))
+    await asyncio.gather(*waiting)
+    return sent
+
+
+async def _latencies(
+    settings: Settings, reader: KafkaReader, starts: list[int], sent: dict[str, float]
+) -> Any:
+    for partition, offset in enumerate(starts):
+        while True:
+            found = await reader.read(topics.TRIGGERS, partition, offset, count_max=1_000)
+            if not found:
+                break
+            offset = found[-1].offset + 1
+            for record in found:
+                if b'"type":"trigger"' not in record.value[:24]:
+                    continue
+                began = sent.get(_trigger(record.value).cause)
+                if began is not None:
+                    yield record.timestamp - began * 1000
+
+
+@contextmanager
+def stack(*, apache: bool) -> Iterator[Settings]:
+    """Yield the settings of a fresh broker with our topics and a fresh Redis."""
+    broker = ApacheKafka() if apache else EmbeddedBroker()
+    server = EmbeddedRedis()
+    try:
+        settings = Settings(
+            redis_url=server.start(), kafka_bootstrap=broker.start(), log="ERROR"
+        )
+        create_topics(settings.kafka_bootstrap, topic_specs(settings))
+        yield settings
+    finally:
+        broker.stop()
+        server.stop()
+
+
+def measure(*, count: int, customers: int, runs: int, apache: bool, rate: int) -> dict[str, Any]:
+    """Return all figures of the whole worker, medians of `runs`."""
+    with stack(apache=apache) as settings:
+        bootstrap = settings.kafka_bootstrap
+        publisher = KafkaPublisher(bootstrap, timeout_s=60.0)
+        asyncio.run(_fill(settings, publisher, count, customers))
+        create_topics(bootstrap, [shell.TopicSpec(shell.TOPIC, shell.PARTITIONS)])
+        few = max(10_000, count // 5)
+        asyncio.run(shell.fill(bootstrap, few))
+        ours, wall, plain, batched = [], [], [], []
+        for run in range(runs):
+            cpu, real = asyncio.run(catch_up(replace(settings, generation=f"b{run}"), count))
+            ours.append(cpu)
+            wall.append(real)
+            plain.append(shell.measure("faust agent", bootstrap, f"plain-{run}", few)[0])
+            batched.append(shell.measure("shell", bootstrap, f"shell-{run}", few)[0])
+    total, baseline = statistics.median(ours), statistics.median(plain)
+    steady, half = [], []
+    for _ in range(runs):
+        for found, per_s in ((steady, rate), (half, int(0.5e6 / statistics.median(wall)))):
+            with stack(apache=apache) as settings:
+                load = paced(settings, per_s=per_s, seconds=5, customers=customers, rules=20)
+                found.append(asyncio.run(load))
+    return {
+        "total": round(total, 1),
+        "runs": [round(value, 1) for value in ours],
+        "shell": round(statistics.median(batched), 2),
+        "events_per_s": round(1e6 / statistics.median(wall)),
+        "plain_faust_cpu_us": round(baseline, 1),
+        "ratio_to_plain_faust": round(baseline / total, 2),
+        f"cpu_us_at_{rate // 1000}k_per_s": round(_median(steady, "cpu_us"), 1),
+        "latency_ms": {name: round(_median(half, name), 1) for name in ("p50", "p99")},
+        "triggers_timed": sum(each["triggers"] for each in half),
+        "broker": "apache" if apache else "embedded",
+    }
+
+
+def _median(found: list[dict[str, Any]], name: str) -> float:
+    return float(statistics.median(each[name] for each in found))
+
+
+async def _fill(
+    settings: Settings, publisher: KafkaPublisher, count: int, customers: int
+) -> None:
+    await fill(settings, publisher, count, customers)
+    await publisher.close()
 
 
 def main() -> None:
-    """Fill the log once, let a new worker (and a plain agent) read it each run."""
+    """Print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=60_000)
     parser.add_argument("--customers", type=int, default=2_000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--rate", type=int, default=10_000)
     parser.add_argument("--apache", action="store_true")
-    arguments = parser.parse_args()
-    broker = ApacheKafka() if arguments.apache else EmbeddedBroker()
-    redis = EmbeddedRedis()
-    try:
-        bootstrap, redis_url = broker.start(), redis.start()
-        settings = Settings(redis_url=redis_url, kafka_bootstrap=bootstrap, log="ERROR")
-        create_topics(bootstrap, topic_specs(settings))
-        asyncio.run(fill(settings, arguments.events, arguments.customers))
-        create_topics(bootstrap, [shell.TopicSpec(shell.TOPIC, shell.PARTITIONS)])
-        few = max(10_000, arguments.events // 5)
-        asyncio.run(shell.fill(bootstrap, few))
-        ours, plain, wall = [], [], []
-        for run in range(arguments.runs):
-            of_run = replace(settings, generation=f"bench{run}")
-            cpu, real = asyncio.run(worker(of_run, arguments.events))
-            ours.append(cpu)
-            wall.append(real)
-            plain.append(shell.measure("faust agent", bootstrap, f"plain-{run}", few)[0])
-    finally:
-        broker.stop()
-        redis.stop()
-    total, baseline = statistics.median(ours), statistics.median(plain)
-    print(
-        orjson.dumps(
-            {
-                "cpu_us_per_event": {"total": round(total, 1), "runs": [round(v, 1) for v in ours]},
-                "wall_us_per_event": round(statistics.median(wall), 1),
-                "plain_faust_cpu_us": round(baseline, 1),
-                "ratio_to_plain_faust": round(baseline / total, 2),
-                "broker": "apache" if arguments.apache else "embedded",
-            }
-        ).decode()
-    )
+    given = parser.parse_args()
+    found = measure(
+        count=given.events, customers=given.customers, runs=given.runs, apache=given.apache,
+        rate=given.rate,
+    )  # fmt: skip
+    print(orjson.dumps(found).decode())
 
 
 if __name__ == "__main__":

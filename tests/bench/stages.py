@@ -17,13 +17,16 @@ from typing import Any
 import orjson
 import redis
 
+from engine.adapters.memory import MemoryStore
 from engine.adapters.redis import RedisStore
+from engine.churn import step as churn
 from engine.cli.run import GC_THRESHOLD
 from engine.config import Settings
 from engine.events import topics
-from engine.events.record import Record
-from engine.keys import Space
-from engine.pipeline import think
+from engine.events.ids import birth_id
+from engine.events.record import Record, partition_of
+from engine.keys import Space, node_name
+from engine.ports import Store
 from engine.runtime import partition as owning
 from engine.runtime.cache import Cache
 from engine.runtime.embedded import EmbeddedRedis
@@ -101,43 +104,52 @@ class Stopwatch:
 
 
 async def measure(
-    *, events: int, customers: int, rules: dict[str, str] | None, stages: bool, cold: bool = False
+    *,
+    events: int,
+    customers: int,
+    rules: dict[str, str] | None,
+    stages: bool,
+    cold: bool = False,
+    known: bool = False,
+    kind: type[RedisStore] = RedisStore,
 ) -> dict[str, float]:
-    """Return CPU us per event, of all or by stage; `cold`: no node stays in memory."""
+    """Return CPU us per event, of all or by stage, and bytes of Redis a customer.
+
+    `cold`: no value stays in memory. `known`: every customer has a history already. `kind`: how
+    batches are committed.
+    """
     settings = Settings(log="ERROR")
     kept = Kept()
     await fill(settings, kept, events, customers, rules=rules)
     log = Log(kept, settings.partitions)
-    library = ArtefactLibrary(log, secret=settings.secret_key)
     server = EmbeddedRedis()
     url = server.start()
-    store, client = RedisStore(url, Space("bench", settings.partitions)), redis.Redis.from_url(url)
+    space = Space("bench", settings.partitions)
+    store, client = kind(url, space), redis.Redis.from_url(url)
+    empty = client.info("memory")["used_memory"]
     watch, sink = Stopwatch(), Kept()
     restore: list[tuple[Any, str, Any]] = []
     if stages:
         for module, attribute, name in (
             (owning, "read", "decode"),
             (owning, "fold", "think"),
-            (think.churn, "on_event", "churn"),
+            (churn, "on_event", "churn"),
         ):
             restore.append((module, attribute, getattr(module, attribute)))
             setattr(module, attribute, watch.sync(name, getattr(module, attribute)))
     try:
-        owners = [
-            Owner(
-                p, partition_count=settings.partitions, store=store, reader=log, publisher=sink,
-                library=library, topic_partitions=COUNTS,
-            )
-            for p in range(settings.partitions)
-        ]  # fmt: skip
+        owners = _owners(settings, store, log, sink)
         for owner in owners:
             await owner.take_over()
             if stages:
                 owner._load = watch.task("load", owner._load)  # type: ignore[method-assign]
                 owner._finish = watch.task("commit", owner._finish)  # type: ignore[method-assign]
+                owner._publish = watch.task("forward", owner._publish)  # type: ignore[method-assign]
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
+        if known:
+            preload(client, space, settings, customers, await a_customer())
         most = max(map(len, log.events))
         await _run(owners, log, 0, most // 4, cold=cold)
         watch.spent.clear()
@@ -146,13 +158,56 @@ async def measure(
         count = await _run(owners, log, most // 4, most, cold=cold)
         spent = process_time() - began
         found = {"all": spent, "redis": _redis_cpu(client) - before, **watch.spent}
-        return {name: round(value * 1e6 / count, 2) for name, value in found.items()}
+        figures = {name: round(value * 1e6 / count, 2) for name, value in found.items()}
+        size = client.info("memory")["used_memory"] - empty
+        return {**figures, "bytes_per_customer": round(size / customers)}
     finally:
         for module, attribute, value in restore:
             setattr(module, attribute, value)
         await store.close()
         client.close()
         server.stop()
+
+
+async def a_customer() -> bytes:
+    """Return the state of one customer after some forty events."""
+    settings, kept = Settings(log="ERROR"), Kept()
+    await fill(settings, kept, 3_000, 80, rules=rule_texts(20))
+    log = Log(kept, settings.partitions)
+    store = MemoryStore()
+    owners = _owners(settings, store, log, Kept())
+    for owner in owners:
+        await owner.take_over()
+    await _run(owners, log, 0, max(map(len, log.events)), cold=False)
+    names = {node_name(settings.tenant, record.key.decode()) for record in log.events[0]}
+    values = [value for value in await store.load(0, sorted(names)) if value]
+    return sorted(values, key=len)[len(values) // 2]
+
+
+def _owners(settings: Settings, store: Store, log: Log, sink: Kept) -> list[Owner]:
+    library = ArtefactLibrary(log, secret=settings.secret_key)
+    return [
+        Owner(
+            p, partition_count=settings.partitions, store=store, reader=log, publisher=sink,
+            library=library, topic_partitions=COUNTS,
+        )
+        for p in range(settings.partitions)
+    ]  # fmt: skip
+
+
+def preload(
+    client: redis.Redis, space: Space, settings: Settings, customers: int, value: bytes
+) -> None:
+    """Give every customer the same history."""
+    for first in range(0, customers, 1_000):
+        rows = {}
+        for number in range(first, min(first + 1_000, customers)):
+            name = birth_id(
+                "user_id", f"u{number}", tenant=settings.tenant, secret=settings.secret_key
+            )
+            partition = partition_of(name, settings.partitions)
+            rows[space.key(partition, node_name(settings.tenant, name))] = value
+        client.mset(rows)
 
 
 async def _run(owners: list[Owner], log: Log, low: int, high: int, *, cold: bool) -> int:
@@ -181,6 +236,7 @@ def main() -> None:
     parser.add_argument("--rules", default="shipped")
     parser.add_argument("--selective", action="store_true")
     parser.add_argument("--cold", action="store_true")
+    parser.add_argument("--known", action="store_true", help="all have a history already")
     parser.add_argument("--whole", action="store_true", help="one clock for all")
     given = parser.parse_args()
     rules = None
@@ -189,7 +245,7 @@ def main() -> None:
     found = asyncio.run(
         measure(
             events=given.events, customers=given.customers, rules=rules, stages=not given.whole,
-            cold=given.cold,
+            cold=given.cold, known=given.known,
         )
     )  # fmt: skip
     print(orjson.dumps(found).decode())
