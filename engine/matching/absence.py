@@ -184,6 +184,8 @@ def _worth_keeping(turn: Turn, rule: Rule, waits: list[Wait], living: list[Wait]
     if rule.repeat == "each":
         return living
     arrived, alive_ids = arrived_until(turn, rule), set(map(id, living))
+    if rule.repeat == "keep-first":
+        waits = _unsettled(waits, arrived)
     lost = [
         each
         for each in waits
@@ -193,3 +195,18 @@ def _worth_keeping(turn: Turn, rule: Rule, waits: list[Wait], living: list[Wait]
         if each.end is not None or rule.repeat == "restart":
             each.match.events = {}  # it will never be decided: only its times are needed
     return sorted([*living, *lost], key=lambda each: each.mark)
+
+
+def _unsettled(waits: list[Wait], arrived: int) -> list[Wait]:
+    """Return the waits without those that nothing can bring back, and all that these were first to.
+
+    What a wait was first to goes with it: left alone it would be first itself, to the next.
+    """
+    kept, until, settled = [], None, False
+    for each in waits:
+        if until is None or each.match.at > until:
+            until = each.due if each.end is None else each.end
+            settled = each.end is not None and each.end <= arrived
+        if not settled:
+            kept.append(each)
+    return kept

@@ -32,6 +32,21 @@ def test_a_start_between_due_time_and_decision_leaves_the_due_wait_alone() -> No
     assert customer.fired == [(30, "hit"), (62, "hit")]
 
 
+def test_keep_first_is_not_kept_by_a_wait_that_was_never_first_itself() -> None:
+    body = f"when: [{{event: {CART}}}, {{not: {ORDER}, within: 1s}}]"
+    customer = Customer(rules_of(rule(body, repeat="keep-first")))
+    for second, stopped in ((1, False), (2, True), (3, True)):
+        customer.tick(second)
+        customer.send(CART, second)
+        if stopped:
+            customer.send(ORDER, second)
+    for second in range(4, 30):
+        customer.tick(second)
+        if second in (10, 12):  # nobody's wait: but looks at the first one when it is settled
+            customer.send(ORDER, second)
+    assert customer.fired == [(4, "hit")]
+
+
 def test_keep_first_waits_anew_behind_what_stopped_it_but_not_at_the_same_instant() -> None:
     customer = Customer(rules_of(waits(repeat="keep-first")))
     customer.send(CART, 0)
