@@ -130,7 +130,8 @@ class LedgerSnapshot:
 class LedgerUpdate:
     """One change of a ledger. `off_expected` None: only jobs and counts change.
 
-    `jobs`: member -> (due in clock ms, or None when it is settled; the job).
+    `jobs`: member -> (due in clock ms, or None when it is settled; the job). With `off_expected`
+    a job that is there already stays as it is: an id is taken in once.
     """
 
     off_expected: int | None = None

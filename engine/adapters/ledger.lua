@@ -11,7 +11,7 @@ end
 
 -- KEYS: l due, then one a job. ARGV: token, expected offset ('' = none), new offset, new oseq,
 -- kept ms of settled jobs, n jobs (member, score or '' when settled, state, value),
--- n counts (name, by).
+-- n counts (name, by). With an expected offset, a job that is there already stays as it is.
 local function apply(keys, args)
   local held = redis.call('HMGET', keys[1], 'ep', 'off')
   if held[1] ~= args[1] then return 'FENCED' end
@@ -24,7 +24,9 @@ local function apply(keys, args)
     local member, score, state, value = unpack(args, at + 1, at + 4)
     local key = keys[2 + i]
     at = at + 4
-    if score == '' then
+    if args[2] ~= '' and redis.call('EXISTS', key) == 1 then
+      -- Known: its trigger was made again, under another number.
+    elseif score == '' then
       -- Counted where it leaves the queue (or never was in it): an update that is sent again
       -- because its reply was lost counts nothing.
       if redis.call('ZREM', keys[2], member) == 1 or redis.call('EXISTS', key) == 0 then

@@ -47,6 +47,8 @@ class MemoryLedger:
                 raise Stale(f"the ledger of partition {partition} is at {held.off}")
             held.off, held.oseq = update.off, update.oseq
         for member, (due, job) in update.jobs.items():
+            if update.off_expected is not None and member in held.jobs:
+                continue
             if due is not None:
                 held.due[member] = due
             elif held.due.pop(member, None) is not None or member not in held.jobs:

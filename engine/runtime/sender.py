@@ -124,7 +124,12 @@ class Dispatcher:
             off_expected=part.off,
             off=records[-1].offset,
             oseq=intake.oseq,
-            jobs={m: (now if job.state == "pending" else None, job) for m, job in jobs},
+            # All of them: what was known may be forgotten by now, if Redis fell back meanwhile, and
+            # with it the fence that would have stopped us. The ledger keeps those that it has.
+            jobs={
+                member: (now if job.state == "pending" else None, job)
+                for member, job in intake.jobs.items()
+            },
         )
         await self._ledger.apply(partition, part.token, update)
         part.off, part.next, part.oseq = update.off, update.off + 1, update.oseq

@@ -132,6 +132,23 @@ def test_an_intake_from_another_offset_is_stale_and_changes_nothing(play: Play) 
     play(scenario)
 
 
+def test_an_intake_leaves_the_jobs_alone_that_are_there(play: Play) -> None:
+    async def scenario(ledger: Jobs) -> None:
+        await ledger.acquire(0, "a")
+        await ledger.apply(0, "a", intake(0, expected=-1, x=pending(), y=pending()))
+        await ledger.apply(0, "a", settled("x", "sent"))
+        again = pending(body=b"made again")
+        await ledger.apply(0, "a", intake(1, expected=0, x=again, y=again, z=again))
+        x, y, z = await ledger.load(0, ["x", "y", "z"])
+        assert x is not None and x.state == "sent"
+        assert (y, z) == (pending(), again)
+        found = await ledger.acquire(0, "b")
+        assert found.jobs == {"y": (0, pending()), "z": (10, again)}
+        assert dict(await ledger.counts([0])) == {"sent": 1}
+
+    play(scenario)
+
+
 def test_an_end_that_is_told_twice_is_counted_once(play: Play) -> None:
     # The reply to the first was lost, so it is sent again.
     async def scenario(ledger: Jobs) -> None:

@@ -1,11 +1,14 @@
 """A partition changes hands while attempts are on their way."""
 
 import asyncio
+from collections.abc import Sequence
+from copy import deepcopy
 
 from dispatch import CRM, World, play, read, trigger, turn
 from receiver import SECRET
 
-from engine.delivery.model import Endpoint
+from engine.adapters.memory_ledger import MemoryLedger
+from engine.delivery.model import Endpoint, Job
 from engine.runtime.sender import Dispatcher
 
 ONE = Endpoint("crm", CRM.url, (SECRET,), concurrency=2)
@@ -70,5 +73,32 @@ def test_other_partitions_go_on_when_one_is_given_up() -> None:
         await dispatcher.revoked(0)
         await turn(dispatcher)
         assert world.desk.ids() == [f"{2:032x}"]
+
+    play(scenario)
+
+
+def test_a_zombie_whose_fence_redis_forgot_takes_in_what_was_known_when_it_asked() -> None:
+    """Found by a storm: it asks, Redis falls back to when it was the owner, it commits."""
+
+    async def scenario() -> None:
+        world = World(endpoints=(ONE,))
+        records = world.write(trigger(1))
+        zombie = world.dispatcher()
+        await zombie.assigned(0)
+        before = deepcopy(world.ledger._held)
+        await read(world.dispatcher(), world)
+
+        async def load_and_fall_back(partition: int, members: Sequence[str]) -> list[Job | None]:
+            found = await MemoryLedger.load(world.ledger, partition, members)
+            world.ledger._held = before
+            return found
+
+        world.ledger.load = load_and_fall_back  # type: ignore[method-assign]
+        await zombie.batch(0, records)
+        del world.ledger.load  # type: ignore[method-assign]
+        owner = world.dispatcher()
+        await read(owner, world)
+        await turn(owner)
+        assert world.desk.ids() == [f"{1:032x}"]
 
     play(scenario)
