@@ -40,6 +40,9 @@ test-ops: $(VENV)/ready-dev
 bench: $(VENV)/ready-dev
 	$(BIN)/python -m tests.bench.run $(ARGS)
 
+simulate: $(VENV)/ready-dev
+	@$(BIN)/python -m tests.simulation.run $(ARGS)
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 

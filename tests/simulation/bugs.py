@@ -1,0 +1,469 @@
+"""Bugs to plant: each is one small change of the engine, and storms must find it.
+
+PROTOCOL.md section 2 row 2 and IDENTITY.md name most of them. `within`: so many seeds from 0 on are
+tried until one finds it. `excuse`: why no storm can, where that is so.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+from simulation import checks, cluster, faults
+
+from engine.adapters import memory
+from engine.decision import act, calendar, decide, limits
+from engine.delivery import intake
+from engine.errors import LogError
+from engine.identity import node
+from engine.matching import absence
+from engine.pipeline import envelope, fold, persons, state, think
+from engine.ports import LedgerSnapshot
+from engine.runtime import attempt, partition, rekey, sender, ticker
+
+Patch = tuple[Any, str, Any]
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One planted bug: `patches` returns (object, attribute, what stands there instead)."""
+
+    name: str
+    breaks: str
+    patches: Callable[[], list[Patch]]
+    within: int = 40
+    excuse: str = ""
+
+
+@contextmanager
+def planted(bug: Bug) -> Iterator[None]:
+    """Run with a bug in the engine."""
+    patches = bug.patches()
+    kept = [(holder, name, holder.__dict__[name]) for holder, name, _ in patches]
+    try:
+        for holder, name, value in patches:
+            setattr(holder, name, value)
+        yield
+    finally:
+        for holder, name, value in kept:
+            setattr(holder, name, value)
+
+
+BUGS: list[Bug] = []
+
+
+def bug(
+    breaks: str, *, within: int = 40, excuse: str = ""
+) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
+    """Enter a function that returns patches as a bug of its name."""
+
+    def enter(patches: Callable[[], list[Patch]]) -> Callable[[], list[Patch]]:
+        BUGS.append(Bug(patches.__name__, breaks, patches, within, excuse))
+        return patches
+
+    return enter
+
+
+# The fence, take-over and publication.
+
+
+def _apply_without(*, token: bool = False, offset: bool = False) -> list[Patch]:
+    real = memory.MemoryStore.apply
+
+    async def apply(self: Any, number: int, own: str, commit: Any) -> None:
+        if token:
+            own = self._owner.get(number, own)
+        if offset and number in self._meta:
+            commit = replace(commit, off_expected=self._meta[number].off)
+        await real(self, number, own, commit)
+
+    return [(memory.MemoryStore, "apply", apply)]
+
+
+@bug("a commit is taken at whatever offset the partition is")
+def no_compare_and_set() -> list[Patch]:
+    return _apply_without(token=True, offset=True)
+
+
+@bug(
+    "a commit is taken from whoever sends it",
+    excuse="the compare-and-set on the offset alone keeps the state right (PROTOCOL.md 1.5)",
+)
+def no_token() -> list[Patch]:
+    return _apply_without(token=True)
+
+
+@bug("a new owner does not publish what the one before had committed and not sent")
+def outbox_not_published_at_take_over() -> list[Patch]:
+    real = partition.Owner.take_over
+
+    async def take_over(self: Any) -> int:
+        publish, self._publish = self._publish, _nothing
+        try:
+            return await real(self)
+        finally:
+            self._publish = publish
+
+    return [(partition.Owner, "take_over", take_over)]
+
+
+async def _nothing(*_: Any, **__: Any) -> None:
+    return None
+
+
+@bug("the outbox is trimmed with the commit, before the log has it")
+def outbox_trimmed_too_early() -> list[Patch]:
+    real = faults.FaultyStore.apply
+
+    async def apply(self: Any, number: int, token: str, commit: Any) -> None:
+        early = replace(
+            commit,
+            trim_outbox=max([commit.trim_outbox, *(n for n, _ in commit.outbox)]),
+            trim_moves=max([commit.trim_moves, *(n for n, _ in commit.moves)]),
+        )
+        await real(self, number, token, early)
+
+    return [(faults.FaultyStore, "apply", apply)]
+
+
+@bug(
+    "a new owner does not read back what is published",
+    excuse="what comes again has its number and its bytes, and every reader drops it",
+)
+def no_read_back() -> list[Patch]:
+    async def read_back(self: Any) -> int:
+        return 0
+
+    return [(partition.Owner, "_read_back", read_back)]
+
+
+@bug("a new owner trusts a number that nobody has published: the counter of the state")
+def read_back_believes_the_state() -> list[Patch]:
+    async def read_back(self: Any) -> int:
+        number: int = self._state.meta.oseq
+        return number
+
+    return [(partition.Owner, "_read_back", read_back)]
+
+
+@bug(
+    "ownership is not proved before publishing",
+    excuse="what a zombie sends was committed once: same number, same bytes (PROTOCOL.md 1.4)",
+)
+def no_proof_before_publishing() -> list[Patch]:
+    return [(partition.Owner, "_prove", _nothing)]
+
+
+@bug("nodes in memory outlive an error whose outcome nobody knows")
+def cache_kept_after_an_error() -> list[Patch]:
+    real = partition.Owner.take_over
+
+    async def take_over(self: Any) -> int:
+        kept = self._state.nodes if self.is_ready else {}
+        offset = await real(self)
+        self._state.nodes.update(kept)
+        return offset
+
+    return [(partition.Owner, "take_over", take_over)]
+
+
+@bug("the first record of a batch is passed over now and then")
+def a_record_is_skipped() -> list[Patch]:
+    real = partition.fold
+
+    def skipping(held: Any, arrival: Any, book: Any) -> None:
+        if arrival.record.offset % 17 == 16:
+            held.meta.off = arrival.record.offset
+        else:
+            real(held, arrival, book)
+
+    return [(partition, "fold", skipping)]
+
+
+@bug("a producer goes on behind a record that it could not send")
+def a_middle_is_lost() -> list[Patch]:
+    real = faults.FaultyLog.publish
+
+    async def publish(self: Any, records: Any) -> None:
+        chance = self._process.chance
+        if len(records) > 1 and not chance.calm and chance.calls.random() < 0.1:
+            await real(self, [*records[:-2], records[-1]])
+            raise LogError("injected: one in the middle is missing", code="log/down")
+        await real(self, records)
+
+    return [(faults.FaultyLog, "publish", publish)]
+
+
+@bug("timers are not loaded at a take-over")
+def timers_forgotten_at_take_over() -> list[Patch]:
+    return [(state.Partition, "set_timers", lambda self, timers: None)]
+
+
+@bug("the fold reads a clock")
+def a_clock_in_the_fold() -> list[Patch]:
+    clock = Random(1)
+    real = think.open_turn
+
+    def open_turn(*arguments: Any) -> Any:
+        turn = real(*arguments)
+        turn.now += clock.randrange(1_000)
+        return turn
+
+    return [(think, "open_turn", open_turn), (persons, "open_turn", open_turn)]
+
+
+@bug("a new rule set counts once a worker has loaded it, not from its record on")
+def rules_by_the_worker() -> list[Patch]:
+    real = partition.fold
+
+    def early(held: Any, arrival: Any, book: Any) -> None:
+        if "v2" in book.rule_sets:
+            held.meta.ruleset = "v2"
+        real(held, arrival, book)
+
+    return [(partition, "fold", early)]
+
+
+# Messages between actors, identity.
+
+
+@bug("what was sent twice by an actor is applied twice")
+def no_high_water() -> list[Patch]:
+    real = fold.fold
+
+    def again(held: Any, arrival: Any, book: Any) -> None:
+        if arrival.src is not None:
+            held.meta.src[arrival.src] = arrival.mseq - 1
+        real(held, arrival, book)
+
+    return [(partition, "fold", again), (checks, "fold", again)]
+
+
+@bug("the ring of event ids is not asked")
+def no_ring() -> list[Patch]:
+    return [(persons, "takes", lambda links, name, now: True)]
+
+
+@bug("a merge forgets which events the absorbed one had")
+def ring_lost_at_a_merge() -> list[Patch]:
+    real = node.merge_links
+
+    def merge_links(winner: Any, loser: Any, absorbed: str) -> None:
+        loser.ring, loser.ring_at = b"", b""
+        real(winner, loser, absorbed)
+
+    return [(persons, "merge_links", merge_links)]
+
+
+@bug("an event that came by a hint is applied wherever somebody lives")
+def hints_are_believed() -> list[Patch]:
+    real = persons.event
+
+    def event(held: Any, arrival: Any, book: Any) -> None:
+        live = held.nodes[persons.node_name(arrival.body.tenant, arrival.node_id)]
+        if isinstance(live, state.Live):
+            persons._apply(held, live, arrival, book)
+        else:
+            real(held, arrival, book)
+
+    return [_step("event", event)]
+
+
+def _step(kind: str, step: Any) -> Patch:
+    return fold, "STEPS", {**fold.STEPS, kind: step}
+
+
+@bug("nobody asks the registrar who somebody is")
+def no_claims() -> list[Patch]:
+    return [(persons, "_claim", lambda *_: None)]
+
+
+@bug("timers of an absorbed customer stay in the set")
+def timers_outlive_their_node() -> list[Patch]:
+    real = persons.absorb
+
+    def absorb(held: Any, arrival: Any, book: Any) -> None:
+        before = dict(held.outcome.timers)
+        real(held, arrival, book)
+        held.outcome.timers = before
+
+    return [_step("absorb", absorb)]
+
+
+@bug("the absorbed customer's state does not move in")
+def nothing_moves_in() -> list[Patch]:
+    return [(persons, "merge_actor", lambda turn, loser, *, absorbed, forced: None)]
+
+
+@bug("a signpost drops what is on its way to its customer's state")
+def refusals_of_forwards() -> list[Patch]:
+    real = envelope.forward
+
+    def forward(held: Any, arrival: Any, to: str, **more: Any) -> None:
+        if held.meta.mseq % 5:
+            real(held, arrival, to, **more)
+
+    return [(persons, "forward", forward)]
+
+
+@bug("a control record without the engine's seal is believed")
+def seals_not_checked() -> list[Patch]:
+    class Open:
+        holds = staticmethod(lambda *_: True)
+        sign = staticmethod(envelope.mac.sign)
+
+    return [(envelope, "mac", Open)]
+
+
+@bug("what cannot be read is dropped without a word")
+def no_dead_letters() -> list[Patch]:
+    return [(fold, "bury", lambda *_: None)]
+
+
+# Time.
+
+
+@bug("T is simply now: an event that is forwarded comes too late", within=200)
+def no_rounds() -> list[Patch]:
+    def tick_records(now: int, passed: int, count: int, secret: bytes) -> Any:
+        return real(now, now, count, secret)
+
+    real = ticker.tick_records
+    return [(ticker, "tick_records", tick_records)]
+
+
+@bug("absence does not wait for events that are late", within=100)
+def no_lateness() -> list[Patch]:
+    real = cluster.Book
+
+    def book(**more: Any) -> Any:
+        return real(**{**more, "lateness_ms": lambda _: 0})
+
+    return [(cluster, "Book", book)]
+
+
+@bug("what happened before a wait began, by arrival, does not end it", within=100)
+def absence_does_not_look_back() -> list[Patch]:
+    return [(absence, "_look_back", lambda *_: None)]
+
+
+@bug("an absence fires whatever has happened")
+def stops_do_not_count() -> list[Patch]:
+    return [(absence, "_end", lambda *_: None), (absence, "_look_back", lambda *_: None)]
+
+
+# Decisions.
+
+
+@bug("the trigger's id holds the version of the rule")
+def versions_in_trigger_ids() -> list[Patch]:
+    real = act.trigger_id
+
+    def trigger_id(tenant: str, rule: str, cause: str, instance: str, index: int) -> str:
+        return real(tenant, rule + "@2", cause, instance, index)
+
+    return [(act, "trigger_id", trigger_id)]
+
+
+@bug("a decision is not counted against its limits")
+def limits_not_reserved() -> list[Patch]:
+    return [(act, "reserve", lambda *_: None), (act, "reserve_groups", lambda *_: None)]
+
+
+@bug("a local day begins at midnight of UTC")
+def days_of_utc() -> list[Patch]:
+    return [(limits, "day_start", lambda at, zone: at - at % 86_400_000)]
+
+
+@bug("quiet hours are those of UTC")
+def nights_of_utc() -> list[Patch]:
+    def quiet_until(at: int, quiet: Any, zone: Any) -> Any:
+        return calendar.quiet_until(at, quiet, calendar.UTC)
+
+    return [(decide, "quiet_until", quiet_until)]
+
+
+@bug("the comparison group is drawn by chance")
+def holdout_by_chance() -> list[Patch]:
+    chance = Random(1)
+    return [(act, "is_held_out", lambda rule, name: bool(rule.holdout) and chance.random() < 0.3)]
+
+
+# Delivery.
+
+
+@bug("a new owner of a ledger does not know what is still to be delivered")
+def jobs_forgotten_at_take_over() -> list[Patch]:
+    real = faults.FaultyLedger.acquire
+
+    async def acquire(self: Any, number: int, token: str) -> LedgerSnapshot:
+        found = await real(self, number, token)
+        return LedgerSnapshot(off=found.off, oseq=found.oseq, jobs={})
+
+    return [(faults.FaultyLedger, "acquire", acquire)]
+
+
+@bug("the ledger's offset moves on before its jobs are written")
+def offset_before_jobs() -> list[Patch]:
+    real = faults.FaultyLedger.apply
+
+    async def apply(self: Any, number: int, token: str, update: Any) -> None:
+        if update.off_expected is not None and update.jobs:
+            await real(self, number, token, replace(update, jobs={}))
+            update = replace(update, off_expected=None)
+        await real(self, number, token, update)
+
+    return [(faults.FaultyLedger, "apply", apply)]
+
+
+@bug("who is held out for comparison is contacted")
+def held_out_are_contacted() -> list[Patch]:
+    real = intake._decode
+
+    def decode(value: bytes) -> Any:
+        item = real(value)
+        if hasattr(item, "held_out"):
+            item.held_out = False
+        return item
+
+    return [(intake, "_decode", decode)]
+
+
+@bug("each attempt has an id of its own")
+def an_id_per_attempt() -> list[Patch]:
+    real, number = attempt.WEBHOOK, iter(range(10**9))
+
+    def render(endpoint: Any, name: str, *rest: Any) -> Any:
+        return real.render(endpoint, f"{name}-{next(number)}", *rest)
+
+    return [(attempt, "WEBHOOK", replace(real, render=render))]
+
+
+@bug("an attempt that was not answered counts as done")
+def silence_is_success() -> list[Patch]:
+    real = attempt.WEBHOOK
+
+    def read(reply: Any) -> Any:
+        return real.read(reply if reply.status else replace(reply, status=200))
+
+    return [(attempt, "WEBHOOK", replace(real, read=read))]
+
+
+@bug("what expires is dropped without a dead letter")
+def expiry_without_a_word() -> list[Patch]:
+    async def letters(self: Any, *_: Any) -> list[Any]:
+        return []
+
+    return [(sender.Dispatcher, "_letters", letters)]
+
+
+@bug("the inbox moves on before its records are in the log")
+def inbox_committed_too_early() -> list[Patch]:
+    async def batch(self: Any, number: int, records: Any) -> int:
+        after: int = records[-1].offset + 1
+        await self._offsets.put(number, after, accepted=0, dead=0)
+        await self._publisher.publish([self._event(record) for record in records])
+        return after
+
+    return [(rekey.Rekeyer, "batch", batch)]

@@ -1,0 +1,331 @@
+"""What must hold after a storm has healed: I1-I6 of PROTOCOL.md, timers, dead letters, deliveries.
+
+Each check returns what it found wrong, in words; a storm without findings has passed.
+"""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from typing import Any
+
+import orjson
+from simulation.channels import ENDPOINTS
+from simulation.cluster import Shelf
+from simulation.faults import Topics
+from simulation.oracle import Log, compare
+from simulation.storm import World
+
+from engine.events import topics
+from engine.events.record import Record, fingerprint
+from engine.outcome import Meta, Outcome
+from engine.pipeline.envelope import read
+from engine.pipeline.fold import fold
+from engine.pipeline.needs import needed_entries, needed_nodes, needed_roots
+from engine.pipeline.state import Live, Partition, decode_node
+
+FOLD_MAX = 50  # records of one batch of the fold from scratch
+_BY_BATCH = ("prg", "fp")  # what depends on where batches end, and is checked by itself
+
+
+class Folded:
+    """One partition of the final log, folded from scratch: its state and all that it let out."""
+
+    def __init__(self, log: Topics, partition: int, count: int, secret: bytes, book: Any) -> None:
+        self.state = Partition(partition, count, Meta())
+        self.states: dict[str, bytes] = {}
+        self.triggers: list[tuple[int, Any]] = []
+        self.moves: list[tuple[int, Any]] = []
+        self.counts: Counter[str] = Counter()
+        records = log.held(topics.EVENTS, partition)
+        for start in range(0, len(records), FOLD_MAX):
+            self._batch([read(r, secret) for r in records[start : start + FOLD_MAX]], book)
+
+    def _batch(self, arrivals: list[Any], book: Any) -> None:
+        state = self.state
+        for name in needed_nodes(state, arrivals):
+            state.nodes.setdefault(name, None)
+        wanted = needed_entries(arrivals)
+        for name in wanted:
+            state.entries.setdefault(name, None)
+        for name in needed_roots(state, wanted):
+            state.entries.setdefault(name, None)
+        for arrival in arrivals:
+            fold(state, arrival, book)
+        state.note_timers()
+        for name, value in state.states().items():
+            if value is None:
+                self.states.pop(name, None)
+            else:
+                self.states[name] = value
+        state.dirty.clear()
+        self.triggers += state.outcome.triggers
+        self.moves += state.outcome.moves
+        self.counts.update(state.outcome.counts)
+        state.outcome = Outcome()
+
+
+def check(world: World) -> list[str]:
+    """Return all that is wrong with the world after a storm."""
+    found = list(world.bugs)
+    shelf = Shelf(world.log)
+    asyncio.run(_all_versions(shelf, world))
+    cluster = world.cluster
+    secret = shelf.book.secret
+    folded = [
+        Folded(world.log, number, cluster.count, secret, shelf.book)
+        for number in range(cluster.count)
+    ]
+    for name in CHECKS:
+        found += [f"{name.__name__}: {what}" for what in name(world, folded)]
+    return found
+
+
+async def _all_versions(shelf: Shelf, world: World) -> None:
+    shelf.delay_s = 0.0
+    for number in range(world.cluster.count):
+        for record in world.log.held(topics.EVENTS, number):
+            kind = dict(record.headers).get("kind", b"event").decode("ascii")
+            if kind in ("ruleset", "model"):
+                await shelf.need(kind, orjson.loads(record.value)["version"])
+
+
+def state_is_the_fold_of_the_log(world: World, folded: list[Folded]) -> Iterator[str]:
+    """I1, I5, I6: byte for byte, with its clocks, sequences, versions and counts."""
+    slots = world.cluster.slots
+    for number, fresh in enumerate(folded):
+        held = slots.states(number)
+        for name in sorted(held.keys() | fresh.states.keys()):
+            if held.get(name) != fresh.states.get(name):
+                yield f"partition {number}: {name} differs from the fold of the log"
+        meta = slots.metas(number)
+        for name in Meta.__slots__:
+            mine, theirs = getattr(meta, name), getattr(fresh.state.meta, name)
+            if name not in (*_BY_BATCH, "counts") and mine != theirs:
+                yield f"partition {number}: {name} is {mine!r}, of the log {theirs!r}"
+        if meta.counts != {k: v for k, v in fresh.counts.items() if v or k in meta.counts}:
+            yield f"partition {number}: counts differ"
+        last = world.log.held(topics.EVENTS, number)[meta.off]
+        if meta.fp != fingerprint(last):
+            yield f"partition {number}: the fingerprint is not the last record's"
+
+
+def timers_are_equal(world: World, folded: list[Folded]) -> Iterator[str]:
+    """J6: the timers' set, the fold's, and those of the live nodes are one."""
+    for number, fresh in enumerate(folded):
+        held = world.cluster.slots.timers(number)
+        if held != fresh.state.timers:
+            yield f"partition {number}: {sorted(held.items() ^ fresh.state.timers.items())[:4]}"
+        own = {}
+        for name, value in fresh.states.items():
+            if not name.startswith("s:"):
+                continue
+            node = decode_node(name, value)
+            if isinstance(node, Live):
+                for timer, armed in node.actor.timers.items():
+                    own[f"{name[2:]}|{timer}"] = armed.score
+        if own != held:
+            yield f"partition {number}: of live nodes {sorted(own.items() ^ held.items())[:4]}"
+
+
+def triggers_are_numbered_without_gap(world: World, folded: list[Folded]) -> Iterator[str]:
+    """I2, I3: first occurrences are 1, 2, 3, ..., equal numbers are equal bytes, all are there."""
+    for number, fresh in enumerate(folded):
+        first: dict[int, Record] = {}
+        for record in world.log.held(topics.TRIGGERS, number):
+            oseq = int(dict(record.headers)["oseq"])
+            if first.setdefault(oseq, record).value != record.value:
+                yield f"partition {number}: number {oseq} has two values"
+        if list(first) != list(range(1, len(first) + 1)):
+            yield f"partition {number}: first occurrences are {list(first)[:20]}"
+        wanted = [(n, move.value) for n, move in fresh.triggers]
+        if [(n, first[n].value) for n in sorted(first)] != wanted:
+            yield f"partition {number}: {len(first)} triggers out, {len(wanted)} in the fold"
+
+
+def moves_arrive_and_are_applied_once(world: World, folded: list[Folded]) -> Iterator[str]:
+    """I4: what goes to other actors is there in order, and the marks say that it was taken."""
+    arrived: dict[tuple[int, int], dict[int, bytes]] = defaultdict(dict)
+    for number in range(world.cluster.count):
+        for record in world.log.held(topics.EVENTS, number):
+            headers = dict(record.headers)
+            if "src" not in headers:
+                continue
+            place = int(headers["src"]), number
+            mseq = int(headers["mseq"])
+            if arrived[place].setdefault(mseq, record.value) != record.value:
+                yield f"move {mseq} from {place[0]} to {number} has two values"
+    sent: dict[tuple[int, int], dict[int, bytes]] = defaultdict(dict)
+    letters: dict[str, set[tuple[bytes, bytes]]] = defaultdict(set)
+    for number, fresh in enumerate(folded):
+        for mseq, move in fresh.moves:
+            if move.topic == topics.EVENTS:
+                sent[number, move.partition][mseq] = move.value
+            else:
+                letters[move.topic].add((move.key.encode(), move.value))
+    for place in sorted(sent.keys() | arrived.keys()):
+        if list(arrived[place].items()) != list(sent[place].items()):
+            there, wanted = len(arrived[place]), len(sent[place])
+            yield f"moves from {place[0]} to {place[1]}: {there} of {wanted}, or in another order"
+        last = max(sent[place], default=0)
+        if folded[place[1]].state.meta.src.get(place[0], 0) != last:
+            yield f"moves from {place[0]} to {place[1]}: not all applied"
+    for topic, wanted in letters.items():
+        there = {
+            (record.key, record.value)
+            for number in range(world.cluster.partitions[topic])
+            for record in world.log.held(topic, number)
+        }
+        if wanted - there:
+            yield f"{len(wanted - there)} of {len(wanted)} records of {topic} never left"
+
+
+def every_event_is_applied_once_or_told(world: World, folded: list[Folded]) -> Iterator[str]:
+    """Each input is applied once, or in the dead letters once, under its place and reason."""
+    total: Counter[str] = Counter()
+    for number in range(world.cluster.count):
+        total.update(world.cluster.slots.metas(number).counts)
+    receipts = set(_receipts(world))
+    if total["applied"] != len(world.door.sent) + len(receipts):
+        yield f"{total['applied']} applied of {len(world.door.sent)} and {len(receipts)} receipts"
+    touches: Counter[str] = Counter()
+    for fresh in folded:
+        for name, value in fresh.states.items():
+            node = decode_node(name, value) if name.startswith("s:") else None
+            if isinstance(node, Live):
+                touches.update({n: t.count for n, t in node.actor.touches.items()})
+    if touches.total() != total["applied"]:
+        yield f"{touches.total()} contacts in the profiles, {total['applied']} applied"
+    told: dict[str, set[str]] = defaultdict(set)
+    for number in range(world.cluster.partitions[topics.DEAD_EVENTS]):
+        for record in world.log.held(topics.DEAD_EVENTS, number):
+            letter = orjson.loads(record.value)
+            told[letter["id"]].add(letter["reason"])
+    for place, reason in world.door.bad.items():
+        if told.get(place) != {reason}:
+            yield f"{place} is in the dead letters for {told.get(place)}, and not for {reason}"
+    if extra := told.keys() - world.door.bad.keys():
+        yield f"{len(extra)} dead letters that nobody wanted, such as {min(extra)}"
+    if total["dead"] != len(world.door.bad):
+        yield f"{total['dead']} dead by the counts, {len(world.door.bad)} in truth"
+
+
+def _receipts(world: World) -> Iterator[str]:
+    """Yield the ids of the events that tell of a delivery."""
+    for number in range(world.cluster.count):
+        for record in world.log.held(topics.EVENTS, number):
+            if b'"type":"delivery.' in record.value:
+                yield orjson.loads(record.value)["id"]
+
+
+def _event_id(source: str, message: str) -> str:
+    return sha256(f"{source}\0{message}".encode()).hexdigest()[:32]
+
+
+def every_trigger_arrives_or_is_told(world: World, folded: list[Folded]) -> Iterator[str]:
+    """Each live trigger is with its receivers, once by id, or in the dead letters with a reason."""
+    told: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for number in range(world.cluster.partitions[topics.DEAD_DELIVERIES]):
+        for record in world.log.held(topics.DEAD_DELIVERIES, number):
+            letter = orjson.loads(record.value)
+            told[letter["id"], letter["source"]].add(letter["reason"])
+    wanted: set[tuple[str, str]] = set()
+    times: Counter[str] = Counter()
+    for fresh in folded:
+        for _, move in fresh.triggers:
+            item = orjson.loads(move.value)
+            if item["type"] != "trigger":
+                continue
+            times[item["id"]] += 1
+            if item.get("held_out") or item.get("status", "live") != "live":
+                continue
+            for endpoint in ENDPOINTS:
+                if not endpoint.rules or item["rule"] in endpoint.rules:
+                    wanted.add((item["id"], endpoint.name))
+    for trigger, count in times.items():
+        if count > 1:
+            yield f"trigger {trigger} was made {count} times"
+    states = world.cluster.slots.jobs()
+    for trigger, endpoint in sorted(wanted):
+        state = states.get(f"{trigger}|{endpoint}")
+        got = world.channels.got[endpoint].get(trigger, [])
+        reasons = told.get((trigger, endpoint), set())
+        if state is None or state == "pending":
+            yield f"{trigger} for {endpoint}: {state}"
+        elif state == "sent" and trigger not in world.channels.accepted[endpoint]:
+            yield f"{trigger} for {endpoint} counts as sent, and nobody has got it"
+        elif state != "sent" and f"delivery/{state}" not in reasons:
+            yield f"{trigger} for {endpoint} is {state}, and nobody was told"
+        if not got and not reasons:
+            yield f"{trigger} never reached {endpoint}, and nobody was told"
+        if len({orjson.loads(body)["id"] for body in got}) > 1:
+            yield f"{trigger} for {endpoint}: two triggers under one id"
+    there = set(_receipts(world))
+    for member, state in states.items():
+        if state == "sent" and _event_id("engine", f"deliver\0{member}|sent") not in there:
+            yield f"{member} was sent, and its customer was not told"
+    for endpoint, got_by in world.channels.got.items():
+        extra = {(trigger, endpoint) for trigger in got_by} - wanted
+        if extra:
+            yield f"{endpoint} has got {sorted(extra)[:3]}, which no rule has made for it"
+
+
+def registrar_and_chains_agree(world: World, folded: list[Folded]) -> Iterator[str]:
+    """G3, J7: identifiers named together are one person, the one that the signposts lead to."""
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while parent.setdefault(name, name) != name:
+            name = parent[name]
+        return name
+
+    homes = set()
+    for found, _ in world.door.sent.values():
+        homes.add(found.ids[0])
+        for name in found.ids:
+            parent[root(name)] = root(found.ids[0])
+    nodes: dict[str, Any] = {}
+    for fresh in folded:
+        for name, value in fresh.states.items():
+            if name.startswith("s:"):
+                nodes[name.rpartition(":")[2]] = decode_node(name, value)
+    ends: dict[str, set[str]] = defaultdict(set)
+    for name in parent:
+        at = name
+        while at in nodes and not isinstance(nodes[at], Live):
+            at = nodes[at].fwd
+        if at in nodes:
+            ends[root(name)].add(at)
+        elif name in homes:
+            yield f"{name} leads nowhere"
+    for names in ends.values():
+        if len(names) > 1:
+            yield f"{sorted(names)} are one person, and live apart"
+
+
+def triggers_are_the_oracles(world: World, folded: list[Folded]) -> Iterator[str]:
+    """No false absence, and every rule as a naive reading of the final logs has it."""
+    forged = set(world.door.bad)
+    logs = [
+        Log(number, world.log.held(topics.EVENTS, number), forged)
+        for number in range(world.cluster.count)
+    ]
+    items = {}
+    for number in range(world.cluster.count):
+        for record in world.log.held(topics.TRIGGERS, number):
+            item = orjson.loads(record.value)
+            if item["type"] == "trigger":
+                items[item["id"]] = item
+    yield from compare(logs, world.story.people, list(items.values()))
+
+
+CHECKS: tuple[Callable[[World, list[Folded]], Iterator[str]], ...] = (
+    state_is_the_fold_of_the_log,
+    timers_are_equal,
+    triggers_are_numbered_without_gap,
+    moves_arrive_and_are_applied_once,
+    every_event_is_applied_once_or_told,
+    every_trigger_arrives_or_is_told,
+    registrar_and_chains_agree,
+    triggers_are_the_oracles,
+)

@@ -1,0 +1,391 @@
+"""The installation: workers that fold, re-key and deliver, a group coordinator, tickers, a learner.
+
+What is run is the engine's own: Engage and Owner, Dispatcher, Rekeyer, Ticker, Learner, and Seats,
+which the shell feeds in the same way from a broker.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
+from random import Random
+from typing import Any
+
+from simulation.faults import (
+    FaultyLedger,
+    FaultyLog,
+    FaultyOffsets,
+    FaultyStore,
+    Process,
+    Slots,
+    Topics,
+)
+from simulation.rules import contracts, lateness_ms, rule_set
+from simulation.virtual import OWNER, Skewed, WorldClock
+
+from engine.adapters.seats import Seats
+from engine.churn.model import parse_model
+from engine.delivery.model import Endpoint
+from engine.events import topics
+from engine.events.record import Record
+from engine.ingest.sources import Source, Sources
+from engine.outcome import Outcome
+from engine.pipeline.book import Book
+from engine.ports import Handler
+from engine.profile.model import Actor
+from engine.runtime.engage import Engage
+from engine.runtime.learner import Learner
+from engine.runtime.lookup import Lookup
+from engine.runtime.observe import Meter
+from engine.runtime.partition import Owner
+from engine.runtime.rekey import Rekeyer
+from engine.runtime.sender import Dispatcher
+from engine.runtime.ticker import Ticker
+
+SECRET = b"secret of the simulation"
+TENANT = "t"
+ENGINE_KEY = "engine-key"
+FETCH_MAX = 12  # records of one answer of the broker
+DRAIN_S = 3.0
+ARTEFACT_S = 0.5  # a worker that meets a version waits so long for its artefact
+ONE_PARTITION = (topics.LABELLED, topics.MODELS, topics.RULE_SETS)
+GROUPS = (topics.EVENTS, topics.TRIGGERS, topics.INBOX)
+SOURCES = Sources({"engine": Source("engine", ENGINE_KEY, tenant=TENANT)})
+METER = Meter()  # nobody reads it, and to make one costs more than a short storm
+
+
+def partitions(count: int) -> dict[str, int]:
+    """Return how many partitions each topic has."""
+    names = [v for k, v in vars(topics).items() if k.isupper() and isinstance(v, str)]
+    return {name: 1 if name in ONE_PARTITION else count for name in names}
+
+
+class Shelf:
+    """A worker's library: a version is there a while after its artefact is in the log."""
+
+    def __init__(self, log: Topics) -> None:
+        self._log = log
+        self._rule_sets: dict[str, Any] = {}
+        self._models: dict[str, Any] = {}
+        self.delay_s = ARTEFACT_S
+        self.book = Book(
+            secret=SECRET,
+            rule_sets=self._rule_sets,
+            models=self._models,
+            lateness_ms=lateness_ms,
+        )
+
+    async def need(self, kind: str, version: str) -> None:
+        """Return when the book has it."""
+        if kind == "ruleset":
+            if version not in self._rule_sets:
+                await asyncio.sleep(self.delay_s)
+                self._rule_sets[version] = rule_set(version)
+            return
+        while version not in self._models:
+            await asyncio.sleep(self.delay_s)
+            for record in self._log.held(topics.MODELS, 0):
+                name, _, found = record.key.decode().partition("@")
+                if name == "churn" and found:
+                    self._models[found] = parse_model(record.value)
+
+
+class Member:
+    """A worker in one consumer group; feeds its seats from the log (seats.Feed)."""
+
+    def __init__(self, worker: "Worker", topic: str, handler: Handler, log: Topics) -> None:
+        self.seats = Seats(handler, self)
+        self.wake = self.seats.room
+        self._worker = worker
+        self._topic = topic
+        self._log = log
+        self._place: dict[int, int] = {}
+        log.listeners.append((topic, self.wake.set))
+        self._task = asyncio.create_task(self._feed())
+
+    async def seek(self, partition: int, offset: int) -> None:
+        """Give the records from `offset` on."""
+        self._place[partition] = offset
+
+    async def log_start(self, partition: int) -> int:
+        """Return the first offset of the log."""
+        return 0
+
+    def leave(self) -> None:
+        """Hear no more of the log."""
+        self._log.listeners.remove((self._topic, self.wake.set))
+
+    async def _feed(self) -> None:
+        chance = self._worker.chance
+        while True:
+            self.wake.clear()
+            fed = False
+            for partition, seat in sorted(self.seats.held.items()):
+                place = self._place.get(partition, 0)
+                records = self._log.held(self._topic, partition)[place:]
+                if not seat.is_hungry or not records:
+                    continue
+                records = records[: chance.acts.randint(1, FETCH_MAX)]
+                if chance.acts.random() < 0.002 * chance.weight("hole"):
+                    chance.injected["hole"] += 1  # a fetch that spans a rebalance
+                    place += 1
+                    records = records[1:] or records
+                self._place[partition] = records[-1].offset + 1
+                seat.take(records)
+                fed = True
+            await self._worker.step()
+            if not fed:
+                await self.wake.wait()
+
+
+class Worker(Process):
+    """One worker process with its three handlers."""
+
+    def __init__(self, name: str, cluster: "Cluster") -> None:
+        super().__init__(name, cluster.chance)
+        self.cluster = cluster
+        self.context: Context = copy_context()
+        self.context.run(OWNER.set, self)
+        self.members: dict[str, Member] = {}
+        self.context.run(self._start)
+
+    def _start(self) -> None:
+        cluster = self.cluster
+        store, log = FaultyStore(self, cluster.slots), FaultyLog(self, cluster.log)
+        shelf = Shelf(cluster.log)
+        lookup = Lookup(store, partition_count=cluster.count, tenant=TENANT, secret=SECRET)
+
+        def owner(partition: int) -> Owner:
+            return Owner(
+                partition,
+                partition_count=cluster.count,
+                store=store,
+                reader=log,
+                publisher=log,
+                library=shelf,
+                topic_partitions=cluster.partitions,
+            )
+
+        async def actor_of(customer: str) -> Actor | None:
+            found = await lookup.by_node(customer)
+            return found.live.actor if found else None
+
+        dispatcher = Dispatcher(
+            endpoints=cluster.endpoints,
+            ledger=FaultyLedger(self, cluster.slots),
+            sender=cluster.channels.sender(self),
+            publisher=log,
+            clock=cluster.clock,
+            real_ms=cluster.clock.now,
+            lookup=actor_of,
+            meter=METER,
+            partition_count=cluster.count,
+            engine_key=ENGINE_KEY,
+            random=Random(f"{cluster.seed}/{self.name}"),
+        )
+        rekeyer = Rekeyer(
+            sources=SOURCES,
+            contracts=contracts(),
+            publisher=log,
+            reader=log,
+            offsets=FaultyOffsets(self, cluster.slots),
+            clock=cluster.clock,
+            meter=METER,
+            partition_count=cluster.count,
+            secret=SECRET,
+        )
+        engage = Engage(owner, seen=self._seen, repaired=self._repaired)
+        handlers = dict(zip(GROUPS, (engage, dispatcher, rekeyer), strict=True))
+        for topic, handler in handlers.items():
+            self.members[topic] = Member(self, topic, handler, cluster.log)
+        self.running = asyncio.create_task(dispatcher.run(asyncio.Event()))
+
+    def kill(self) -> None:
+        """End it."""
+        super().kill()
+        for member in self.members.values():
+            member.leave()
+
+    def open(self, topic: str, partition: int) -> None:
+        """Be told by the group that a partition is this worker's."""
+        if not self.dead and partition not in self.members[topic].seats.held:
+            self.context.run(self.members[topic].seats.open, [partition])
+
+    async def give_up(self, topic: str, partition: int) -> None:
+        """Be told that it is not any more."""
+        seats = self.members[topic].seats
+        await seats.drain([partition], timeout_s=DRAIN_S)
+        await seats.give_up([partition])
+
+    def _seen(
+        self, partition: int, records: Sequence[Record], outcome: Outcome, seconds: float
+    ) -> None:
+        self.cluster.batches += 1
+
+    def _repaired(self, partition: int, why: str) -> None:
+        self.cluster.repairs[why] = self.cluster.repairs.get(why, 0) + 1
+
+
+class Cluster:
+    """All processes, and who owns what."""
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        count: int,
+        workers: int,
+        chance: Any,
+        clock: WorldClock,
+        slots: Slots,
+        channels: Any,
+        endpoints: tuple[Endpoint, ...],
+    ) -> None:
+        self.seed = seed
+        self.count = count
+        self.chance = chance
+        self.clock = clock
+        self.slots = slots
+        self.channels = channels
+        self.endpoints = endpoints
+        self.partitions = partitions(count)
+        self.log = Topics(self.partitions)
+        self.batches = 0
+        self.repairs: dict[str, int] = {}
+        self._born = 0
+        self.workers = [self._new_worker() for _ in range(workers)]
+        self.owner: dict[tuple[str, int], Worker] = {}
+        self.tickers: list[tuple[Process, Skewed, Ticker]] = []
+
+    def start(self) -> None:
+        """Assign every partition to somebody, and begin to tick."""
+        for topic in GROUPS:
+            for partition in range(self.count):
+                self._assign(topic, partition, self.chance.acts.choice(self.workers))
+        for number in range(2):
+            self._start_ticker(number)
+
+    def _new_worker(self) -> Worker:
+        self._born += 1
+        return Worker(f"worker-{self._born}", self)
+
+    def _start_ticker(self, number: int) -> None:
+        process = Process(f"ticker-{number}", self.chance)
+        clock = Skewed(self.clock)
+        ticker = Ticker(
+            store=FaultyStore(process, self.slots),
+            publisher=FaultyLog(process, self.log),
+            clock=clock,
+            partition_count=self.count,
+            secret=SECRET,
+            interval_s=1.0 + number * 0.7,
+        )
+        if number < len(self.tickers):
+            self.tickers[number] = (process, clock, ticker)
+        else:
+            self.tickers.append((process, clock, ticker))
+        self._in(process, lambda: asyncio.create_task(ticker.run(asyncio.Event())))
+
+    def restart_ticker(self, number: int) -> None:
+        """Kill a ticker and start it again."""
+        self.tickers[number][0].kill()
+        self._start_ticker(number)
+
+    def start_learner(self) -> None:
+        """Run the learner, which announces the first model."""
+        self.learner = Process("learner", self.chance)
+        log = FaultyLog(self.learner, self.log)
+        learner = Learner(
+            reader=log,
+            publisher=log,
+            partition_count=self.count,
+            secret=SECRET,
+            publish_labels=5,
+        )
+        self._in(self.learner, lambda: asyncio.create_task(learner.run(asyncio.Event())))
+
+    def _in(self, process: Process, call: Callable[[], Any]) -> None:
+        context = copy_context()
+        context.run(OWNER.set, process)
+        context.run(call)
+
+    def _assign(self, topic: str, partition: int, worker: Worker) -> None:
+        self.owner[topic, partition] = worker
+        worker.open(topic, partition)
+
+    async def move(self, topic: str, partition: int) -> None:
+        """Give a partition to another worker, in order: drained, given up, taken over."""
+        old = self.owner[topic, partition]
+        new = self.chance.acts.choice(self.workers)
+        if new is old or new.frozen or old.frozen:
+            return
+        await old.give_up(topic, partition)
+        if not new.dead and self.owner[topic, partition] is old:
+            self._assign(topic, partition, new)
+
+    async def crash(self, worker: Worker) -> None:
+        """Kill a worker; after the session's time others take its partitions, then it is back."""
+        worker.kill()
+        self.workers.remove(worker)
+        self.workers.append(self._new_worker())
+        await asyncio.sleep(self.chance.acts.uniform(0.1, 2.0))
+        self._reassign(worker)
+
+    async def stop_for_a_while(self, worker: Worker) -> None:
+        """Freeze a worker past its session: others own its partitions when it wakes."""
+        worker.freeze()
+        await asyncio.sleep(self.chance.acts.uniform(0.5, 2.0))
+        lost = [] if worker.dead else self._reassign(worker)
+        await asyncio.sleep(self.chance.acts.uniform(0.1, 4.0))
+        worker.thaw()
+        await asyncio.sleep(self.chance.acts.uniform(0.05, 1.0))
+        for topic, partition in lost:  # it is told with its next heartbeat
+            if not worker.dead and self.owner[topic, partition] is not worker:
+                await worker.give_up(topic, partition)
+                if self.owner[topic, partition] is worker:  # and given it back meanwhile
+                    worker.open(topic, partition)
+
+    def _reassign(self, old: Worker) -> list[tuple[str, int]]:
+        lost = [place for place, worker in self.owner.items() if worker is old]
+        others = [w for w in self.workers if w is not old and not w.frozen]
+        if not others:
+            return []
+        for topic, partition in lost:
+            self._assign(topic, partition, self.chance.acts.choice(others))
+        return lost
+
+    async def heal(self) -> None:
+        """Let all processes run, and every partition be somebody's.
+
+        What delivers and re-keys is taken over once more: without new records it does not notice
+        that Redis has fallen back. Nothing is lost by that, for its next owner goes on from there.
+        """
+        for process, _, _ in self.tickers:
+            process.kill()
+        self._start_ticker(0)
+        for worker in self.workers:
+            worker.thaw()
+        for (topic, partition), worker in self.owner.items():
+            if not worker.dead and topic == topics.EVENTS:
+                continue
+            if not worker.dead:
+                await worker.give_up(topic, partition)
+            self._assign(topic, partition, self.chance.acts.choice(self.workers))
+
+    async def tick(self) -> None:
+        """Write one tick."""
+        await self.tickers[0][2].tick()
+
+    async def at_rest(self) -> bool:
+        """Tell whether everything in the log has been dealt with, and no attempt is due."""
+        slots = self.slots
+        for partition in range(self.count):
+            ends = {topic: len(self.log.held(topic, partition)) for topic in GROUPS}
+            meta = await slots.store.meta(partition)
+            if meta.off + 1 != ends[topics.EVENTS]:
+                return False
+            if slots.offsets.get(partition, 0) != ends[topics.INBOX]:
+                return False
+            off, due = slots.ledger_state(partition)
+            if off + 1 != ends[topics.TRIGGERS] or min(due, default=2**63) <= self.clock.now():
+                return False
+        return True

@@ -1,0 +1,329 @@
+"""Everything that can go wrong between a process and the world, by chance and counted.
+
+A call waits, may be lost before it has an effect, has it, may lose its reply; a process may be
+frozen or dead at every one of these points.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+from engine.adapters.memory import MemoryLog, MemoryStore
+from engine.adapters.memory_ledger import MemoryLedger
+from engine.errors import LogError, StoreError
+from engine.events.record import Outgoing, Record
+from engine.outcome import Meta
+from engine.ports import Commit, LedgerSnapshot, LedgerUpdate, Snapshot
+
+HISTORY_MAX = 60  # earlier states of one slot that a failover can fall back to
+CALLS = {  # chance per call, before the weights of a seed
+    "commit_lost": 0.03,
+    "reply_lost": 0.03,
+    "load_failed": 0.01,
+    "send_failed": 0.02,
+    "suffix_unsent": 0.03,
+    "ack_lost": 0.03,
+    "read_failed": 0.01,
+}
+
+
+class Chance:
+    """Draws faults: each kind has a weight of its own in each seed, often none (swarm)."""
+
+    def __init__(self, seed: int) -> None:
+        weights = Random(f"{seed}/weights")
+        self.calls = Random(f"{seed}/calls")
+        self.acts = Random(f"{seed}/acts")
+        self.injected: Counter[str] = Counter()
+        self._weight: dict[str, float] = {}
+        self._weights = weights
+        self.calm = False
+
+    def weight(self, kind: str) -> float:
+        """Return how much of a kind of fault this seed has: 0, or from 0.5 to 3."""
+        found = self._weight.get(kind)
+        if found is None:
+            draw = Random(f"{kind}/{self._weights.random()}")
+            found = 0.0 if draw.random() < 0.4 else draw.choice((0.5, 1.0, 1.0, 3.0))
+            self._weight[kind] = found
+        return 0.0 if self.calm else found
+
+    def strikes(self, kind: str) -> bool:
+        """Tell whether a call of this kind goes wrong now."""
+        if self.calls.random() >= CALLS[kind] * self.weight(kind):
+            return False
+        self.injected[kind] += 1
+        return True
+
+
+class Process:
+    """A process of the installation: alive, frozen or dead; its tasks die with it."""
+
+    def __init__(self, name: str, chance: Chance) -> None:
+        self.name = name
+        self.chance = chance
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.dead = False
+        self._runs = asyncio.Event()
+        self._runs.set()
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it is stopped, as by SIGSTOP."""
+        return not self._runs.is_set()
+
+    def freeze(self) -> None:
+        """Stop it where it is."""
+        self._runs.clear()
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._runs.set()
+
+    def kill(self) -> None:
+        """End it between two steps; nothing that it would still do has an effect."""
+        self.dead = True
+        for task in list(self.tasks):
+            task.cancel()
+
+    async def step(self) -> None:
+        """Pass a point at which the process may stop, for a while or for ever."""
+        draw = self.chance.calls.random()
+        await asyncio.sleep(0 if draw < 0.7 else (draw - 0.7) * 0.05)
+        while self.frozen:
+            await self._runs.wait()
+        if self.dead:
+            await asyncio.Future()
+
+
+class Slots:
+    """The store, the ledger and the inbox's offsets, with their earlier states."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.store = MemoryStore()
+        self.ledger = MemoryLedger()
+        self.offsets: dict[int, int] = {}
+        self._loop = loop
+        self._history: dict[tuple[str, int], deque[tuple[float, Any]]] = {}
+
+    def note(self, kind: str, partition: int) -> None:
+        """Remember what a slot holds by now."""
+        held = self._history.setdefault((kind, partition), deque(maxlen=HISTORY_MAX))
+        held.append((self._loop.time(), self._copy(kind, partition)))
+
+    def fall_back(self, seconds: float, *, kind: str = "", partition: int = -1) -> bool:
+        """Become what all slots, or one, were some seconds ago; False if that changed nothing."""
+        until = self._loop.time() - seconds
+        changed = False
+        for key, history in sorted(self._history.items()):
+            if kind and key != (kind, partition):
+                continue
+            lost = 0
+            while len(history) > 1 and history[-1][0] > until:
+                history.pop()
+                lost += 1
+            if lost:
+                changed = True
+                self._restore(*key, history[-1][1])
+        return changed
+
+    def ledger_state(self, partition: int) -> tuple[int, list[int]]:
+        """Return the ledger's offset, and when its jobs are due (UTC ms)."""
+        held = self.ledger._held[partition]
+        return held.off, list(held.due.values())
+
+    def jobs(self) -> dict[str, str]:
+        """Return the state of every job, by member."""
+        held = self.ledger._held.values()
+        return {member: job.state for each in held for member, job in each.jobs.items()}
+
+    def states(self, partition: int) -> dict[str, bytes]:
+        """Return the nodes and entries of a partition, by key name."""
+        return self.store._states[partition]
+
+    def timers(self, partition: int) -> dict[str, int]:
+        """Return the timers of a partition: member -> score."""
+        return self.store._timers[partition]
+
+    def metas(self, partition: int) -> Meta:
+        """Return what else is stored of a partition."""
+        return self.store._meta[partition]
+
+    def _copy(self, kind: str, partition: int) -> Any:
+        if kind == "offsets":
+            return self.offsets.get(partition, 0)
+        if kind == "ledger":
+            held = self.ledger._held[partition]
+            return {n: _shallow(value) for n, value in vars(held).items()}
+        # Values are never changed in place, so the containers are all there is to copy.
+        return {n: _shallow(v[partition]) for n, v in vars(self.store).items() if partition in v}
+
+    def _restore(self, kind: str, partition: int, copy: Any) -> None:
+        if kind == "offsets":
+            self.offsets[partition] = copy
+        elif kind == "ledger":
+            for name, value in copy.items():
+                setattr(self.ledger._held[partition], name, _shallow(value))
+        else:
+            for name, held in vars(self.store).items():
+                held.pop(partition, None)
+                if name in copy:
+                    held[partition] = _shallow(copy[name])
+
+
+def _shallow(value: Any) -> Any:
+    return value.copy() if isinstance(value, dict) else value
+
+
+class FaultyStore:
+    """One process's way to the store (ports.Store)."""
+
+    def __init__(self, process: Process, slots: Any) -> None:
+        self._process = process
+        self._slots = slots
+
+    async def _before(self, kind: str) -> None:
+        await self._process.step()
+        if self._process.chance.strikes(kind):
+            raise StoreError(f"injected: {kind}", code="store/unreachable")
+
+    async def _after(self) -> None:
+        await self._process.step()
+        if self._process.chance.strikes("reply_lost"):
+            raise StoreError("injected: it happened, the reply was lost", code="store/unreachable")
+
+    async def acquire(self, partition: int, token: str) -> Snapshot:
+        await self._before("load_failed")
+        found: Snapshot = await self._slots.store.acquire(partition, token)
+        self._slots.note("store", partition)
+        await self._after()
+        return found
+
+    async def load(self, partition: int, names: Sequence[str]) -> list[bytes | None]:
+        await self._before("load_failed")
+        found: list[bytes | None] = await self._slots.store.load(partition, names)
+        await self._process.step()
+        return found
+
+    async def apply(self, partition: int, token: str, commit: Commit) -> None:
+        await self._before("commit_lost")
+        await self._slots.store.apply(partition, token, commit)
+        self._slots.note("store", partition)
+        await self._after()
+
+    async def owner(self, partition: int) -> str:
+        await self._before("load_failed")
+        found: str = await self._slots.store.owner(partition)
+        return found
+
+    async def meta(self, partition: int) -> Meta:
+        await self._before("load_failed")
+        found: Meta = await self._slots.store.meta(partition)
+        return found
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+class FaultyLedger(FaultyStore):
+    """One process's way to the delivery ledger (ports.Ledger)."""
+
+    async def acquire(self, partition: int, token: str) -> LedgerSnapshot:  # type: ignore[override]
+        await self._before("load_failed")
+        found: LedgerSnapshot = await self._slots.ledger.acquire(partition, token)
+        self._slots.note("ledger", partition)
+        await self._after()
+        return found
+
+    async def load(self, partition: int, members: Sequence[str]) -> list[Any]:
+        await self._before("load_failed")
+        found: list[Any] = await self._slots.ledger.load(partition, members)
+        return found
+
+    async def apply(self, partition: int, token: str, update: LedgerUpdate) -> None:  # type: ignore[override]
+        await self._before("commit_lost")
+        await self._slots.ledger.apply(partition, token, update)
+        self._slots.note("ledger", partition)
+        await self._after()
+
+
+class FaultyOffsets(FaultyStore):
+    """One process's way to the inbox's offsets (ports.Offsets)."""
+
+    async def get(self, partition: int) -> int:
+        await self._before("load_failed")
+        found: int = self._slots.offsets.get(partition, 0)
+        return found
+
+    async def put(self, partition: int, offset: int, *, accepted: int, dead: int) -> None:
+        await self._before("commit_lost")
+        self._slots.offsets[partition] = offset
+        self._slots.note("offsets", partition)
+        await self._after()
+
+
+class Topics(MemoryLog):
+    """The log; members of groups are told when records arrive."""
+
+    def __init__(self, partitions: dict[str, int]) -> None:
+        super().__init__(partitions)
+        self.listeners: list[tuple[str, Callable[[], None]]] = []
+
+    def append(self, out: Outgoing) -> Record:
+        """Append one record."""
+        record = super().append(out)
+        for topic, wake in self.listeners:
+            if topic == out.topic:
+                wake()
+        return record
+
+    def held(self, topic: str, partition: int) -> list[Record]:
+        """Return all records of a partition."""
+        return self._topics[topic][partition]
+
+
+class FaultyLog:
+    """One process's way to the log (ports.Publisher, ports.Reader)."""
+
+    def __init__(self, process: Process, log: Topics) -> None:
+        self._process = process
+        self._log = log
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        """Append all, or a prefix per destination and an error, or all and an error."""
+        chance = self._process.chance
+        await self._process.step()
+        if records and chance.strikes("send_failed"):
+            raise LogError("injected: nothing arrived", code="log/down")
+        cut: dict[tuple[str, int], int] = {}
+        partial = bool(records) and chance.strikes("suffix_unsent")
+        for out in records:
+            place = (out.topic, out.partition)
+            if partial:
+                left = cut.setdefault(place, chance.calls.randrange(len(records) + 1))
+                cut[place] = left - 1
+                if left <= 0:
+                    continue
+            self._log.append(out)
+            if chance.calls.random() < 0.1:
+                await self._process.step()  # frozen, or killed, inside the send
+        await self._process.step()
+        if partial or (records and chance.strikes("ack_lost")):
+            raise LogError("injected: not all of it was acknowledged", code="log/down")
+
+    async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        await self._process.step()
+        return await self._log.bounds(topic, partition)
+
+    async def read(
+        self, topic: str, partition: int, offset: int, *, count_max: int
+    ) -> list[Record]:
+        await self._process.step()
+        if self._process.chance.strikes("read_failed"):
+            raise LogError("injected: no answer", code="log/down")
+        return await self._log.read(topic, partition, offset, count_max=count_max)
+
+    async def close(self) -> None:
+        """Nothing to close."""
