@@ -11,8 +11,9 @@ from random import Random
 from typing import Any
 
 from simulation import checks, cluster, faults
+from simulation.lua import LuaSlots
 
-from engine.adapters import memory
+from engine.adapters import memory, redis
 from engine.decision import act, calendar, decide, limits
 from engine.delivery import intake
 from engine.errors import LogError
@@ -34,6 +35,7 @@ class Bug:
     patches: Callable[[], list[Patch]]
     within: int = 40
     excuse: str = ""
+    slots: type[faults.Slots] = faults.Slots
 
 
 @contextmanager
@@ -54,12 +56,16 @@ BUGS: list[Bug] = []
 
 
 def bug(
-    breaks: str, *, within: int = 40, excuse: str = ""
+    breaks: str,
+    *,
+    within: int = 40,
+    excuse: str = "",
+    slots: type[faults.Slots] = faults.Slots,
 ) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
     """Enter a function that returns patches as a bug of its name."""
 
     def enter(patches: Callable[[], list[Patch]]) -> Callable[[], list[Patch]]:
-        BUGS.append(Bug(patches.__name__, breaks, patches, within, excuse))
+        BUGS.append(Bug(patches.__name__, breaks, patches, within, excuse, slots))
         return patches
 
     return enter
@@ -160,9 +166,9 @@ def cache_kept_after_an_error() -> list[Patch]:
     real = partition.Owner.take_over
 
     async def take_over(self: Any) -> int:
-        kept = self._state.nodes if self.is_ready else {}
+        kept = self._cache if self.is_ready else None
         offset = await real(self)
-        self._state.nodes.update(kept)
+        self._cache = kept or self._cache
         return offset
 
     return [(partition.Owner, "take_over", take_over)]
@@ -467,3 +473,29 @@ def inbox_committed_too_early() -> list[Patch]:
         return after
 
     return [(rekey.Rekeyer, "batch", batch)]
+
+
+# The same in the Functions of Redis.
+
+
+def _lua(text: str, instead: str) -> list[Patch]:
+    assert redis._FUNCTIONS.count(text) == 1, f"`{text}` stands in the library once"
+    return [(redis, "_FUNCTIONS", redis._FUNCTIONS.replace(text, instead))]
+
+
+@bug("the Function commits at whatever offset the partition is", slots=LuaSlots)
+def no_compare_and_set_in_lua() -> list[Patch]:
+    fences = ("if held[1] ~= args[1] then return 'FENCED' end", "return 'STALE' end")
+    fence = _lua(f"{fences[0]}\n  if (held[2] or '-1') ~= args[2] then {fences[1]}", "")
+    return fence
+
+
+@bug("the Function leaves timers that were cancelled", slots=LuaSlots)
+def cancelled_timers_stay_in_lua() -> list[Patch]:
+    return _lua("redis.call('ZREM', keys[2], ...)", "return ...")
+
+
+@bug("the Function trims one entry that nobody has acknowledged", slots=LuaSlots)
+def trimmed_too_far_in_lua() -> list[Patch]:
+    return _lua("'ZREMRANGEBYSCORE', keys[4], '-inf', args[4]",
+                "'ZREMRANGEBYSCORE', keys[4], '-inf', args[4] + 1")  # fmt: skip

@@ -101,7 +101,7 @@ class Process:
 class Slots:
     """The store, the ledger and the inbox's offsets, with their earlier states."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, count: int) -> None:
         self.store = MemoryStore()
         self.ledger = MemoryLedger()
         self.offsets: dict[int, int] = {}

@@ -46,7 +46,9 @@ def weather(seed: int, **more: Any) -> Weathered:
 def catches(bug: Bug) -> int | None:
     """Return the first seed that finds a bug, None if none of its range does."""
     with planted(bug):
-        return next((seed for seed in range(bug.within) if weather(seed).findings), None)
+        return next(
+            (seed for seed in range(bug.within) if weather(seed, slots=bug.slots).findings), None
+        )
 
 
 def regressions() -> list[tuple[int, str]]:

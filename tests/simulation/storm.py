@@ -146,7 +146,7 @@ async def _storm(seed: int, size: Size, slots_of: Any) -> World:
         workers=size.workers,
         chance=chance,
         clock=clock,
-        slots=slots_of(loop),
+        slots=slots_of(loop, size.partitions),
         channels=channels,
         endpoints=ENDPOINTS,
     )

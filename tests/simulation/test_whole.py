@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from simulation.bugs import BUGS, Bug, planted
 from simulation.faults import CALLS
+from simulation.lua import LuaSlots
 from simulation.run import SEEDS, Weathered, catches, regressions, weather
 from simulation.storm import ACTS
 
@@ -20,6 +21,7 @@ STORMS = int(os.environ.get("STORMS", str(SEEDS)))
 SAMPLE = 60  # seeds in which every kind of fault must have struck
 TRACED = (3, 9)  # a short storm and a long one
 EXCUSED_SEEDS = 5
+LUA_SEEDS = 6
 ROOT = Path(__file__).parents[2]
 weathered = cache(weather)
 
@@ -58,6 +60,13 @@ def test_another_process_has_the_same_trace(hash_seed: str) -> None:
         check=True,
     )
     assert found.stdout.strip() == str([weathered(seed).trace for seed in TRACED])
+
+
+@pytest.mark.parametrize("seed", range(LUA_SEEDS))
+def test_with_the_functions_of_redis_a_storm_is_the_same(seed: int) -> None:
+    found = weather(seed, slots=LuaSlots)
+    assert found.findings == []
+    assert found == weathered(seed)
 
 
 @pytest.mark.parametrize("bug", [bug for bug in BUGS if not bug.excuse], ids=lambda bug: bug.name)
