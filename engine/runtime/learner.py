@@ -17,7 +17,7 @@ from engine.churn.model import initial_model
 from engine.churn.train import Trainer
 from engine.errors import EngineError
 from engine.events import topics
-from engine.events.record import Outgoing
+from engine.events.record import Outgoing, Record, header
 from engine.identity import mac
 from engine.identity.messages import Version
 from engine.ports import Publisher, Reader
@@ -61,7 +61,9 @@ class Learner:
         self._learned = learned
         self._offset = 0
         self._version = ""
+        self._announced = ""  # by this process
         self._published_at = 0
+        self._marks: dict[str, int] = {}  # source partition -> highest number learned
         self.trainer = Trainer()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -83,7 +85,7 @@ class Learner:
             await self.checkpoint()
 
     async def start(self) -> None:
-        """Go on from the checkpoint; without one, publish the first model."""
+        """Go on from the checkpoint; without one, publish the first model. Announce it anyhow."""
         offset, _ = await self._reader.bounds(topics.MODELS, 0)
         while found := await self._reader.read(topics.MODELS, 0, offset, count_max=READ_MAX):
             offset = found[-1].offset + 1
@@ -94,6 +96,7 @@ class Learner:
                     self._version = record.key.decode().partition("@")[2]
         if not self._version:
             await self._publish("m0", initial_model().to_json())
+        await self._announce()
 
     async def learn(self) -> int:
         """Read what has matured and learn it; publish a version when there is enough news."""
@@ -103,29 +106,51 @@ class Learner:
         ):
             for record in found:
                 self._offset = record.offset + 1
-                learned += self.trainer.learn(orjson.loads(record.value))
+                if self._is_new(record):
+                    learned += self.trainer.learn(orjson.loads(record.value))
             await asyncio.sleep(0)
         if learned:
             self._learned(learned, self.trainer.auc)
         if self.trainer.labels - self._published_at >= self._publish_labels:
             await self._publish_new()
+        if self._announced != self._version:
+            await self._announce()
         return learned
 
+    def _is_new(self, record: Record) -> bool:
+        """Tell whether a label comes for the first time: a partition's new owner sends again."""
+        source = header(record.headers, "src")
+        if source is None:
+            return True
+        name, number = source.decode(), int(header(record.headers, "mseq") or 0)
+        if number <= self._marks.get(name, 0):
+            return False
+        self._marks[name] = number
+        return True
+
     async def _publish_new(self) -> None:
-        self._published_at = self.trainer.labels
         version = f"m{self.trainer.labels}"
         model = self.trainer.export(version, mbg=Mbg())
         await self._publish(version, model.to_json())
 
     async def _publish(self, version: str, artefact: bytes) -> None:
-        # The artefact first: a worker that meets MODEL(v) waits until it can read it.
         await self._publisher.publish(
             [Outgoing(topics.MODELS, 0, f"churn@{version}".encode(), artefact)]
         )
         self._version = version
+        self._published_at = self.trainer.labels
         await self.checkpoint()
+
+    async def _announce(self) -> None:
+        """Write MODEL(v) behind its artefact, which a worker that meets it waits for.
+
+        Said anew at each start: nobody knows how far the one before had come, and to hear it twice
+        changes nothing.
+        """
+        version = self._version
         records = version_records("model", version, self._count, self._secret)
         await self._publisher.publish(records)
+        self._announced = version
 
     async def checkpoint(self) -> None:
         """Write where the learner stands, with all that it has learned."""
@@ -133,6 +158,7 @@ class Learner:
             "offset": self._offset,
             "version": self._version,
             "published_at": self._published_at,
+            "marks": self._marks,
             "labels": self.trainer.labels,
             "auc": self.trainer.auc,
             "trainer": self.trainer.to_plain(),
@@ -144,4 +170,5 @@ class Learner:
         self._offset = checkpoint["offset"]
         self._version = checkpoint["version"]
         self._published_at = checkpoint["published_at"]
+        self._marks = checkpoint.get("marks", {})
         self.trainer = Trainer.from_plain(checkpoint["trainer"])

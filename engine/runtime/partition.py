@@ -247,7 +247,7 @@ class Owner:
             for n, m in triggers
             if n > self._published
         ]
-        records += [self._outgoing(move) for _, move in moves]
+        records += [self._outgoing(n, move) for n, move in moves]
         if records:
             await self._publisher.publish(records)
         if triggers:
@@ -256,15 +256,12 @@ class Owner:
         if moves:
             self._trim_moves = moves[-1][0]
 
-    def _outgoing(self, move: Move) -> Outgoing:
+    def _outgoing(self, number: int, move: Move) -> Outgoing:
         partition = move.partition
         if partition < 0:
             partition = partition_of(move.key, self._topic_partitions[move.topic])
-        return Outgoing(
-            move.topic,
-            partition,
-            move.key.encode(),
-            move.value,
-            tuple((name, bytes(value)) for name, value in move.headers),
-        )
+        headers = tuple((name, bytes(value)) for name, value in move.headers)
+        if move.topic != topics.EVENTS:  # what goes to another actor has its number in it
+            headers += (("src", b"%d" % self.partition), ("mseq", b"%d" % number))
+        return Outgoing(move.topic, partition, move.key.encode(), move.value, headers)
 
