@@ -14,7 +14,7 @@ from simulation.channels import ENDPOINTS
 from simulation.cluster import Shelf
 from simulation.faults import Topics
 from simulation.oracle import Log, compare
-from simulation.storm import World
+from simulation.storm import World, early_labels
 
 from engine.events import topics
 from engine.events.record import Record, fingerprint
@@ -72,10 +72,11 @@ def check(world: World) -> list[str]:
     asyncio.run(_all_versions(shelf, world))
     cluster = world.cluster
     secret = shelf.book.secret
-    folded = [
-        Folded(world.log, number, cluster.count, secret, shelf.book)
-        for number in range(cluster.count)
-    ]
+    with early_labels():
+        folded = [
+            Folded(world.log, number, cluster.count, secret, shelf.book)
+            for number in range(cluster.count)
+        ]
     for name in CHECKS:
         found += [f"{name.__name__}: {what}" for what in name(world, folded)]
     return found
@@ -270,6 +271,23 @@ def every_trigger_arrives_or_is_told(world: World, folded: list[Folded]) -> Iter
             yield f"{endpoint} has got {sorted(extra)[:3]}, which no rule has made for it"
 
 
+def every_label_is_learned_once_and_models_arrive(
+    world: World, folded: list[Folded]
+) -> Iterator[str]:
+    """The learner has learned what has matured, also what came twice or before it was killed."""
+    matured = {
+        move.value for fresh in folded for _, move in fresh.moves if move.topic == topics.LABELLED
+    }
+    pupil = world.cluster.pupil
+    if pupil is not None and pupil.trainer.labels != len(matured):
+        yield f"{pupil.trainer.labels} labels learned of {len(matured)}"
+    newest = [r.key for r in world.log.held(topics.MODELS, 0) if r.key.startswith(b"churn@")][-1]
+    for number in range(world.cluster.count):
+        model = world.cluster.slots.metas(number).model
+        if newest != f"churn@{model}".encode():
+            yield f"partition {number} scores with {model!r}, the newest is {newest!r}"
+
+
 def registrar_and_chains_agree(world: World, folded: list[Folded]) -> Iterator[str]:
     """G3, J7: identifiers named together are one person, the one that the signposts lead to."""
     parent: dict[str, str] = {}
@@ -326,6 +344,7 @@ CHECKS: tuple[Callable[[World, list[Folded]], Iterator[str]], ...] = (
     moves_arrive_and_are_applied_once,
     every_event_is_applied_once_or_told,
     every_trigger_arrives_or_is_told,
+    every_label_is_learned_once_and_models_arrive,
     registrar_and_chains_agree,
     triggers_are_the_oracles,
 )

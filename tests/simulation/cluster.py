@@ -47,7 +47,14 @@ ENGINE_KEY = "engine-key"
 FETCH_MAX = 12  # records of one answer of the broker
 DRAIN_S = 3.0
 ARTEFACT_S = 0.5  # a worker that meets a version waits so long for its artefact
-ONE_PARTITION = (topics.LABELLED, topics.MODELS, topics.RULE_SETS)
+ONE_PARTITION = (
+    topics.LABELLED,
+    topics.MODELS,
+    topics.RULE_SETS,
+    topics.SNAPSHOTS,
+    topics.DEAD_EVENTS,
+    topics.DEAD_DELIVERIES,
+)
 GROUPS = (topics.EVENTS, topics.TRIGGERS, topics.INBOX)
 SOURCES = Sources({"engine": Source("engine", ENGINE_KEY, tenant=TENANT)})
 METER = Meter()  # nobody reads it, and to make one costs more than a short storm
@@ -255,6 +262,8 @@ class Cluster:
         self.workers = [self._new_worker() for _ in range(workers)]
         self.owner: dict[tuple[str, int], Worker] = {}
         self.tickers: list[tuple[Process, Skewed, Ticker]] = []
+        self.learner: Process | None = None
+        self.pupil: Learner | None = None
 
     def start(self) -> None:
         """Assign every partition to somebody, and begin to tick."""
@@ -291,15 +300,17 @@ class Cluster:
         self._start_ticker(number)
 
     def start_learner(self) -> None:
-        """Run the learner, which announces the first model."""
+        """Run the learner, which announces the first model; one that runs is killed."""
+        if self.learner is not None:
+            self.learner.kill()
         self.learner = Process("learner", self.chance)
         log = FaultyLog(self.learner, self.log)
-        learner = Learner(
+        learner = self.pupil = Learner(
             reader=log,
             publisher=log,
             partition_count=self.count,
             secret=SECRET,
-            publish_labels=5,
+            publish_labels=3,
         )
         self._in(self.learner, lambda: asyncio.create_task(learner.run(asyncio.Event())))
 
@@ -375,13 +386,12 @@ class Cluster:
         """Write one tick."""
         await self.tickers[0][2].tick()
 
-    async def at_rest(self) -> bool:
+    def at_rest(self) -> bool:
         """Tell whether everything in the log has been dealt with, and no attempt is due."""
         slots = self.slots
         for partition in range(self.count):
             ends = {topic: len(self.log.held(topic, partition)) for topic in GROUPS}
-            meta = await slots.store.meta(partition)
-            if meta.off + 1 != ends[topics.EVENTS]:
+            if slots.metas(partition).off + 1 != ends[topics.EVENTS]:
                 return False
             if slots.offsets.get(partition, 0) != ends[topics.INBOX]:
                 return False

@@ -85,7 +85,7 @@ class Door:
         """Publish a model, and announce it."""
         model = initial_model()
         model.version, model.mix, model.bias = version, mix, 0.7
-        model.horizon_days = 0.02
+        model.horizon_days = 0.0005
         key = f"churn@{version}".encode()
         self.log.append(Outgoing(topics.MODELS, 0, key, model.to_json()))
         await self.version("model", version, gap_s=gap_s)

@@ -149,7 +149,7 @@ class Slots:
 
     def metas(self, partition: int) -> Meta:
         """Return what else is stored of a partition."""
-        return self.store._meta[partition]
+        return self.store._meta.get(partition) or Meta()
 
     def _copy(self, kind: str, partition: int) -> Any:
         if kind == "offsets":

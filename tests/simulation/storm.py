@@ -17,11 +17,15 @@ from simulation.faults import Chance, Slots, Topics
 from simulation.script import Input, Story
 from simulation.virtual import Hangs, WorldClock, run
 
+from engine.churn import step
 from engine.errors import EngineError
 from engine.runtime import engage, partition, ticker
+from engine.runtime.learner import POLL_S
 
 HOUR_MS = 3_600_000
 MIDNIGHT_MS = 1_772_553_600_000  # 2026-03-04T00:00+08:00
+GRACE_MS = 20_000  # of labels
+LEARNS = ("", "", "", "on", "from nothing")  # whether there is a learner, and a model before it
 SPEED = 10.0  # log seconds in a loop second
 QUIET_S_MAX = 120.0  # in which everything must come to rest after the faults have ended
 DRAIN_STEPS = 16
@@ -34,6 +38,7 @@ ACTS = {  # a loop second's chance of each, before the weights of a seed
     "slot_failover": 0.04,
     "clock_jump": 0.05,
     "ticker_restart": 0.05,
+    "learner_restart": 0.05,
     "mood": 0.3,
 }
 
@@ -67,7 +72,7 @@ class World:
     chance: Chance
     channels: Channels
     door: Door
-    learns: bool
+    learns: str
     bugs: list[str] = field(default_factory=list)
 
     @property
@@ -105,10 +110,10 @@ class _Bugs(logging.Handler):
 @contextmanager
 def _measured_by(loop: asyncio.AbstractEventLoop) -> Iterator[_Bugs]:
     """Give the engine the loop's time for its monotonic clocks, and listen to its log."""
-    modules: list[Any] = [engage, partition, ticker]
-    kept = [module.monotonic for module in modules]
     bugs, root = _Bugs(), logging.getLogger("engine")
     level, propagate = root.level, root.propagate
+    modules: list[Any] = [engage, partition, ticker]
+    kept = [module.monotonic for module in modules]
     for module in modules:
         module.monotonic = loop.time
     root.addHandler(bugs)
@@ -124,9 +129,21 @@ def _measured_by(loop: asyncio.AbstractEventLoop) -> Iterator[_Bugs]:
         root.propagate = propagate
 
 
+@contextmanager
+def early_labels() -> Iterator[None]:
+    """Let labels mature a minute after their snapshot, and not after weeks."""
+    kept = step.GRACE_MS
+    step.GRACE_MS = GRACE_MS
+    try:
+        yield
+    finally:
+        step.GRACE_MS = kept
+
+
 def storm(seed: int, *, size: Size | None = None, slots: Any = Slots) -> World:
     """Run one seed to its end."""
-    found: World = run(_storm(seed, size or size_of(seed), slots))
+    with early_labels():
+        found: World = run(_storm(seed, size or size_of(seed), slots))
     return found
 
 
@@ -154,7 +171,7 @@ async def _storm(seed: int, size: Size, slots_of: Any) -> World:
         seed, events=size.events, seconds=size.seconds, people=size.people, born=born
     )
     door = Door(cluster.log, clock, size.partitions, random)
-    world = World(seed, story, cluster, chance, channels, door, random.random() < 0.3)
+    world = World(seed, story, cluster, chance, channels, door, random.choice(LEARNS))
     with _measured_by(loop) as bugs:
         await _prologue(world)
         chance.calm = False
@@ -168,9 +185,7 @@ async def _prologue(world: World) -> None:
     """Begin in fine weather: rules, a model, and who the customers are."""
     world.cluster.start()
     await world.door.version("ruleset", "v1")
-    if world.learns:
-        world.cluster.start_learner()
-    else:
+    if world.learns != "from nothing":
         await world.door.model("m0", mix=0.0)
     await asyncio.sleep(2.5)
     for found in world.story.prologue:
@@ -183,6 +198,8 @@ async def _weather(world: World, random: Random, seconds: float) -> None:
     """Let the story happen, and everything that can go wrong meanwhile."""
     loop, chance = asyncio.get_running_loop(), world.chance
     tasks = [asyncio.create_task(_tell(world))]
+    if world.learns:
+        world.cluster.start_learner()
     if random.random() < 0.5:
         tasks.append(asyncio.create_task(_new_versions(world, random.uniform(0.2, 0.8) * seconds)))
     end = loop.time() + seconds
@@ -231,6 +248,8 @@ async def _act(world: World, kind: str) -> None:
         return
     if kind in ("crash", "freeze") and not up:
         return
+    if kind == "learner_restart" and not world.learns:
+        return
     if kind == "failover":
         if not cluster.slots.fall_back(acts.uniform(0.1, 3.0)):
             return
@@ -253,6 +272,8 @@ async def _act(world: World, kind: str) -> None:
         clock.skew_ms = 0
     elif kind == "ticker_restart":
         cluster.restart_ticker(acts.randrange(len(cluster.tickers)))
+    elif kind == "learner_restart":
+        cluster.start_learner()
 
 
 async def _heal_and_drain(world: World) -> None:
@@ -261,18 +282,20 @@ async def _heal_and_drain(world: World) -> None:
     world.chance.calm = True
     world.channels.heal()
     await cluster.heal()
-    for step in range(DRAIN_STEPS + TICKS_LAST):
-        if step < DRAIN_STEPS:
+    for number in range(DRAIN_STEPS + TICKS_LAST):
+        if number < DRAIN_STEPS:
             cluster.clock.skip(2 * HOUR_MS)
         await cluster.tick()
         await _rest(world)
+    await asyncio.sleep(2 * POLL_S)  # the learner's own
+    await _rest(world)
 
 
 async def _rest(world: World) -> None:
     """Wait until all that is in the log has been dealt with."""
     loop = asyncio.get_running_loop()
     end = loop.time() + QUIET_S_MAX
-    while not await world.cluster.at_rest():
+    while not world.cluster.at_rest():
         if loop.time() > end:
             raise Hangs(f"not at rest {QUIET_S_MAX:.0f} s after the last fault")
         await asyncio.sleep(0.1)
