@@ -21,7 +21,7 @@ from engine.identity import node
 from engine.matching import absence
 from engine.pipeline import envelope, fold, persons, state, think
 from engine.ports import LedgerSnapshot
-from engine.runtime import attempt, partition, rekey, sender, ticker
+from engine.runtime import attempt, engage, partition, rekey, sender, ticker
 
 Patch = tuple[Any, str, Any]
 
@@ -229,6 +229,18 @@ def rules_by_the_worker() -> list[Patch]:
         real(held, arrival, book)
 
     return [(partition, "fold", early)]
+
+
+@bug("one record that the fold cannot bear takes its whole batch with it")
+def poison_spreads() -> list[Patch]:
+    async def all_of_them(self: Any, owner: Any, records: Any) -> int:
+        offset: int = owner.state.meta.off + 1
+        for record in records:
+            if record.offset >= offset:
+                offset, _ = await owner.quarantine(record, TypeError("in this batch"))
+        return offset
+
+    return [(engage.Engage, "_one_by_one", all_of_them)]
 
 
 # Messages between actors, identity.

@@ -6,21 +6,22 @@ Each check returns what it found wrong, in words; a storm without findings has p
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from hashlib import sha256
 from typing import Any
 
 import orjson
 from simulation.channels import ENDPOINTS
 from simulation.cluster import Shelf
-from simulation.faults import Topics
 from simulation.oracle import Log, compare
 from simulation.storm import World, early_labels
 
+from engine.errors import ContractError
 from engine.events import topics
 from engine.events.record import Record, fingerprint
 from engine.outcome import Meta, Outcome
 from engine.pipeline.envelope import read
-from engine.pipeline.fold import fold
+from engine.pipeline.fold import bury, fold
 from engine.pipeline.needs import needed_entries, needed_nodes, needed_roots
 from engine.pipeline.state import Live, Partition, decode_node
 
@@ -31,7 +32,9 @@ _BY_BATCH = ("prg", "fp")  # what depends on where batches end, and is checked b
 class Folded:
     """One partition of the final log, folded from scratch: its state and all that it let out."""
 
-    def __init__(self, log: Topics, partition: int, count: int, secret: bytes, book: Any) -> None:
+    def __init__(self, world: World, partition: int, secret: bytes, book: Any) -> None:
+        count, log = world.cluster.count, world.log
+        self._bad = world.door.bad
         self.state = Partition(partition, count, Meta())
         self.states: dict[str, bytes] = {}
         self.triggers: list[tuple[int, Any]] = []
@@ -40,6 +43,11 @@ class Folded:
         records = log.held(topics.EVENTS, partition)
         for start in range(0, len(records), FOLD_MAX):
             self._batch([read(r, secret) for r in records[start : start + FOLD_MAX]], book)
+
+    def _is_unbearable(self, arrival: Any) -> bool:
+        record = arrival.record
+        place = f"{record.topic}:{record.partition}:{record.offset}"
+        return self._bad.get(place) == "log/poison"
 
     def _batch(self, arrivals: list[Any], book: Any) -> None:
         state = self.state
@@ -51,7 +59,11 @@ class Folded:
         for name in needed_roots(state, wanted):
             state.entries.setdefault(name, None)
         for arrival in arrivals:
-            fold(state, arrival, book)
+            try:
+                fold(deepcopy(state) if self._is_unbearable(arrival) else state, arrival, book)
+            except TypeError as error:  # passed over alone, as the owner does
+                state.meta.off = arrival.record.offset
+                bury(state, arrival, ContractError(f"TypeError: {error}", code="log/poison"))
         state.note_timers()
         for name, value in state.states().items():
             if value is None:
@@ -74,7 +86,7 @@ def check(world: World) -> list[str]:
     secret = shelf.book.secret
     with early_labels():
         folded = [
-            Folded(world.log, number, cluster.count, secret, shelf.book)
+            Folded(world, number, secret, shelf.book)
             for number in range(cluster.count)
         ]
     for name in CHECKS:

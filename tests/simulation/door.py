@@ -64,6 +64,9 @@ class Door:
             value, reason = orjson.dumps({**event, "ids": []}), "identity/missing"
         elif kind == "bad id":
             value, reason = orjson.dumps({**event, "id": "order-17 (no hex)"}), "contract/type"
+        elif kind == "unbearable":  # no contract has checked it, and the fold breaks on it
+            body = {**event, "type": "order.placed", "data": {"value": "a lot"}}
+            value, reason = orjson.dumps(body), "log/poison"
         elif kind == "forged tick":
             value, reason = orjson.dumps({"now": 2**42, "passed": 2**42}), "control/mac"
             headers = (("kind", b"tick"), ("mac", b"0" * 16))  # type: ignore[assignment]

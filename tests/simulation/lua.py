@@ -108,6 +108,13 @@ class LuaSlots(Slots):
     def _keys(self, start: str) -> list[bytes]:
         return sorted(key for key in self._do("KEYS", "*") if key.startswith(start.encode()))
 
+    def fall_back(self, seconds: float, *, kind: str = "", partition: int = -1) -> bool:
+        """Become what it was some seconds ago, and forget the Functions, as an empty replica."""
+        changed = super().fall_back(seconds, kind=kind, partition=partition)
+        if changed:
+            self._do("FUNCTION", "FLUSH")
+        return changed
+
     def _copy(self, kind: str, partition: int) -> Any:
         if kind == "offsets":
             return super()._copy(kind, partition)

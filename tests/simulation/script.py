@@ -91,7 +91,7 @@ def write(seed: int, *, events: int, seconds: float, people: int, born: int) -> 
             found.again_s.append(random.choice((0.01, 0.5, 5.0, 20.0)))
         found.hint = random.random() < 0.5
         inputs.append(found)
-    kinds = ("no json", "no ids", "bad id", "forged tick", "unknown kind")
+    kinds = ("no json", "no ids", "bad id", "forged tick", "unknown kind", "unbearable")
     poison = [
         (random.uniform(0, seconds), random.choice(kinds)) for _ in range(random.choice((0, 0, 3)))
     ]

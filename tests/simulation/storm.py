@@ -177,7 +177,8 @@ async def _storm(seed: int, size: Size, slots_of: Any) -> World:
         chance.calm = False
         await _weather(world, random, size.seconds)
         await _heal_and_drain(world)
-        world.bugs = bugs.found + [why for why in cluster.repairs if why == "poison"]
+        if "log/poison" not in world.door.bad.values():
+            world.bugs = bugs.found + [why for why in cluster.repairs if why == "poison"]
     return world
 
 
