@@ -23,6 +23,7 @@ CODES = (
     "refused",
     "quarantined",
     "merged",
+    "erased",  # persons, by order of staff
     "customers",  # live person nodes: +1 created, -1 absorbed
     "triggers",  # left through the outbox
     "held_out",

@@ -20,12 +20,28 @@ class Claim(msgspec.Struct):
 
 
 class Absorb(msgspec.Struct):
-    """The addressed node becomes a signpost to `winner`; `forced`: against rivals, by trust."""
+    """The addressed node becomes a signpost to `winner`, '' for nobody: it is erased.
+
+    `forced`: against rivals, by trust. `shared`: the node is in quarantine. `cut`: of an erased
+    person who was once cut in two, so that others' events may still have to pass here.
+    """
 
     tenant: str
     winner: str
     forced: bool = False
     shared: bool = False
+    cut: bool = False
+
+
+class Erase(msgspec.Struct):
+    """Staff, to the registrar: the person of `name` is to be erased; `at` UTC ms.
+
+    To a node, from the registrar: what said that it is erased may go too.
+    """
+
+    tenant: str
+    name: str
+    at: int
 
 
 class MoveIn(msgspec.Struct):
@@ -56,6 +72,16 @@ class Quarantine(msgspec.Struct):
     """The addressed identifier is shared by too many: rules on persons skip its events."""
 
     tenant: str
+
+
+class Alias(msgspec.Struct, kw_only=True):
+    """Value of `customer.aliases`: the old id `absorbed` leads to `customer`; `at` log time."""
+
+    v: int = 1
+    tenant: str
+    customer: str
+    absorbed: str
+    at: int
 
 
 class Version(msgspec.Struct):

@@ -27,16 +27,26 @@ class Links(msgspec.Struct, array_like=True, gc=False):
 
 
 class Tombstone(msgspec.Struct, array_like=True, gc=False):
-    """A signpost: `fwd` for everything in transit ('' = erased), `own` for events homed here."""
+    """A signpost: `fwd` for everything in transit, `own` for events homed here.
+
+    `erased`: events homed here are dropped. Only where the person was once cut in two does such a
+    node still show others their way, by `moved` (as in Links) and `fwd`.
+    """
 
     fwd: str
     own: str = ""
     shared: bool = False
+    erased: bool = False
+    moved: dict[str, str] = {}
 
     @property
     def target(self) -> str:
         """Where an event that is homed at this node goes."""
         return self.own or self.fwd
+
+    def way(self, home: str) -> str:
+        """Where an event in transit goes, '' if nowhere: it belongs to nobody any more."""
+        return self.moved.get(home) or self.fwd
 
 
 def takes(links: Links, event_hash: bytes, now: int) -> bool:

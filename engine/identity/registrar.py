@@ -9,8 +9,14 @@ from typing import NamedTuple
 
 import msgspec
 
+from engine.clock import DAY_MS
 from engine.events.ids import CAPS
 
+ADDRESS = "R"  # of the registrar, and what its partition is computed from
+# An erased identifier stays known as such until no record about it can come any more: retention of
+# `channel.events` (7 d) and the horizon of the ring (24 h). Then it may begin anew.
+ERASED_MS = 8 * DAY_MS
+PIN = "-p"  # begins a member without a node: this person is not joined with who was cut off
 REFUSALS_MAX = 5  # then a weak identifier is in quarantine (WIRE.md, Ids: N)
 
 
@@ -40,6 +46,13 @@ class Refused(NamedTuple):
     name: str
     hard: bool
     quarantined: bool
+
+
+class Erased(NamedTuple):
+    """A person is erased: all `members` that may have a node; `cut`: it was once cut in two."""
+
+    members: list[str]
+    cut: bool
 
 
 Verdict = Joined | Refused | None
@@ -79,6 +92,28 @@ def claim(entries: Entries, by: str, name: str, ev: int) -> Verdict:
         return _refuse(entries, theirs, b, name)
     winner, loser = (a, b) if a < b else (b, a)
     return _join(entries, winner, loser, forced=level == 1)
+
+
+def erase(entries: Entries, name: str) -> Erased | None:
+    """Erase the person of a name: a null mark on every member; None if it is erased already."""
+    root = find(entries, name)
+    if not root:
+        return None
+    members = _root(entries, root).members
+    for member in members:
+        entries[member] = ""
+    return Erased(
+        [member for member in members if not member.startswith(PIN)],
+        cut=any(member[0] == "-" for member in members),
+    )
+
+
+def forget(entries: Entries, name: str) -> bool:
+    """Take a null mark away; False when there is none."""
+    if entries[name] != "":
+        return False
+    entries[name] = None
+    return True
 
 
 def _root(entries: Entries, name: str) -> Root:

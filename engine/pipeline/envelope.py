@@ -9,6 +9,7 @@ from engine.events import topics
 from engine.events.model import Event
 from engine.events.record import Record, partition_of
 from engine.identity import mac, messages
+from engine.identity.registrar import ADDRESS
 from engine.keys import node_name
 from engine.outcome import Move
 from engine.pipeline.state import Partition
@@ -24,6 +25,7 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "ref": messages.Refusal,
     "cmp": messages.Shorten,
     "quar": messages.Quarantine,
+    "erase": messages.Erase,
     "ruleset": messages.Version,
     "model": messages.Version,
 }
@@ -65,7 +67,7 @@ def read(record: Record, secret: bytes) -> Arrival:
         if arrival.kind != "event":
             control: Any = _decoders[arrival.kind](record.value)
             arrival.body = control
-            if arrival.kind in _ADDRESSED:
+            if arrival.kind in _ADDRESSED and arrival.node_id != ADDRESS:
                 arrival.name = node_name(control.tenant, arrival.node_id)
             return arrival
         body = arrival.body = _decode_event(record.value)

@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 from engine.errors import ContractError
 from engine.events import topics
+from engine.identity.registrar import ADDRESS
 from engine.ingest.dead import dead_letter
 from engine.outcome import Move
-from engine.pipeline import persons, registry
+from engine.pipeline import parting, persons, registry
 from engine.pipeline.book import Book
 from engine.pipeline.envelope import HOPS_MAX, Arrival, send
 from engine.pipeline.state import Partition
@@ -67,7 +68,7 @@ def _tick(state: Partition, arrival: Arrival, book: Book) -> None:
     state.note_timers()
     while (member := state.pop_due(meta.clk)) is not None:
         state.outcome.timers[member] = None
-        fire(state, member, book)
+        (registry.fire if registry.is_mine(member) else fire)(state, member, book)
         state.note_timers()
 
 
@@ -81,6 +82,11 @@ def _model(state: Partition, arrival: Arrival, book: Book) -> None:
     state.meta.model = arrival.body.version
 
 
+def _erase(state: Partition, arrival: Arrival, book: Book) -> None:
+    at_registrar = arrival.node_id == ADDRESS
+    (registry.erase if at_registrar else parting.forget)(state, arrival, book)
+
+
 STEPS: dict[str, Callable[[Partition, Arrival, Book], None]] = {
     "event": persons.event,
     "part": persons.part,
@@ -90,6 +96,7 @@ STEPS: dict[str, Callable[[Partition, Arrival, Book], None]] = {
     "cmp": persons.shorten,
     "quar": persons.quarantine,
     "claim": registry.claim,
+    "erase": _erase,
     "tick": _tick,
     "ruleset": _ruleset,
     "model": _model,

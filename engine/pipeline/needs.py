@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from engine.identity.messages import Claim, Tick
+from engine.identity.messages import Claim, Erase, Tick
 from engine.keys import node_name, registrar_name
 from engine.pipeline.envelope import Arrival
+from engine.pipeline.registry import timer_entry
 from engine.pipeline.state import Partition
 
 
@@ -20,19 +21,30 @@ def needed_nodes(state: Partition, arrivals: Iterable[Arrival]) -> set[str]:
         elif isinstance(arrival.body, Tick):
             passed = max(passed, arrival.body.passed)
     for member in state.due_members(passed):
-        address = member.partition("|")[0]
-        tenant, _, node_id = address.partition(":")
-        names.add(node_name(tenant, node_id))
+        if timer_entry(member) is None:
+            tenant, _, node_id = member.partition("|")[0].partition(":")
+            names.add(node_name(tenant, node_id))
     return names
 
 
-def needed_entries(arrivals: Iterable[Arrival]) -> set[str]:
-    """Return the names of the registrar entries that the batch's claims start from."""
+def needed_entries(state: Partition, arrivals: Iterable[Arrival]) -> set[str]:
+    """Return the names of the registrar entries that the batch starts from."""
     names: set[str] = set()
+    passed = state.meta.clk
     for arrival in arrivals:
-        claim = arrival.body
-        if isinstance(claim, Claim) and arrival.error is None:
-            names.update(registrar_name(claim.tenant, x) for x in (claim.by, *claim.names))
+        body = arrival.body
+        if arrival.error is not None or arrival.name:
+            continue
+        if isinstance(body, Claim):
+            names.update(registrar_name(body.tenant, x) for x in (body.by, *body.names))
+        elif isinstance(body, Erase):
+            names.add(registrar_name(body.tenant, body.name))
+        elif isinstance(body, Tick):
+            passed = max(passed, body.passed)
+    for member in state.due_members(passed):
+        entry = timer_entry(member)
+        if entry is not None:
+            names.add(registrar_name(*entry))
     return names
 
 

@@ -1,7 +1,6 @@
 """What each message does at a node: absent, signpost or live (the table of IDENTITY.md)."""
 
 from engine.errors import ContractError
-from engine.events import topics
 from engine.events.ids import entity_kind, is_entity
 from engine.events.model import Event
 from engine.identity import messages
@@ -15,13 +14,13 @@ from engine.identity.node import (
     takes,
     wants_claim,
 )
+from engine.identity.registrar import ADDRESS
 from engine.ingest.lateness import placed
 from engine.keys import node_name
-from engine.outcome import Move
+from engine.pipeline import parting
 from engine.pipeline.book import Book
-from engine.pipeline.envelope import Arrival, forward, send, send_control
+from engine.pipeline.envelope import Arrival, forward, send_control
 from engine.pipeline.merge import merge_actor
-from engine.pipeline.registry import REGISTRAR
 from engine.pipeline.state import STATE_VERSION, Live, Partition, decode_node, encode_node
 from engine.pipeline.think import close_turn, open_turn, think
 from engine.profile.model import Actor
@@ -75,14 +74,16 @@ def part(state: Partition, arrival: Arrival, book: Book) -> None:
 def absorb(state: Partition, arrival: Arrival, book: Book) -> None:
     """A: become a signpost to the winner; a live node sends it all that it has."""
     body: messages.Absorb = arrival.body
+    if not body.winner:
+        parting.erase(state, arrival)
+        return
     here = arrival.node_id
     name = node_name(body.tenant, here)
     node = state.nodes[name]
     if isinstance(node, Tombstone):
         return  # a node is absorbed at most once (J2)
     if node is not None:
-        for timer_id in node.actor.timers:
-            state.outcome.timers[f"{body.tenant}:{here}|{timer_id}"] = None
+        parting.disarm(state, body.tenant, here, node)
         bytes_ = encode_node(node)
         assert bytes_ is not None
         moving = messages.MoveIn(body.tenant, here, bytes_, body.forced)
@@ -90,6 +91,7 @@ def absorb(state: Partition, arrival: Arrival, book: Book) -> None:
         state.outcome.count("customers", -1)
     state.nodes[name] = Tombstone(fwd=body.winner, shared=body.shared)
     state.dirty.add(name)
+    parting.tell_alias(state, body.tenant, here, body.winner)
     state.outcome.count("absorbed")
 
 
@@ -113,8 +115,6 @@ def move_in(state: Partition, arrival: Arrival, book: Book) -> None:
     turn = open_turn(state, body.tenant, here, live, book)
     merge_actor(turn, loser.actor, absorbed=body.absorbed, forced=body.forced)
     close_turn(state, turn)
-    alias = f'{{"tenant":"{body.tenant}","customer":"{here}"}}'.encode()
-    send(state, Move(topics.ALIASES, -1, body.absorbed, alias, ()))
     state.outcome.count("merged")
 
 
@@ -135,7 +135,7 @@ def shorten(state: Partition, arrival: Arrival, book: Book) -> None:
     body: messages.Shorten = arrival.body
     name = node_name(body.tenant, arrival.node_id)
     node = state.nodes[name]
-    if isinstance(node, Tombstone) and node.fwd and body.root < node.target:
+    if isinstance(node, Tombstone) and not node.erased and body.root < node.target:
         node.own = body.root
         state.dirty.add(name)
 
@@ -165,18 +165,18 @@ def _pass_on(state: Partition, arrival: Arrival, node: Tombstone, book: Book) ->
     body: Event = arrival.body
     here, home = arrival.node_id, body.ids[0]
     by_hint = arrival.pr == 0 and here != home
-    if not node.fwd:
-        if by_hint:
-            forward(state, arrival, home, pr=0, shared=False, secret=book.secret)
-        else:
-            state.outcome.count("dropped_erased")
+    if node.erased and by_hint:
+        forward(state, arrival, home, pr=0, shared=False, secret=book.secret)
+        return
+    if node.erased and (here == home or not node.way(home)):
+        state.outcome.count("dropped_erased")
         return
     if by_hint:
         to, pr = node.fwd, 0
     elif here == home:
         to, pr = node.target, 1
     else:
-        to, pr = node.fwd, arrival.pr + 1
+        to, pr = node.way(home), arrival.pr + 1
     shared = arrival.shared or (here == home and node.shared)
     forward(state, arrival, to, pr=pr, shared=shared, secret=book.secret)
 
@@ -233,7 +233,7 @@ def _claim(state: Partition, live: Live, arrival: Arrival, book: Book) -> None:
     for names, ev in ((trusted, 1), (weak, 0)):
         if names:
             message = messages.Claim(body.tenant, here, names, ev)
-            send_control(state, "claim", REGISTRAR, message, secret=book.secret, hop=arrival.hop)
+            send_control(state, "claim", ADDRESS, message, secret=book.secret, hop=arrival.hop)
 
 
 def _tell_entity(state: Partition, arrival: Arrival, entity: str, book: Book) -> None:

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, MutableMapping
 
 from engine.identity import messages, registrar
-from engine.identity.registrar import Entry, Joined
+from engine.identity.registrar import ADDRESS, ERASED_MS, Entry, Joined
 from engine.keys import registrar_name
 from engine.pipeline.book import Book
 from engine.pipeline.envelope import Arrival, send_control
 from engine.pipeline.state import Partition
 
-REGISTRAR = "R"  # its address, and what its partition is computed from
+_FORGET = "x"  # name of its timers: a null mark has been there long enough
 
 
 class _Entries(MutableMapping[str, Entry]):
@@ -57,3 +57,45 @@ def claim(state: Partition, arrival: Arrival, book: Book) -> None:
                 state.outcome.count("quarantined")
                 notice = messages.Quarantine(body.tenant)
                 send_control(state, "quar", name, notice, secret=book.secret, hop=arrival.hop)
+
+
+def erase(state: Partition, arrival: Arrival, book: Book) -> None:
+    """Erase a whole person: every node of it becomes a null signpost, every entry a null mark."""
+    body: messages.Erase = arrival.body
+    entries = _Entries(state, body.tenant)
+    erased = registrar.erase(entries, body.name)
+    if erased is None:
+        return
+    order = messages.Absorb(body.tenant, "", cut=erased.cut)
+    for member in erased.members:
+        send_control(state, "absorb", member, order, secret=book.secret, hop=arrival.hop)
+        if not erased.cut:
+            timer = f"{body.tenant}:{ADDRESS}/{member}|{_FORGET}"
+            state.outcome.timers[timer] = max(state.meta.now, body.at) + ERASED_MS
+    state.outcome.count("erased")
+
+
+def is_mine(member: str) -> bool:
+    """Tell whether a timer is the registrar's."""
+    return timer_entry(member) is not None
+
+
+def timer_entry(member: str) -> tuple[str, str] | None:
+    """Return (tenant, birth id) of a timer of the registrar, None of a node's."""
+    tenant, _, address = member.partition("|")[0].partition(":")
+    owner, slash, birth_id = address.partition("/")
+    return (tenant, birth_id) if slash and owner == ADDRESS else None
+
+
+def fire(state: Partition, member: str, book: Book) -> None:
+    """Fire a timer of the registrar: an erased identifier may begin anew.
+
+    The mark goes first and then, behind all that was ever said to the node, what the node keeps:
+    so it never claims while the registrar still holds it for erased.
+    """
+    found = timer_entry(member)
+    assert found is not None, "the fold sends only the registrar's timers here"
+    tenant, birth_id = found
+    if registrar.forget(_Entries(state, tenant), birth_id):
+        notice = messages.Erase(tenant, birth_id, state.meta.now)
+        send_control(state, "erase", birth_id, notice, secret=book.secret, hop=0)

@@ -59,7 +59,7 @@ class Lookup:
             node = decode_node(name, values[0])
             if isinstance(node, Live):
                 return Found(node_id, tuple(way), node)
-            if not isinstance(node, Tombstone) or not node.fwd:
+            if not isinstance(node, Tombstone) or node.erased:
                 return None
             way.append(node_id)
             node_id = node.target if len(way) == 1 else node.fwd

@@ -173,7 +173,7 @@ class Owner:
 
     async def _load(self, arrivals: Sequence[Arrival]) -> None:
         state = self._state
-        nodes, entries = needed_nodes(state, arrivals), needed_entries(arrivals)
+        nodes, entries = needed_nodes(state, arrivals), needed_entries(state, arrivals)
         await self._fetch([*nodes, *entries])
         for name in nodes:
             state.nodes[name] = decode_node(name, self._cache[name])

@@ -19,6 +19,8 @@ from engine.errors import EngineError, LogError, StoreError
 from engine.events import topics
 from engine.events.model import Event
 from engine.events.record import Outgoing, partition_of
+from engine.identity import mac, messages
+from engine.identity.registrar import ADDRESS
 from engine.keys import node_name
 from engine.pipeline.book import Book
 from engine.pipeline.state import Live, Node, decode_entry, decode_node
@@ -166,6 +168,18 @@ class World:
         value = msgspec.json.encode(event)
         self.log.append(Outgoing(topics.EVENTS, partition_of(key, self.count), key.encode(), value))
 
+    def order(self, kind: str, body: msgspec.Struct, *, to: str = ADDRESS) -> None:
+        """Put a sealed control record into the log, as staff's tools do."""
+        value = msgspec.json.encode(body)
+        seal = mac.sign(kind, to.encode(), value, self.book.secret)
+        headers = (("kind", kind.encode()), ("mac", seal))
+        partition = partition_of(to, self.count)
+        self.log.append(Outgoing(topics.EVENTS, partition, to.encode(), value, headers))
+
+    def erase(self, name: str) -> None:
+        """Order the erasure of the person of an identifier."""
+        self.order("erase", messages.Erase(TENANT, name, self.now))
+
     async def tick(self, step_ms: int = 1_000) -> None:
         """Advance the clock of the log, as the live ticker does."""
         self.now += step_ms
@@ -257,6 +271,8 @@ def end_of_chain(nodes: dict[str, Node], name: str) -> str | None:
     """Return the live node that an identifier leads to, None if it leads nowhere yet."""
     node = nodes.get(name)
     while node is not None and not isinstance(node, Live):
+        if node.erased:
+            return None
         name = node.fwd
         node = nodes.get(name)
     return name if node is not None else None
@@ -274,6 +290,9 @@ def run(world: World, script: list[tuple[str, object]]) -> None:
                     world.send(value)
                 if world.random.random() < world.faults.hint and len(value.ids) > 1:
                     world.send(value, to=world.random.choice(value.ids))
+            elif what == "erase":
+                assert isinstance(value, str)
+                world.erase(value)
             elif what == "tick":
                 assert isinstance(value, int)
                 await world.tick(value)
