@@ -24,6 +24,7 @@ CODES = (
     "quarantined",
     "merged",
     "erased",  # persons, by order of staff
+    "split",  # persons parted in two, by order of staff
     "customers",  # live person nodes: +1 created, -1 absorbed
     "triggers",  # left through the outbox
     "held_out",

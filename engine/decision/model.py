@@ -85,4 +85,15 @@ class Merged(msgspec.Struct, kw_only=True, tag_field="type", tag="merged"):
     conflict: bool = False
 
 
-Outbound = Trigger | GoalReached | Merged
+class Split(msgspec.Struct, kw_only=True, tag_field="type", tag="split"):
+    """Staff parted a person: the identifiers `ids` are `part` from now on, history stays."""
+
+    v: int = TRIGGER_VERSION
+    tenant: str
+    customer: str
+    part: str
+    ids: list[str]
+    at: int
+
+
+Outbound = Trigger | GoalReached | Merged | Split

@@ -45,7 +45,10 @@ class Erase(msgspec.Struct):
 
 
 class MoveIn(msgspec.Struct):
-    """All that the node `absorbed` had, for the addressed node (a Live value, msgpack)."""
+    """All that the node `absorbed` had, for the addressed node (a Live value, msgpack).
+
+    `absorbed` '': only a copy of its ring, for who was cut off from it.
+    """
 
     tenant: str
     absorbed: str
@@ -72,6 +75,24 @@ class Quarantine(msgspec.Struct):
     """The addressed identifier is shared by too many: rules on persons skip its events."""
 
     tenant: str
+
+
+class Split(msgspec.Struct):
+    """Staff, to the registrar: of the person of `name`, `ids` are somebody else.
+
+    To a node, from the registrar: events homed at one of `ids` go to the new person `name` now.
+    """
+
+    tenant: str
+    name: str
+    ids: list[str]
+
+
+class Probe(msgspec.Struct):
+    """An event without effect, homed at `home`: shortens its way to where its person is now."""
+
+    tenant: str
+    home: str
 
 
 class Alias(msgspec.Struct, kw_only=True):

@@ -75,12 +75,19 @@ def refuse(links: Links, name: str, *, hard: bool, now: int) -> None:
 
 
 def merge_links(winner: Links, loser: Links, absorbed: str) -> None:
-    """Add a loser's links to the winner's: seen = max, moved = union, ring = union."""
+    """Add a loser's links to the winner's: seen = max, moved = union, ring = union.
+
+    A home that went away at a split is nobody's here, whatever a late state says: believed to be
+    this node's, events that come by a hint would be applied here.
+    """
     winner.moved.update(loser.moved)
     for name, level in loser.seen.items():
-        if name not in winner.moved:
-            winner.seen[name] = max(level, winner.seen.get(name, level))
-    winner.seen[absorbed] = MINE
+        winner.seen[name] = max(level, winner.seen.get(name, level))
+    if absorbed:
+        winner.seen[absorbed] = MINE
+    for name in winner.moved:
+        if winner.seen.get(name, 0) > 0:
+            del winner.seen[name]
     winner.ring, winner.ring_at = ring.merge(
         (winner.ring, winner.ring_at), (loser.ring, loser.ring_at)
     )

@@ -16,7 +16,9 @@ ADDRESS = "R"  # of the registrar, and what its partition is computed from
 # An erased identifier stays known as such until no record about it can come any more: retention of
 # `channel.events` (7 d) and the horizon of the ring (24 h). Then it may begin anew.
 ERASED_MS = 8 * DAY_MS
-PIN = "-p"  # begins a member without a node: this person is not joined with who was cut off
+PINNED = "-"  # begins a member that a cut has left: two persons that have one are never joined
+PIN = "-p"  # ... on the side that kept its name: a member without a node
+LEVEL_MAX = 9  # a person who was cut off is `-9` + hash; who is cut off from that one, `-8` + hash
 REFUSALS_MAX = 5  # then a weak identifier is in quarantine (WIRE.md, Ids: N)
 
 
@@ -55,6 +57,14 @@ class Erased(NamedTuple):
     cut: bool
 
 
+class Cut(NamedTuple):
+    """`ids` have left the person of `root`; who they are now has the new name `name`."""
+
+    root: str
+    name: str
+    ids: list[str]
+
+
 Verdict = Joined | Refused | None
 
 
@@ -66,10 +76,10 @@ def find(entries: Entries, name: str) -> str:
 
 def clash(a: list[str], b: list[str]) -> int:
     """Return 0 (may join), 1 (rivals: only trust joins them) or 2 (pinned apart by staff)."""
-    if any(name[0] == "-" for name in a) and any(name[0] == "-" for name in b):
+    if _pinned(a) and _pinned(b):
         return 2
-    for letter in {name[1] for name in a} & {name[1] for name in b}:
-        count = sum(name[1] == letter for name in a) + sum(name[1] == letter for name in b)
+    for letter in _letters(a) & _letters(b):
+        count = sum(name[1] == letter and name[0] != PINNED for name in (*a, *b))
         if count > CAPS.get(letter, 1):
             return 1
     return 0
@@ -104,8 +114,37 @@ def erase(entries: Entries, name: str) -> Erased | None:
         entries[member] = ""
     return Erased(
         [member for member in members if not member.startswith(PIN)],
-        cut=any(member[0] == "-" for member in members),
+        cut=_pinned(members),
     )
+
+
+def cut(entries: Entries, name: str, ids: list[str]) -> Cut | None:
+    """Part `ids` from the rest of the person of `name`; the half without the root's name leaves.
+
+    Returns None when nothing would leave, or nothing would stay, or all levels are used up.
+    """
+    root = find(entries, name)
+    if not root:
+        return None
+    person = _root(entries, root)
+    born = [member for member in person.members if member[0] != PINNED]
+    leaving = [member for member in born if (member in ids) != (root in ids)]
+    level = int(root[1]) - 1 if root[0] == PINNED else LEVEL_MAX
+    if not leaving or len(leaving) == len(born) or level < 0:
+        return None
+    # The hash of an identifier that leaves: free at this level, since it has left only once.
+    new = f"{PINNED}{level}{leaving[0][2:]}"
+    staying = [member for member in person.members if member not in leaving]
+    if not _pinned(staying):
+        pin = PIN + root[2:]
+        staying.append(pin)
+        entries[pin] = root
+    for member in leaving:
+        entries[member] = new
+    counts = person.refusals
+    entries[new] = Root([new, *leaving], {x: n for x, n in counts.items() if x in leaving})
+    entries[root] = Root(sorted(staying), {x: n for x, n in counts.items() if x in staying})
+    return Cut(root, new, leaving)
 
 
 def forget(entries: Entries, name: str) -> bool:
@@ -114,6 +153,14 @@ def forget(entries: Entries, name: str) -> bool:
         return False
     entries[name] = None
     return True
+
+
+def _pinned(members: list[str]) -> bool:
+    return any(name[0] == PINNED for name in members)
+
+
+def _letters(members: list[str]) -> set[str]:
+    return {name[1] for name in members if name[0] != PINNED}
 
 
 def _root(entries: Entries, name: str) -> Root:

@@ -26,6 +26,8 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "cmp": messages.Shorten,
     "quar": messages.Quarantine,
     "erase": messages.Erase,
+    "split": messages.Split,
+    "probe": messages.Probe,
     "ruleset": messages.Version,
     "model": messages.Version,
 }

@@ -87,6 +87,11 @@ def _erase(state: Partition, arrival: Arrival, book: Book) -> None:
     (registry.erase if at_registrar else parting.forget)(state, arrival, book)
 
 
+def _split(state: Partition, arrival: Arrival, book: Book) -> None:
+    at_registrar = arrival.node_id == ADDRESS
+    (registry.split if at_registrar else parting.split)(state, arrival, book)
+
+
 STEPS: dict[str, Callable[[Partition, Arrival, Book], None]] = {
     "event": persons.event,
     "part": persons.part,
@@ -97,6 +102,8 @@ STEPS: dict[str, Callable[[Partition, Arrival, Book], None]] = {
     "quar": persons.quarantine,
     "claim": registry.claim,
     "erase": _erase,
+    "split": _split,
+    "probe": persons.probe,
     "tick": _tick,
     "ruleset": _ruleset,
     "model": _model,

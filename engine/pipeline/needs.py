@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from engine.identity.messages import Claim, Erase, Tick
+from engine.identity.messages import Claim, Erase, Split, Tick
 from engine.keys import node_name, registrar_name
 from engine.pipeline.envelope import Arrival
 from engine.pipeline.registry import timer_entry
@@ -37,7 +37,7 @@ def needed_entries(state: Partition, arrivals: Iterable[Arrival]) -> set[str]:
             continue
         if isinstance(body, Claim):
             names.update(registrar_name(body.tenant, x) for x in (body.by, *body.names))
-        elif isinstance(body, Erase):
+        elif isinstance(body, Erase | Split):
             names.add(registrar_name(body.tenant, body.name))
         elif isinstance(body, Tick):
             passed = max(passed, body.passed)

@@ -1,24 +1,66 @@
-"""What parts a person from the rest: erasure at its nodes, and what others hear of an old id."""
+"""What parts a person from others, or from us: a split in two, and erasure, at its nodes."""
 
-import msgspec
-
+from engine.decision.model import Split
 from engine.events import topics
 from engine.identity import messages
-from engine.identity.node import Tombstone
-from engine.keys import node_name
+from engine.identity.node import Links, Tombstone
 from engine.outcome import Move
 from engine.pipeline.book import Book
-from engine.pipeline.envelope import Arrival, send
-from engine.pipeline.state import Live, Partition
+from engine.pipeline.envelope import Arrival, send, send_control
+from engine.pipeline.nodes import disarm, live_at
+from engine.pipeline.state import STATE_VERSION, Live, Partition, encode_node
+from engine.pipeline.think import close_turn, open_turn
+from engine.profile.model import Actor
 
-_json = msgspec.json.Encoder().encode
+
+def split(state: Partition, arrival: Arrival, book: Book) -> None:
+    """S: some homes are somebody else's now; what they may bring again is in the ring we send."""
+    body: messages.Split = arrival.body
+    here = arrival.node_id
+    name = arrival.name
+    node = state.nodes[name]
+    if isinstance(node, Tombstone):
+        return  # erased: a node that was absorbed is no root and hears of no split
+    live = live_at(state, arrival)
+    state.dirty.add(name)
+    for home in body.ids:
+        live.links.moved[home] = body.name
+        live.links.seen.pop(home, None)
+    pass_on_ring(state, arrival, live.links, dict.fromkeys(body.ids, body.name), book)
+    turn = open_turn(state, body.tenant, here, live, book)
+    turn.emitted.append(
+        Split(tenant=body.tenant, customer=here, part=body.name, ids=body.ids, at=turn.now)
+    )
+    close_turn(state, turn)
+
+
+def pass_on_ring(
+    state: Partition, arrival: Arrival, arrived: Links, moved: dict[str, str], book: Book
+) -> None:
+    """Send a ring behind the homes in `moved`, before any event that follows it; then probe them.
+
+    An event of theirs may have been applied where the ring comes from, and come again.
+    """
+    if not moved:
+        return
+    tenant, hop = arrival.body.tenant, arrival.hop
+    ring = Links(ring=arrived.ring, ring_at=arrived.ring_at)
+    copy = encode_node(Live(STATE_VERSION, ring, Actor(kind="person", created_at=state.meta.now)))
+    assert copy is not None
+    for target in sorted(set(moved.values())):
+        body = messages.MoveIn(tenant, "", copy)
+        send_control(state, "mi", target, body, secret=book.secret, hop=hop)
+    for home in sorted(moved):
+        send_control(
+            state, "probe", home, messages.Probe(tenant, home), secret=book.secret, hop=hop
+        )
 
 
 def erase(state: Partition, arrival: Arrival) -> None:
     """A0: nothing of the person stays here; events homed here are dropped from now on."""
     body: messages.Absorb = arrival.body
     here = arrival.node_id
-    name = node_name(body.tenant, here)
+    name = arrival.name
     node = state.nodes[name]
     gone = Tombstone("", erased=True)
     if isinstance(node, Live):
@@ -35,20 +77,8 @@ def erase(state: Partition, arrival: Arrival) -> None:
 
 def forget(state: Partition, arrival: Arrival, book: Book) -> None:
     """No record from before the erasure can come any more: the identifier may begin anew."""
-    name = node_name(arrival.body.tenant, arrival.node_id)
+    name = arrival.name
     node = state.nodes[name]
     if isinstance(node, Tombstone) and node.erased:
         state.nodes[name] = None
         state.dirty.add(name)
-
-
-def disarm(state: Partition, tenant: str, node_id: str, live: Live) -> None:
-    """Take a node's timers off: they fire only where a person lives."""
-    for timer_id in live.actor.timers:
-        state.outcome.timers[f"{tenant}:{node_id}|{timer_id}"] = None
-
-
-def tell_alias(state: Partition, tenant: str, old: str, customer: str) -> None:
-    """Tell `customer.aliases` where an old id leads; only the old id's own node does, in order."""
-    alias = messages.Alias(tenant=tenant, customer=customer, absorbed=old, at=state.meta.now)
-    send(state, Move(topics.ALIASES, -1, old, _json(alias), ()))

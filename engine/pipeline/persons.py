@@ -1,13 +1,12 @@
 """What each message does at a node: absent, signpost or live (the table of IDENTITY.md)."""
 
 from engine.errors import ContractError
-from engine.events.ids import entity_kind, is_entity
+from engine.events.ids import is_entity
 from engine.events.model import Event
 from engine.identity import messages
 from engine.identity.node import (
     MINE,
     TRUSTED,
-    Links,
     Tombstone,
     merge_links,
     refuse,
@@ -16,54 +15,71 @@ from engine.identity.node import (
 )
 from engine.identity.registrar import ADDRESS
 from engine.ingest.lateness import placed
-from engine.keys import node_name
 from engine.pipeline import parting
 from engine.pipeline.book import Book
 from engine.pipeline.envelope import Arrival, forward, send_control
 from engine.pipeline.merge import merge_actor
-from engine.pipeline.state import STATE_VERSION, Live, Partition, decode_node, encode_node
+from engine.pipeline.nodes import disarm, live_at, tell_alias
+from engine.pipeline.state import Live, Partition, decode_node, encode_node
 from engine.pipeline.think import close_turn, open_turn, think
-from engine.profile.model import Actor
 
 
 def event(state: Partition, arrival: Arrival, book: Book) -> None:
     """E1-E4: apply an event where its home's chain ends, or pass it on."""
     body: Event = arrival.body
-    here, home, name = arrival.node_id, body.ids[0], arrival.name
-    node = state.nodes[name]
+    live = _end(state, arrival, body.ids[0], book)
+    if live is not None:
+        _apply(state, live, arrival, book)
+
+
+def probe(state: Partition, arrival: Arrival, book: Book) -> None:
+    """P: an event without effect: what it meets on its way learns where its home's person is."""
+    body: messages.Probe = arrival.body
+    name = arrival.name
+    if state.nodes[name] is None and arrival.node_id == body.home:
+        return
+    if _end(state, arrival, body.home, book) is not None:
+        state.dirty.add(name)
+
+
+def _end(state: Partition, arrival: Arrival, home: str, book: Book) -> Live | None:
+    """E1-E3: Return the live node where the chain of a home ends; None if that is not here.
+
+    Then the arrival is passed on, or dropped where its home was erased.
+    """
+    here, tenant = arrival.node_id, arrival.body.tenant
+    node = state.nodes[arrival.name]
     if isinstance(node, Tombstone):
-        _pass_on(state, arrival, node, book)
-        return
+        _pass_on(state, arrival, home, node, book)
+        return None
     if here == home:
-        _apply(state, _live(state, name, node, here), arrival, book)
-        return
+        return live_at(state, arrival)
     if arrival.pr == 0:  # a hint: believed only where this home has arrived before
         if node is not None and node.links.seen.get(home) == MINE:
-            _apply(state, node, arrival, book)
-        else:
-            forward(state, arrival, home, pr=0, shared=False, secret=book.secret)
-        return
-    live = _live(state, name, node, here)
+            return node
+        forward(state, arrival, home, pr=0, shared=False, secret=book.secret)
+        return None
+    live = live_at(state, arrival)
     if (target := live.links.moved.get(home)) is not None:
         forward(
             state, arrival, target, pr=arrival.pr + 1, shared=arrival.shared, secret=book.secret
         )
-        return
+        return None
     live.links.seen[home] = MINE
-    _apply(state, live, arrival, book)
     if arrival.pr > 1:
-        notice = messages.Shorten(body.tenant, here)
+        notice = messages.Shorten(tenant, here)
         send_control(state, "cmp", home, notice, secret=book.secret, hop=arrival.hop)
+    return live
 
 
 def part(state: Partition, arrival: Arrival, book: Book) -> None:
     """A thing hears what happened to a person at it (WIRE.md, Ids: PART)."""
     body: Event = arrival.body
     here = arrival.node_id
-    name = node_name(body.tenant, here)
+    name = arrival.name
     node = state.nodes[name]
     assert not isinstance(node, Tombstone), "things are never absorbed"
-    live = _live(state, name, node, here)
+    live = live_at(state, arrival)
     state.dirty.add(name)
     if _is_new(state, live, body):
         turn = open_turn(state, body.tenant, here, live, book)
@@ -78,12 +94,12 @@ def absorb(state: Partition, arrival: Arrival, book: Book) -> None:
         parting.erase(state, arrival)
         return
     here = arrival.node_id
-    name = node_name(body.tenant, here)
+    name = arrival.name
     node = state.nodes[name]
     if isinstance(node, Tombstone):
         return  # a node is absorbed at most once (J2)
     if node is not None:
-        parting.disarm(state, body.tenant, here, node)
+        disarm(state, body.tenant, here, node)
         bytes_ = encode_node(node)
         assert bytes_ is not None
         moving = messages.MoveIn(body.tenant, here, bytes_, body.forced)
@@ -91,7 +107,7 @@ def absorb(state: Partition, arrival: Arrival, book: Book) -> None:
         state.outcome.count("customers", -1)
     state.nodes[name] = Tombstone(fwd=body.winner, shared=body.shared)
     state.dirty.add(name)
-    parting.tell_alias(state, body.tenant, here, body.winner)
+    tell_alias(state, body.tenant, here, body.winner)
     state.outcome.count("absorbed")
 
 
@@ -99,19 +115,21 @@ def move_in(state: Partition, arrival: Arrival, book: Book) -> None:
     """M: take in all that an absorbed node had; a signpost passes it on."""
     body: messages.MoveIn = arrival.body
     here = arrival.node_id
-    name = node_name(body.tenant, here)
+    name = arrival.name
     node = state.nodes[name]
     if isinstance(node, Tombstone):
         if node.fwd:
             forward(state, arrival, node.fwd, pr=0, shared=False, secret=book.secret)
         else:
-            state.outcome.count("dropped_erased")
+            parting.pass_on_ring(state, arrival, _arrived(name, body).links, node.moved, book)
         return
-    loser = decode_node(name, body.state)
-    assert isinstance(loser, Live), "only live nodes move in"
-    live = _live(state, name, node, here)
+    loser = _arrived(name, body)
+    live = live_at(state, arrival)
     state.dirty.add(name)
     merge_links(live.links, loser.links, body.absorbed)
+    parting.pass_on_ring(state, arrival, loser.links, live.links.moved, book)
+    if not body.absorbed:
+        return
     turn = open_turn(state, body.tenant, here, live, book)
     merge_actor(turn, loser.actor, absorbed=body.absorbed, forced=body.forced)
     close_turn(state, turn)
@@ -121,7 +139,7 @@ def move_in(state: Partition, arrival: Arrival, book: Book) -> None:
 def refusal(state: Partition, arrival: Arrival, book: Book) -> None:
     """R: note that the registrar refused; the answer follows its asker down the chain."""
     body: messages.Refusal = arrival.body
-    name = node_name(body.tenant, arrival.node_id)
+    name = arrival.name
     node = state.nodes[name]
     if isinstance(node, Live):
         refuse(node.links, body.name, hard=body.hard, now=state.meta.now)
@@ -133,37 +151,30 @@ def refusal(state: Partition, arrival: Arrival, book: Book) -> None:
 def shorten(state: Partition, arrival: Arrival, book: Book) -> None:
     """C: a shortcut that only the events homed at this signpost use."""
     body: messages.Shorten = arrival.body
-    name = node_name(body.tenant, arrival.node_id)
+    name = arrival.name
     node = state.nodes[name]
     if isinstance(node, Tombstone) and not node.erased and body.root < node.target:
         node.own = body.root
         state.dirty.add(name)
+        tell_alias(state, body.tenant, arrival.node_id, body.root)
 
 
 def quarantine(state: Partition, arrival: Arrival, book: Book) -> None:
     """Q: events homed at this identifier are shared by too many for rules on persons."""
-    name = node_name(arrival.body.tenant, arrival.node_id)
+    name = arrival.name
     node = state.nodes[name]
     if isinstance(node, Live):
         node.links.shared = True
-    elif node is not None:
+        state.dirty.add(name)
+    elif node is not None and not node.erased:
         node.shared = True
-    state.dirty.add(name)
+        state.dirty.add(name)
 
 
-def _live(state: Partition, name: str, node: Live | None, node_id: str) -> Live:
-    if node is None:
-        kind = entity_kind(node_id) if is_entity(node_id) else "person"
-        node = Live(STATE_VERSION, Links(), Actor(kind=kind, created_at=state.meta.now))
-        state.nodes[name] = node
-        if kind == "person":
-            state.outcome.count("customers")
-    return node
-
-
-def _pass_on(state: Partition, arrival: Arrival, node: Tombstone, book: Book) -> None:
-    body: Event = arrival.body
-    here, home = arrival.node_id, body.ids[0]
+def _pass_on(
+    state: Partition, arrival: Arrival, home: str, node: Tombstone, book: Book
+) -> None:
+    here = arrival.node_id
     by_hint = arrival.pr == 0 and here != home
     if node.erased and by_hint:
         forward(state, arrival, home, pr=0, shared=False, secret=book.secret)
@@ -179,6 +190,12 @@ def _pass_on(state: Partition, arrival: Arrival, node: Tombstone, book: Book) ->
         to, pr = node.way(home), arrival.pr + 1
     shared = arrival.shared or (here == home and node.shared)
     forward(state, arrival, to, pr=pr, shared=shared, secret=book.secret)
+
+
+def _arrived(name: str, body: messages.MoveIn) -> Live:
+    node = decode_node(name, body.state)
+    assert isinstance(node, Live), "only live nodes move in"
+    return node
 
 
 def _is_new(state: Partition, live: Live, body: Event) -> bool:

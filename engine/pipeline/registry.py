@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, MutableMapping
 
+from engine.errors import ContractError
 from engine.identity import messages, registrar
 from engine.identity.registrar import ADDRESS, ERASED_MS, Entry, Joined
 from engine.keys import registrar_name
@@ -73,6 +74,26 @@ def erase(state: Partition, arrival: Arrival, book: Book) -> None:
             timer = f"{body.tenant}:{ADDRESS}/{member}|{_FORGET}"
             state.outcome.timers[timer] = max(state.meta.now, body.at) + ERASED_MS
     state.outcome.count("erased")
+
+
+def split(state: Partition, arrival: Arrival, book: Book) -> None:
+    """Part a person in two; the node that keeps the name lets the others' events go.
+
+    Raises
+    ------
+    ContractError
+        If nothing would leave or nothing stay: the order goes to the dead letters.
+    """
+    body: messages.Split = arrival.body
+    cut = registrar.cut(_Entries(state, body.tenant), body.name, body.ids)
+    if cut is None:
+        raise ContractError(
+            f"$.ids: want some, not all, of the identifiers of the person of {body.name}",
+            code="identity/split",
+        )
+    order = messages.Split(body.tenant, cut.name, cut.ids)
+    send_control(state, "split", cut.root, order, secret=book.secret, hop=arrival.hop)
+    state.outcome.count("split")
 
 
 def is_mine(member: str) -> bool:

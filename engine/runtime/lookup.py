@@ -57,6 +57,9 @@ class Lookup:
                 partition_of(node_id, self._count), [name]
             )
             node = decode_node(name, values[0])
+            if isinstance(node, Live) and way and way[0] in node.links.moved:
+                node_id = node.links.moved[way[0]]  # parted, and its own signpost not yet told
+                continue
             if isinstance(node, Live):
                 return Found(node_id, tuple(way), node)
             if not isinstance(node, Tombstone) or node.erased:

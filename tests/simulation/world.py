@@ -180,6 +180,10 @@ class World:
         """Order the erasure of the person of an identifier."""
         self.order("erase", messages.Erase(TENANT, name, self.now))
 
+    def split(self, name: str, ids: list[str]) -> None:
+        """Order that some identifiers leave the person of a name."""
+        self.order("split", messages.Split(TENANT, name, ids))
+
     async def tick(self, step_ms: int = 1_000) -> None:
         """Advance the clock of the log, as the live ticker does."""
         self.now += step_ms
@@ -268,14 +272,18 @@ class World:
 
 
 def end_of_chain(nodes: dict[str, Node], name: str) -> str | None:
-    """Return the live node that an identifier leads to, None if it leads nowhere yet."""
-    node = nodes.get(name)
-    while node is not None and not isinstance(node, Live):
-        if node.erased:
-            return None
-        name = node.fwd
-        node = nodes.get(name)
-    return name if node is not None else None
+    """Return the live node where events homed at a name end, None if nowhere (yet, or any more)."""
+    home = name
+    while (node := nodes.get(name)) is not None:
+        if isinstance(node, Live):
+            if home not in node.links.moved or name == home:
+                return name
+            name = node.links.moved[home]
+        elif name == home:
+            name = "" if node.erased else node.target
+        else:
+            name = node.way(home)
+    return None
 
 
 def run(world: World, script: list[tuple[str, object]]) -> None:
