@@ -1,6 +1,6 @@
 """The console: a page with the live feed and one customer's card, and the API behind both."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
@@ -34,8 +34,9 @@ def console(
     feed: Feed,
     clock: Clock,
     totals: Callable[[], Awaitable[Totals]],
+    orders: Sequence[Route],
 ) -> Starlette:
-    """Return the ASGI app of the console and its API."""
+    """Return the ASGI app of the console and its API; `orders`: what changes something."""
 
     async def page(request: Request) -> Response:
         return _file("index.html")
@@ -71,6 +72,7 @@ def console(
 
     return Starlette(
         routes=[
+            *orders,
             Route("/", page),
             Route("/static/{name}", static),
             Route("/api/feed", stream),

@@ -13,8 +13,10 @@ from engine.api.body import Receive
 from engine.api.collect import Collector, Scope
 from engine.api.console import console
 from engine.api.feed import Feed
+from engine.api.orders import order_routes
 from engine.runtime.roles import Engine
 from engine.runtime.setup import contracts_of, sources_of
+from engine.runtime.staff import staff_of
 from engine.runtime.totals import Totals, tally
 
 log = logging.getLogger(__name__)
@@ -38,8 +40,9 @@ class Door:
 async def collect(engine: Engine, stop: asyncio.Event) -> None:
     """Serve HTTP until told to stop; requests under way are answered first."""
     settings = engine.settings
+    sources = sources_of(settings)
     collector = Collector(
-        sources=sources_of(settings),
+        sources=sources,
         contracts=contracts_of(settings),
         publisher=engine.publisher,
         clock=engine.clock,
@@ -67,7 +70,13 @@ async def collect(engine: Engine, stop: asyncio.Event) -> None:
         )
 
     feed = Feed(engine.reader, partition_count=settings.partitions)
-    pages = console(lookup=engine.lookup, feed=feed, clock=engine.clock, totals=totals)
+    pages = console(
+        lookup=engine.lookup,
+        feed=feed,
+        clock=engine.clock,
+        totals=totals,
+        orders=order_routes(staff_of(settings, engine.publisher), sources),
+    )
     config = uvicorn.Config(
         Door(collector, pages),
         host=settings.host,

@@ -1,9 +1,10 @@
-"""`engine customer user_id:u1`: one person, by any identifier or any old customer id."""
+"""`engine customer user_id:u1`: one person, by any identifier or old id; erase, or part in two."""
 
 import asyncio
 import os
 from argparse import ArgumentParser, Namespace
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import orjson
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.adapters.clock import clock_of
+from engine.adapters.kafka_client import KafkaPublisher
 from engine.adapters.redis import RedisStore
 from engine.cli.command import Command
 from engine.config import Settings
@@ -19,36 +21,114 @@ from engine.events.ids import TYPES
 from engine.keys import Space
 from engine.profile.card import card
 from engine.runtime.lookup import Lookup
+from engine.runtime.staff import staff_of
 
 DEFAULT_URL = "http://127.0.0.1:8080"
+DONE_S = 10  # how long an order is watched until its effect is seen
+ORDERS = {"erase": "erase IDENTIFIER", "split": "split IDENTIFIER OTHER ..."}
 
 
 def _configure(parser: ArgumentParser) -> None:
-    parser.add_argument("identifier", help=f"TYPE:VALUE with TYPE of {', '.join(TYPES)}; or an id")
+    parser.usage = (
+        "engine customer [-h] [--json] [--url URL] [--key KEY] "
+        "[erase | split] IDENTIFIER [IDENTIFIER ...]"
+    )
+    parser.add_argument(
+        "words",
+        nargs="+",
+        metavar="IDENTIFIER",
+        help=f"TYPE:VALUE with TYPE of {', '.join(TYPES)}; or a customer id. `erase IDENTIFIER`: "
+        "erase the person. `split IDENTIFIER OTHER ...`: the others are somebody else",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
         "--url", default=DEFAULT_URL, help=f"of a running engine ({DEFAULT_URL}), without REDIS_URL"
     )
+    parser.add_argument("--key", default="", help="of a source with trust `proves`, for orders")
 
 
 def _run(arguments: Namespace) -> int:
-    kind, colon, _ = arguments.identifier.partition(":")
+    first, *rest = arguments.words
+    if first in ORDERS:
+        return _order(arguments, first, rest)
+    if rest:
+        raise EngineError(
+            f"one at a time, or `erase`, `split`; got {len(rest)} more", code="identity/which"
+        )
+    kind, colon, _ = first.partition(":")
     if colon and kind not in TYPES:
         known = ", ".join(TYPES)
         raise EngineError(f"no identifier type `{kind}`; one of {known}", code="identity/type")
-    direct = "REDIS_URL" in os.environ
-    found = asyncio.run(
-        _from_redis(arguments.identifier)
-        if direct
-        else _from_http(arguments.url, arguments.identifier)
-    )
+    found = asyncio.run(_find(arguments, first))
     if found is None:
-        raise EngineError(f"nobody has {arguments.identifier}", code="identity/unknown")
+        raise EngineError(f"nobody has {first}", code="identity/unknown")
     if arguments.json:
         print(orjson.dumps(found).decode())
     else:
         _show(found)
     return 0
+
+
+def _order(arguments: Namespace, order: str, names: list[str]) -> int:
+    if not names or (order == "erase") != (len(names) == 1):
+        raise EngineError(f"want `{ORDERS[order]}`", code="identity/which")
+    done = asyncio.run(_ordered(arguments, order, names))
+    if arguments.json:
+        print(orjson.dumps({"order": order, "of": names[0], "done": done}).decode())
+    else:
+        print(f"{order} {names[0]}: {'done' if done else 'in the log; a worker will do it'}")
+    return 0
+
+
+async def _ordered(arguments: Namespace, order: str, names: list[str]) -> bool:
+    """Give an order; return whether its effect was seen within DONE_S."""
+    if "REDIS_URL" in os.environ:
+        settings = Settings.from_env(os.environ)
+        publisher = KafkaPublisher(settings.kafka_bootstrap)
+        staff = staff_of(settings, publisher)
+        try:
+            await (staff.erase(names[0]) if order == "erase" else staff.split(names[0], names[1:]))
+        finally:
+            await publisher.close()
+    else:
+        await _post(arguments, order, names)
+    for _ in range(DONE_S * 10):
+        first, *others = [await _find(arguments, name) for name in names]
+        if order == "erase" and first is None:
+            return True
+        if order == "split" and first and all(x and _id(x) != _id(first) for x in others):
+            return True
+        await asyncio.sleep(0.1)
+    return False
+
+
+def _id(found: dict[str, Any]) -> str:
+    return str(found["customer"])
+
+
+async def _post(arguments: Namespace, order: str, names: list[str]) -> None:
+    url = f"{arguments.url}/api/customers/{quote(names[0])}/{order}"
+    headers = {"authorization": f"Bearer {arguments.key}"}
+    try:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(url, json={"ids": names[1:]}, headers=headers) as answer,
+        ):
+            if answer.status != 202:
+                why = orjson.loads(await answer.read()).get("error", "")
+                raise EngineError(f"{answer.status}: {why}", code="identity/refused", where=url)
+    except (aiohttp.ClientError, orjson.JSONDecodeError) as error:
+        raise EngineError(
+            f"no engine answers at {arguments.url} ({error}); start one with `engine up`, "
+            "or set REDIS_URL and GENERATION",
+            code="api/unreachable",
+        ) from None
+
+
+async def _find(arguments: Namespace, name: str) -> dict[str, Any] | None:
+    if "REDIS_URL" in os.environ:
+        return await _from_redis(name)
+    return await _from_http(arguments.url, name)
 
 
 async def _from_redis(name: str) -> dict[str, Any] | None:
@@ -74,7 +154,7 @@ async def _from_http(url: str, name: str) -> dict[str, Any] | None:
     try:
         async with (
             aiohttp.ClientSession() as session,
-            session.get(f"{url}/api/customers/{name}") as answer,
+            session.get(f"{url}/api/customers/{quote(name)}") as answer,
         ):
             body: dict[str, Any] = orjson.loads(await answer.read())
             return body if answer.status == 200 else None
@@ -117,7 +197,7 @@ def _line(entry: dict[str, Any]) -> str:
 
 SPEC = Command(
     name="customer",
-    help="show one person and why they were contacted",
+    help="show one person and why they were contacted; erase one, part one in two",
     configure=_configure,
     run=_run,
 )
