@@ -4,6 +4,8 @@ from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import orjson
+
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = Mapping[bytes, bytes]
 RETRY_AFTER = b"1"
@@ -23,6 +25,15 @@ def key_of(headers: Headers) -> str:
     if kind.lower() == "bearer":
         return rest
     return headers.get(b"x-write-key", b"").decode("latin-1")
+
+
+def refusal(code: str, message: str) -> bytes:
+    """Return the body of an error answer.
+
+    RudderStack's Python SDK reads `code` and `message`; without them it takes the answer for a
+    broken network, and sends a batch that nobody will ever take ten times more.
+    """
+    return orjson.dumps({"success": False, "code": code, "message": message})
 
 
 async def respond(send: Send, status: int, body: bytes, headers: Headers) -> None:

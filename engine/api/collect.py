@@ -10,10 +10,8 @@ from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs
 
-import orjson
-
 from engine.api.admission import BODIES_SIZE_MAX, EVENTS_MAX, Bucket, Room
-from engine.api.answer import Headers, Send, key_of, respond
+from engine.api.answer import Headers, Send, key_of, refusal, respond
 from engine.api.body import BadBody, Body, Left, Receive, parse_json, read_body, unzipped
 from engine.api.settings import rudder_settings, segment_settings
 from engine.clock import parse_iso
@@ -43,9 +41,10 @@ Scope = Mapping[str, Any]
 class Refused(Exception):
     """A request that is answered with an error status and leaves nothing behind."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
         self.status = status
+        self.code = code
 
 
 class Collector:
@@ -87,11 +86,9 @@ class Collector:
         try:
             status, body = await self._answer(scope, headers, receive)
         except Refused as error:
-            status = error.status
-            body = orjson.dumps({"success": False, "message": str(error)})
+            status, body = error.status, refusal(error.code, str(error))
         except LogError as error:
-            status = 503
-            body = orjson.dumps({"success": False, "message": f"try again: {error.message}"})
+            status, body = 503, refusal(error.code, f"try again: {error.message}")
         except Left:
             return
         self._meter.count("engine_collect_requests_total", status=str(status))
@@ -105,10 +102,10 @@ class Collector:
         if method == "GET":
             return self._settings(scope, path)
         if method != "POST":
-            raise Refused(405, "want POST")
+            raise Refused(405, "http/method", "want POST")
         word = path.removeprefix("/v1/").strip("/")
         if word != "cloudevents" and word not in METHODS and word not in BATCHES:
-            raise Refused(404, f"no path {path}")
+            raise Refused(404, "http/path", f"no path {path}")
         raw = await read_body(receive, self._bodies)
         try:
             await self._post(word, headers, raw)
@@ -126,7 +123,7 @@ class Collector:
                 await self._segment(source, word, headers, raw)
         except BadBody as bad:
             await self._bury(source or self._source(key, headers), raw, bad)
-            raise Refused(bad.status, bad.message) from None
+            raise Refused(bad.status, bad.reason, bad.message) from None
 
     def _settings(self, scope: Scope, path: str) -> tuple[int, bytes]:
         parts = path.strip("/").split("/")
@@ -137,7 +134,7 @@ class Collector:
             key = (query.get("writeKey") or ["any"])[0]
             host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
             return 200, rudder_settings(key, f"{scope.get('scheme', 'http')}://{host}")
-        raise Refused(404, f"no path {path}")
+        raise Refused(404, "http/path", f"no path {path}")
 
     async def _segment(
         self, source: Source | None, word: str, headers: Headers, raw: bytes
@@ -155,7 +152,7 @@ class Collector:
             _check_count(messages)
         except BadBody as bad:
             await self._bury(source, raw, bad)
-            raise Refused(bad.status, bad.message) from None
+            raise Refused(bad.status, bad.reason, bad.message) from None
         said = value.get("sentAt") or headers.get(b"sentat", b"").decode("latin-1")
         await self._take(source, body, messages, method, _sent_at(said))
 
@@ -180,12 +177,16 @@ class Collector:
         source = self._sources.by_key.get(key) or self._any
         if source is None:
             raise Refused(
-                401, "unknown write key; sources and their keys are in topics/sources.yaml"
+                401,
+                "source/unknown",
+                "unknown write key; sources and their keys are in topics/sources.yaml",
             )
         origin = headers.get(b"origin")
         foreign = origin is not None and origin.decode("latin-1") not in source.origins
         if foreign and "*" not in source.origins:
-            raise Refused(403, "this page may not use the key; see `origins` of the source")
+            raise Refused(
+                403, "source/origin", "this page may not use the key; see `origins` of the source"
+            )
         return source
 
     async def _take(
@@ -198,7 +199,9 @@ class Collector:
     ) -> None:
         if source.events_per_s and not self._bucket(source).takes(len(messages)):
             raise Refused(
-                429, f"source {source.name} sends more than {source.events_per_s} a second"
+                429,
+                "source/too-fast",
+                f"source {source.name} sends more than {source.events_per_s} a second",
             )
         now = self._clock.now()
         records: list[Outgoing] = []

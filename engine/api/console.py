@@ -57,9 +57,11 @@ def console(
         try:
             found = await lookup.find(name)
         except EngineError as error:
-            return _json({"error": str(error)}, status=503)
+            return _json({"error": str(error), "code": error.code}, status=503)
         if found is None:
-            return _json({"error": f"no customer has {name}"}, status=404)
+            return _json(
+                {"error": f"no customer has {name}", "code": "customer/unknown"}, status=404
+            )
         return _json(
             card(
                 found.live.actor,
@@ -85,10 +87,10 @@ def console(
 def _file(name: str) -> Response:
     ending = name.rpartition(".")[2]
     if ending not in _TYPES or "/" in name or name.startswith("."):
-        return _json({"error": "no such file"}, status=404)
+        return _json({"error": "no such file", "code": "http/path"}, status=404)
     path = _STATIC.joinpath(name)
     if not path.is_file():
-        return _json({"error": "no such file"}, status=404)
+        return _json({"error": "no such file", "code": "http/path"}, status=404)
     return Response(
         path.read_bytes(), media_type=_TYPES[ending], headers=_HEADERS
     )

@@ -45,9 +45,10 @@ class FaultyLog(MemoryLog):
 class Door:
     """What arrived at a collector; `log.broken = True` makes the log refuse."""
 
-    def __init__(self, url: str, log: FaultyLog) -> None:
+    def __init__(self, url: str, log: FaultyLog, meter: Meter) -> None:
         self.url = url
         self.log = log
+        self.meter = meter
 
     def events(self, count: int) -> list[Event]:
         """Wait for `count` events and return all, in order of arrival per partition."""
@@ -68,21 +69,22 @@ class Door:
 
 
 @contextmanager
-def open_door() -> Iterator[Door]:
-    """Serve a collector on a free loopback port; any key is source `demo`."""
+def open_door(*, any_key: str = "demo") -> Iterator[Door]:
+    """Serve a collector on a free loopback port; any key is source `any_key`, '' for none."""
     settings = Settings(
-        topics_dir=str(ROOT / "topics"), rules_dir=str(ROOT / "rules"), any_key="demo"
+        topics_dir=str(ROOT / "topics"), rules_dir=str(ROOT / "rules"), any_key=any_key
     )
+    meter = Meter()
     log = FaultyLog({topics.EVENTS: settings.partitions, topics.DEAD_EVENTS: 1})
     collector = Collector(
         sources=sources_of(settings),
         contracts=contracts_of(settings),
         publisher=log,
         clock=WallClock(),
-        meter=Meter(),
+        meter=meter,
         partition_count=settings.partitions,
         secret=settings.secret_key,
-        any_key="demo",
+        any_key=any_key,
     )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -98,7 +100,7 @@ def open_door() -> Iterator[Door]:
         sleep(0.01)
     assert server.started
     try:
-        yield Door(f"http://127.0.0.1:{port}", log)
+        yield Door(f"http://127.0.0.1:{port}", log, meter)
     finally:
         server.should_exit = True
         thread.join()

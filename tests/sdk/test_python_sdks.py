@@ -87,3 +87,21 @@ def test_an_sdk_keeps_its_events_while_the_log_is_down(door: Door) -> None:
     client.flush()
     client.join()
     assert sorted(e.data["page"] for e in door.events(3)) == ["/0", "/1", "/2"]
+
+
+def test_the_rudder_sdk_gives_up_a_batch_that_is_refused_at_the_first_answer() -> None:
+    failures: list[Any] = []
+    with open_door(any_key="") as door:
+        client = Rudder(
+            "nobody", host=door.url, max_retries=2,
+            on_error=lambda error, _: failures.append(error),
+        )  # fmt: skip
+        client.track("u1", "web.page_viewed", {"page": "/"})
+        client.flush()
+        client.join()
+        asked = door.meter.registry.get_sample_value(
+            "engine_collect_requests_total", {"status": "401"}
+        )
+    assert [(error.status, error.code) for error in failures] == [(401, "source/unknown")]
+    assert "unknown write key" in failures[0].message
+    assert asked == 1, "an answer without a code reads as a broken network, and is tried again"

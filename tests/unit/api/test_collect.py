@@ -281,6 +281,36 @@ def test_what_is_not_served_says_so(front: Front, method: str, path: str, status
     assert (front.events, front.dead) == ([], [])
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "headers", "status", "code"),
+    [
+        ("/v1/dance", ORDER, {}, 404, "http/path"),
+        ("/v1/track", ORDER, {"method": "PUT"}, 405, "http/method"),
+        ("/v1/track", ORDER, {"key": "nobody"}, 401, "source/unknown"),
+        ("/v1/t", ORDER, {"key": "site-key", "origin": "https://x.example"}, 403, "source/origin"),
+        ("/v1/batch", {"batch": [ORDER] * 25}, {"key": "slow-key"}, 429, "source/too-fast"),
+        ("/v1/batch", b"{", {}, 400, "contract/json"),
+        ("/v1/batch", {}, {}, 400, "contract/shape"),
+        ("/v1/batch", b" " * 4_194_305, {}, 413, "contract/too-large"),
+    ],
+)
+def test_a_refusal_says_what_in_a_code_and_in_words(
+    front: Front, path: str, body: Any, headers: dict[str, str], status: int, code: str
+) -> None:
+    if status == 429:
+        front.send(path, body, **headers)
+    answer = front.send(path, body, **headers)
+    said = orjson.loads(answer.body)
+    assert (answer.status, said["success"], said["code"]) == (status, False, code)
+    assert said["message"]
+
+
+def test_a_log_that_is_down_is_a_refusal_with_a_code(front: Front) -> None:
+    front.log.broken = True
+    answer = front.send("/v1/track", ORDER)
+    assert (answer.status, orjson.loads(answer.body)["code"]) == (503, "log/down")
+
+
 def test_a_clock_that_is_wrong_is_corrected_by_the_time_of_sending(front: Front) -> None:
     event = ORDER | {"originalTimestamp": "2001-01-01T00:00:00Z"}
     front.send("/v1/batch", {"batch": [event], "sentAt": "2001-01-01T00:00:05Z"})
