@@ -70,7 +70,10 @@ def think(
 
 
 def fire(state: Partition, member: str, book: Book) -> None:
-    """Fire a due timer; one whose node has moved on in the meantime has no effect."""
+    """Fire a due timer; one whose node has moved on in the meantime has no effect.
+
+    Nor has a rule's at a node that too many share: its labels mature, and that is all.
+    """
     address, _, timer_id = member.partition("|")
     tenant, _, node_id = address.partition(":")
     name = node_name(tenant, node_id)
@@ -86,9 +89,9 @@ def fire(state: Partition, member: str, book: Book) -> None:
     rules = book.rule_sets.get(state.meta.ruleset)
     if timer_id[0] in churn.TIMER_LETTERS:
         churn.on_timer(turn, timer_id, timer, book.models.get(state.meta.model))
-    elif rules is not None:
+    elif rules is not None and not live.links.shared:
         match.on_timer(rules, turn, timer_id, timer)
-    if rules is not None:
+    if rules is not None and not live.links.shared:
         _derived(turn, rules)
     close_turn(state, turn)
 

@@ -4,24 +4,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from engine.events.catalogue import Contract
+from engine.events.ids import TYPES
 from engine.events.model import Event
 from engine.profile import contacts
 from engine.profile.model import Actor, Care, Touch, Trait
 
 BRIEF_MAX = 6  # fields of an event that an agent sees in the list of last contacts
 OPEN_MAX = 20  # enquiries or complaints that are followed by their case id
-_ADDRESSES = frozenset(
-    (
-        "user_id",
-        "member_no",
-        "email",
-        "phone",
-        "openid",
-        "unionid",
-        "device_id",
-        "anonymous_id",
-    )
-)
+# Field -> how a birth id of that type begins; the ID number is never kept in clear.
+_ADDRESSES = {t.name: f"{t.strength}{t.letter}" for t in TYPES.values() if t.name != "id_number"}
 _TOLD = frozenset((str, int, float, bool))
 
 
@@ -46,11 +37,10 @@ def plan_of(type: str, contract: Contract | None) -> Plan:
     """
     steps = _STEPS.get(type, ())
     if contract is None:
-        return Plan(type.partition(".")[0], "", (), _ADDRESSES, steps)
+        return Plan(type.partition(".")[0], "", (), frozenset(_ADDRESSES), steps)
     hidden = {n for n, f in contract.fields.items() if f.personal or f.identifier}
-    return Plan(
-        contract.channel, contract.stage, tuple(contract.traits.items()), _ADDRESSES | hidden, steps
-    )
+    traits = tuple(contract.traits.items())
+    return Plan(contract.channel, contract.stage, traits, frozenset(_ADDRESSES) | hidden, steps)
 
 
 def apply(actor: Actor, event: Event, plan: Plan) -> None:
@@ -62,7 +52,10 @@ def apply(actor: Actor, event: Event, plan: Plan) -> None:
     hidden = plan.hidden
     for name, value in data.items():
         if name in hidden:
-            if value is not None and name in _ADDRESSES:
+            start = _ADDRESSES.get(name)
+            # An address is what named somebody at the door: what a source without trust says of
+            # e-mail or phone is a trait, or a public key could direct a customer's messages.
+            if start is not None and value is not None and _names(event, start):
                 actor.keys[name] = str(value)
         elif type(value) in _TOLD and len(told) < BRIEF_MAX:
             told[name] = value
@@ -77,6 +70,13 @@ def apply(actor: Actor, event: Event, plan: Plan) -> None:
     contacts.add(touch, at, event.type, told)
     for step in plan.steps:
         step(actor, event)
+
+
+def _names(event: Event, start: str) -> bool:
+    for birth_id in event.ids:
+        if birth_id[:2] == start:
+            return True
+    return False
 
 
 def learn(actor: Actor, trait: str, value: Any, source: str, at: int) -> None:
