@@ -73,10 +73,7 @@ def apply(actor: Actor, event: Event, plan: Plan) -> None:
 
 
 def _names(event: Event, start: str) -> bool:
-    for birth_id in event.ids:
-        if birth_id[:2] == start:
-            return True
-    return False
+    return any(birth_id[:2] == start for birth_id in event.ids)
 
 
 def learn(actor: Actor, trait: str, value: Any, source: str, at: int) -> None:
