@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
+from msgspec.structs import replace as replace_struct
 from simulation import checks, cluster, faults
 from simulation.lua import LuaSlots
 
@@ -17,6 +18,7 @@ from engine.adapters import memory, redis
 from engine.decision import act, calendar, decide, limits
 from engine.delivery import intake
 from engine.errors import LogError
+from engine.events import topics
 from engine.identity import node
 from engine.matching import absence
 from engine.pipeline import envelope, fold, persons, state, think
@@ -323,6 +325,31 @@ def refusals_of_forwards() -> list[Patch]:
             real(held, arrival, to, **more)
 
     return [(persons, "forward", forward)]
+
+
+@bug(
+    "the shortcut of a signpost is taken by all that passes",
+    excuse="chains of three signposts, most events twice: once in 290 long runs (IDENTITY.md)",
+)
+def shortcut_for_everybody() -> list[Patch]:
+    real = persons._pass_on
+
+    def pass_on(held: Any, arrival: Any, signpost: Any, book: Any) -> None:
+        real(held, arrival, replace_struct(signpost, fwd=signpost.target), book)
+
+    return [(persons, "_pass_on", pass_on)]
+
+
+@bug("the state of an absorbed customer is sent before its events are forwarded, by another way")
+def moves_out_of_order() -> list[Patch]:
+    real = faults.FaultyLog.publish
+
+    async def publish(self: Any, records: Any) -> None:
+        mine = [r for r in records if r.topic == topics.EVENTS]
+        others = [r for r in records if r.topic != topics.EVENTS]
+        await real(self, others + mine[::-1])
+
+    return [(faults.FaultyLog, "publish", publish)]
 
 
 @bug("a control record without the engine's seal is believed")

@@ -18,7 +18,7 @@ import orjson
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 ZONE_MS = 8 * HOUR_MS  # Shanghai
 LATENESS_MS = {"order.placed": SECOND_MS, "payment.succeeded": MINUTE_MS}
-LATENESS_OF_DATES_MS = 10 * SECOND_MS
+LATENESS_OF_DATES_MS = LATENESS_OF_STARTS_MS = 10 * SECOND_MS
 AHEAD_MS = 5 * MINUTE_MS
 TENANT = "t"
 
@@ -180,7 +180,8 @@ def _left(
         due = first.at + within
         score = due + LATENESS_MS[stop]
         inside = [e for e in events if e.type in (start, stop) and first.at < e.at <= due]
-        if first.log_now > score:  # itself too late: of newer starts nothing is remembered by then
+        # Itself later than its lateness: of newer starts some are forgotten by then.
+        if first.log_now > first.at + LATENESS_OF_STARTS_MS:
             unsure = [e for e in inside if e.type == start]
             inside = [e for e in inside if e.type == stop]
         else:
