@@ -4,103 +4,118 @@ Each check returns what it found wrong, in words; a storm without findings has p
 """
 
 import asyncio
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from hashlib import sha256
 from typing import Any
 
+import msgspec
 import orjson
 from simulation.channels import ENDPOINTS
 from simulation.cluster import Shelf
 from simulation.oracle import Log, compare
 from simulation.storm import World, early_labels
 
-from engine.errors import ContractError
+from engine.adapters.memory import MemoryStore
 from engine.events import topics
 from engine.events.record import Record, fingerprint
-from engine.outcome import Meta, Outcome
-from engine.pipeline.envelope import read
-from engine.pipeline.fold import bury, fold
-from engine.pipeline.needs import needed_entries, needed_nodes, needed_roots
-from engine.pipeline.state import Live, Partition, decode_node
+from engine.outcome import Meta, Move
+from engine.pipeline.fold import fold
+from engine.pipeline.state import Live, decode_node
+from engine.ports import Commit
+from engine.runtime import partition
+from engine.runtime.engage import Engage
+from engine.runtime.partition import Owner
 
 FOLD_MAX = 50  # records of one batch of the fold from scratch
+_move = msgspec.msgpack.Decoder(Move).decode
 _BY_BATCH = ("prg", "fp")  # what depends on where batches end, and is checked by itself
 
 
+class _Kept(MemoryStore):
+    """Remembers all that was ever committed to leave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.triggers: list[tuple[int, Move]] = []
+        self.moves: list[tuple[int, Move]] = []
+
+    async def apply(self, partition: int, token: str, commit: Commit) -> None:
+        await super().apply(partition, token, commit)
+        self.triggers += [(n, _move(data)) for n, data in commit.outbox]
+        self.moves += [(n, _move(data)) for n, data in commit.moves]
+
+
+class _Nowhere:
+    """Takes what is published, and keeps nothing."""
+
+    async def publish(self, records: Any) -> None:
+        return None
+
+    async def close(self) -> None:
+        return None
+
+
 class Folded:
-    """One partition of the final log, folded from scratch: its state and all that it let out."""
+    """One partition of the final log, folded from scratch by one owner in fine weather."""
 
-    def __init__(self, world: World, partition: int, secret: bytes, book: Any) -> None:
-        count, log = world.cluster.count, world.log
-        self._bad = world.door.bad
-        self.state = Partition(partition, count, Meta())
-        self.states: dict[str, bytes] = {}
-        self.triggers: list[tuple[int, Any]] = []
-        self.moves: list[tuple[int, Any]] = []
-        self.counts: Counter[str] = Counter()
-        records = log.held(topics.EVENTS, partition)
-        for start in range(0, len(records), FOLD_MAX):
-            self._batch([read(r, secret) for r in records[start : start + FOLD_MAX]], book)
+    def __init__(self, world: World, partition: int) -> None:
+        self.partition = partition
+        self._world = world
+        self._store = _Kept()
+        self.triggers, self.moves = self._store.triggers, self._store.moves
 
-    def _is_unbearable(self, arrival: Any) -> bool:
-        record = arrival.record
-        place = f"{record.topic}:{record.partition}:{record.offset}"
-        return self._bad.get(place) == "log/poison"
+    @property
+    def meta(self) -> Meta:
+        """What is stored besides nodes and timers."""
+        return self._store._meta[self.partition]
 
-    def _batch(self, arrivals: list[Any], book: Any) -> None:
-        state = self.state
-        for name in needed_nodes(state, arrivals):
-            state.nodes.setdefault(name, None)
-        wanted = needed_entries(arrivals)
-        for name in wanted:
-            state.entries.setdefault(name, None)
-        for name in needed_roots(state, wanted):
-            state.entries.setdefault(name, None)
-        for arrival in arrivals:
-            try:
-                fold(deepcopy(state) if self._is_unbearable(arrival) else state, arrival, book)
-            except TypeError as error:  # passed over alone, as the owner does
-                state.meta.off = arrival.record.offset
-                bury(state, arrival, ContractError(f"TypeError: {error}", code="log/poison"))
-        state.note_timers()
-        for name, value in state.states().items():
-            if value is None:
-                self.states.pop(name, None)
-            else:
-                self.states[name] = value
-        state.dirty.clear()
-        self.triggers += state.outcome.triggers
-        self.moves += state.outcome.moves
-        self.counts.update(state.outcome.counts)
-        state.outcome = Outcome()
+    @property
+    def states(self) -> dict[str, bytes]:
+        """Nodes and entries by key name."""
+        return self._store._states[self.partition]
+
+    @property
+    def timers(self) -> dict[str, int]:
+        """Member -> score."""
+        return self._store._timers[self.partition]
+
+    async def run(self) -> None:
+        """Fold the log to its end; what the fold cannot bear is passed over as in a worker."""
+        cluster, shelf = self._world.cluster, Shelf(self._world.log)
+        shelf.delay_s = 0.0
+        owner = Owner(
+            self.partition,
+            partition_count=cluster.count,
+            store=self._store,
+            reader=cluster.log,
+            publisher=_Nowhere(),
+            library=shelf,
+            topic_partitions=cluster.partitions,
+        )
+        worker = Engage(lambda _: owner, seen=lambda *_: None, repaired=lambda *_: None)
+        offset = await worker.assigned(self.partition) or 0
+        while records := cluster.log.held(topics.EVENTS, self.partition)[offset:][:FOLD_MAX]:
+            offset = await worker.batch(self.partition, records)
 
 
 def check(world: World) -> list[str]:
     """Return all that is wrong with the world after a storm."""
     found = list(world.bugs)
-    shelf = Shelf(world.log)
-    asyncio.run(_all_versions(shelf, world))
-    cluster = world.cluster
-    secret = shelf.book.secret
-    with early_labels():
-        folded = [
-            Folded(world, number, secret, shelf.book)
-            for number in range(cluster.count)
-        ]
+    folded = [Folded(world, number) for number in range(world.cluster.count)]
+    kept, partition.fold = partition.fold, fold  # a planted bug may be in the workers' fold alone
+    logging.disable(logging.CRITICAL)
+    try:
+        with early_labels():
+            for each in folded:
+                asyncio.run(each.run())
+    finally:
+        partition.fold = kept
+        logging.disable(logging.NOTSET)
     for name in CHECKS:
         found += [f"{name.__name__}: {what}" for what in name(world, folded)]
     return found
-
-
-async def _all_versions(shelf: Shelf, world: World) -> None:
-    shelf.delay_s = 0.0
-    for number in range(world.cluster.count):
-        for record in world.log.held(topics.EVENTS, number):
-            kind = dict(record.headers).get("kind", b"event").decode("ascii")
-            if kind in ("ruleset", "model"):
-                await shelf.need(kind, orjson.loads(record.value)["version"])
 
 
 def state_is_the_fold_of_the_log(world: World, folded: list[Folded]) -> Iterator[str]:
@@ -113,11 +128,9 @@ def state_is_the_fold_of_the_log(world: World, folded: list[Folded]) -> Iterator
                 yield f"partition {number}: {name} differs from the fold of the log"
         meta = slots.metas(number)
         for name in Meta.__slots__:
-            mine, theirs = getattr(meta, name), getattr(fresh.state.meta, name)
-            if name not in (*_BY_BATCH, "counts") and mine != theirs:
+            mine, theirs = getattr(meta, name), getattr(fresh.meta, name)
+            if name not in _BY_BATCH and mine != theirs:
                 yield f"partition {number}: {name} is {mine!r}, of the log {theirs!r}"
-        if meta.counts != {k: v for k, v in fresh.counts.items() if v or k in meta.counts}:
-            yield f"partition {number}: counts differ"
         last = world.log.held(topics.EVENTS, number)[meta.off]
         if meta.fp != fingerprint(last):
             yield f"partition {number}: the fingerprint is not the last record's"
@@ -127,8 +140,8 @@ def timers_are_equal(world: World, folded: list[Folded]) -> Iterator[str]:
     """J6: the timers' set, the fold's, and those of the live nodes are one."""
     for number, fresh in enumerate(folded):
         held = world.cluster.slots.timers(number)
-        if held != fresh.state.timers:
-            yield f"partition {number}: {sorted(held.items() ^ fresh.state.timers.items())[:4]}"
+        if held != fresh.timers:
+            yield f"partition {number}: {sorted(held.items() ^ fresh.timers.items())[:4]}"
         own = {}
         for name, value in fresh.states.items():
             if not name.startswith("s:"):
@@ -181,7 +194,7 @@ def moves_arrive_and_are_applied_once(world: World, folded: list[Folded]) -> Ite
             there, wanted = len(arrived[place]), len(sent[place])
             yield f"moves from {place[0]} to {place[1]}: {there} of {wanted}, or in another order"
         last = max(sent[place], default=0)
-        if folded[place[1]].state.meta.src.get(place[0], 0) != last:
+        if folded[place[1]].meta.src.get(place[0], 0) != last:
             yield f"moves from {place[0]} to {place[1]}: not all applied"
     for topic, wanted in letters.items():
         there = {
