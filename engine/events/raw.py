@@ -1,11 +1,11 @@
 """A message of any dialect, translated: what all doors hand to the one check."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 
-@dataclass(slots=True)
-class RawEvent:
+
+class RawEvent(msgspec.Struct, gc=False):
     """One message, not yet checked. `name`: a canonical or Segment event name.
 
     `message_id`: the sender's own id, None if it gave none. `original`: when it happened by the
@@ -19,5 +19,5 @@ class RawEvent:
     message_id: str | None = None
     original: Any = None
     sent: Any = None
-    identifiers: dict[str, Any] = field(default_factory=dict)
-    remembered: dict[str, Any] = field(default_factory=dict)
+    identifiers: dict[str, Any] = {}
+    remembered: dict[str, Any] = {}

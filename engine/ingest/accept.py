@@ -128,8 +128,10 @@ def _check_limits(message: dict[str, Any], raw: bytes) -> None:
         raise ContractError(
             f"{len(raw)} bytes; an event has at most {EVENT_SIZE_MAX}", code="contract/too-large"
         )
-    # Every level opens with a bracket and every key has a colon: so few of them need no walk.
-    if raw.count(b"{") + raw.count(b"[") > DEPTH_MAX or raw.count(b":") > KEYS_MAX:
+    # Every level opens with a bracket and every key has a colon: so few of them need no walk. A key
+    # with its value is at least 4 bytes.
+    levels = raw.count(b"{") + raw.count(b"[")
+    if levels > DEPTH_MAX or (len(raw) > 4 * KEYS_MAX and raw.count(b":") > KEYS_MAX):
         _check_shape(message)
 
 
@@ -245,17 +247,16 @@ def _identify(
 
     What is no identifier of its type stays a mere fact: a number that is no phone finds nobody.
     """
-    places = [found.identifiers, data]
+    places = [found.remembered, data, found.identifiers]  # each is believed before those ahead
     if contract is not None and contract.named_by:
-        places.append({kind: data.get(name) for name, kind in contract.named_by})
-    places.append(found.remembered)
+        places.insert(1, {kind: data.get(name) for name, kind in contract.named_by})
+    said: dict[str, Any] = {}
+    for place in places:
+        for kind, value in place.items():
+            if kind in TYPES and value is not None:
+                said[kind] = value
     ids: list[str] = []
-    for kind in TYPES:
-        for place in places:
-            if (value := place.get(kind)) is not None:
-                break
-        else:
-            continue
+    for kind, value in said.items():
         if type(value) is int and abs(value) < 2**63:
             value = str(value)
         if type(value) is not str:
@@ -277,4 +278,5 @@ def _identify(
         for name, _ in contract.named_by:
             if is_id_number(str(data.get(name))):
                 del data[name]
-    return sorted(ids)
+    ids.sort()
+    return ids
