@@ -7,7 +7,7 @@ ARGS ?=
 PYTEST := $(BIN)/python -m pytest
 NOT_HERE := not apache and not sdk and not browser and not ops
 
-.PHONY: demo up test check bench simulate test-kafka test-sdk test-browser test-ops clean
+.PHONY: demo up test check bench bench-rules simulate test-kafka test-sdk test-browser test-ops clean
 
 demo: $(VENV)/ready
 	@$(BIN)/engine demo $(ARGS)
@@ -39,6 +39,9 @@ test-ops: $(VENV)/ready-dev
 
 bench: $(VENV)/ready-dev
 	$(BIN)/python -m tests.bench.run $(ARGS)
+
+bench-rules: $(VENV)/ready-dev
+	$(BIN)/python -m tests.bench.rules $(ARGS)
 
 simulate: $(VENV)/ready-dev
 	@$(BIN)/python -m tests.simulation.run $(ARGS)

@@ -1,0 +1,139 @@
+"""What rules cost by themselves: conditions, windows, timers, compiling. `make bench-rules`.
+
+    python -m tests.bench.rules [--runs 5] [--events 40000]
+
+Rules are those of `load.py`: `chatty` rules name one of 40 groups or none, `selective` ones one of
+400. An event is put into its window and held against every rule that it may concern; nothing is
+stored. CPU us per event, medians; `nothing` is the same loop without rules.
+"""
+
+import argparse
+import statistics
+from collections.abc import Callable
+from time import process_time
+from typing import Any
+
+import orjson
+
+from engine.clock import HOUR_MS, SECOND_MS
+from engine.config import Settings
+from engine.events.codec import decode
+from engine.events.model import Event
+from engine.matching import match
+from engine.outcome import Meta, Outcome
+from engine.pipeline.state import Partition
+from engine.profile import windows
+from engine.profile.model import Actor, Log
+from engine.profile.turn import Turn
+from engine.rules.compile import RuleSet, compile_rules
+from engine.runtime.setup import contracts_of
+from tests.bench.load import START_MS, events, rule_texts
+
+CUSTOMERS = 2_000
+SIZES = (10, 100, 1_000, 5_000)
+TIMERS = 200_000
+NO_COLUMNS = windows.Columns((), ())
+
+
+def held_against(rules: RuleSet, found: list[Event]) -> float:
+    """Return CPU us an event: its window, and every rule that it may concern."""
+    actors = {event.ids[0]: Actor() for event in found}
+    outcome = Outcome()
+    for name, actor in actors.items():
+        actor.keys["user_id"] = name
+    warm = len(found) // 4
+    began = 0.0
+    for number, event in enumerate(found):
+        if number == warm:
+            began = process_time()
+        actor = actors[event.ids[0]]
+        turn = Turn("demo", event.ids[0], actor, event.at, outcome, _lateness)
+        columns = rules.columns.get(event.type, NO_COLUMNS)
+        windows.append(actor.logs, event.type, event.at, event.data, columns)
+        match.on_event(rules, turn, event)
+    return (process_time() - began) * 1e6 / (len(found) - warm)
+
+
+def _lateness(event_type: str) -> int:
+    return 10 * SECOND_MS
+
+
+def windows_of(rows: int) -> float:
+    """Return CPU us of an event that is put into a log of `rows`, and of six windows read."""
+    logs: dict[str, Log] = {}
+    columns = windows.Columns(("value",), ("category",))
+    for row in range(rows):
+        data = {"value": float(row), "category": f"c{row % 9}"}
+        windows.append(logs, "x", START_MS + row * SECOND_MS, data, columns)
+    log, at, count = logs["x"], START_MS + rows * SECOND_MS, 5_000
+    began = process_time()
+    for number in range(count):
+        at += SECOND_MS
+        windows.append(logs, "x", at, {"value": 1.0, "category": f"c{number % 9}"}, columns)
+        windows.count(log, at, HOUR_MS)
+        windows.total(log, at, HOUR_MS, "value")
+        windows.mean(log, at, 600 * SECOND_MS, "value")
+        windows.most(log, at, 600 * SECOND_MS, "value")
+        windows.distinct(log, at, 600 * SECOND_MS, "category")
+        windows.count_word(log, at, HOUR_MS, "category", "c3")
+    return (process_time() - began) * 1e6 / count
+
+
+def timers() -> float:
+    """Return CPU us per timer armed and 85 % of them cancelled before they are due."""
+    state = Partition(0, 1, Meta())
+    began = process_time()
+    for number in range(TIMERS):
+        state.outcome.timers[f"demo:u{number}|w:r:"] = START_MS + number
+        if number % 100 < 85:
+            state.outcome.timers[f"demo:u{number}|w:r:"] = None
+        if number % 200 == 199:
+            state.note_timers()
+            state.begin()
+    while state.pop_due(START_MS + TIMERS) is not None:
+        pass
+    return (process_time() - began) * 1e6 / TIMERS
+
+
+def median(runs: int, measure: Callable[[], float]) -> float:
+    """Return the median of some runs."""
+    return round(statistics.median(measure() for _ in range(runs)), 2)
+
+
+def measure(runs: int, count: int) -> dict[str, Any]:
+    """Return all figures."""
+    settings = Settings()
+    contracts = contracts_of(settings)
+    found = [decode(record.value) for _, record in events(settings, count, CUSTOMERS)]
+    us: dict[str, dict[str, float]] = {"chatty": {}, "selective": {}}
+    compile_ms: dict[str, float] = {}
+    for kind, sizes in us.items():
+        for size in SIZES:
+            texts = rule_texts(size, chatty=kind == "chatty")
+            began = process_time()
+            rules = compile_rules(texts, contracts, version="v")
+            compile_ms[f"rules_{size}"] = round((process_time() - began) * 1e3)
+            sizes[f"rules_{size}"] = median(runs, lambda r=rules: held_against(r, found))  # type: ignore[misc]
+    nothing = compile_rules({}, contracts, version="v")
+    return {
+        "us_per_event": us["chatty"],
+        "us_per_event_selective": us["selective"],
+        "us_nothing": median(runs, lambda: held_against(nothing, found)),
+        "windows_us": {f"events_{n}": median(runs, lambda n=n: windows_of(n)) for n in (30, 500)},  # type: ignore[misc]
+        "timer_us": median(runs, timers),
+        "compile_ms": compile_ms,
+        "runs": runs,
+    }
+
+
+def main() -> None:
+    """Print one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--events", type=int, default=40_000)
+    given = parser.parse_args()
+    print(orjson.dumps(measure(given.runs, given.events)).decode())
+
+
+if __name__ == "__main__":
+    main()
