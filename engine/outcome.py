@@ -49,6 +49,21 @@ class Move(NamedTuple):
     headers: Headers
 
 
+class Note(NamedTuple):
+    """What became of a rule that came true, for whoever watches the fold; never stored.
+
+    `outcome`: fired, held_out, shadow, or what stopped it. `at`: event time it is about, UTC ms.
+    """
+
+    rule: str
+    tenant: str
+    customer: str
+    at: int
+    outcome: str
+    action: str = ""
+    channels: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class Outcome:
     """Effects of a batch, in order; `timers` maps member to score, None where it is removed."""
@@ -57,6 +72,7 @@ class Outcome:
     triggers: list[tuple[int, Move]] = field(default_factory=list)  # (oseq, record)
     moves: list[tuple[int, Move]] = field(default_factory=list)  # (mseq, record)
     counts: dict[str, int] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
 
     def count(self, code: str, n: int = 1) -> None:
         """Add to one of `CODES`, or to `trigger:<rule>`: both are bounded sets."""

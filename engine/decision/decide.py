@@ -8,7 +8,7 @@ import msgspec
 
 from engine.decision.act import act
 from engine.decision.calendar import quiet_until, zone_of
-from engine.decision.history import stopped
+from engine.decision.history import passed_over, stopped
 from engine.decision.limits import limit_reached
 from engine.decision.match import Match
 from engine.decision.reach import reachable
@@ -35,7 +35,9 @@ def decide(turn: Turn, rule: Rule, match: Match) -> None:
     """Act on a match, or note why not; `if` and every limit are looked at now."""
     actor, condition = turn.actor, rule.condition
     if condition is not None and not condition.holds(match.events, actor, match.at):
-        if condition.unknown(match.events, actor, match.at):
+        unknown = condition.unknown(match.events, actor, match.at)
+        passed_over(turn, rule, match, "unknown" if unknown else "condition")
+        if unknown:
             turn.outcome.count("unknown")
             turn.outcome.count(f"unknown:{rule.id}")
         return
@@ -62,6 +64,7 @@ def decide(turn: Turn, rule: Rule, match: Match) -> None:
 
 def hold(turn: Turn, rule: Rule, match: Match, until: int) -> None:
     """Keep a match until quiet hours end; of one rule and instance the newest is kept."""
+    passed_over(turn, rule, match, "quiet")
     name = f"{HELD}:{rule.id}:{match.instance}"
     turn.arm(name, until, data=[rule.version, msgspec.to_builtins(match)])
 

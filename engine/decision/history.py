@@ -3,6 +3,7 @@
 from typing import Any
 
 from engine.decision.match import Match
+from engine.outcome import Note
 from engine.profile.model import TRIGGERS_MAX
 from engine.profile.turn import Turn
 from engine.rules.model import Rule
@@ -13,6 +14,7 @@ def stopped(turn: Turn, rule: Rule, match: Match, why: str) -> None:
 
     Stops of one rule for one reason share an entry, so that a chatty rule leaves room for the rest.
     """
+    passed_over(turn, rule, match, why)
     turn.outcome.count("suppressed")
     turn.outcome.count(f"stopped:{why}")
     entries = turn.actor.triggers
@@ -22,6 +24,15 @@ def stopped(turn: Turn, rule: Rule, match: Match, why: str) -> None:
     turn.actor.triggers = [*(e for e in entries if e is not same), entry][-TRIGGERS_MAX:]
 
 
+def passed_over(turn: Turn, rule: Rule, match: Match, why: str) -> None:
+    """Tell whoever watches that a match does not act now; the card has no room for these."""
+    turn.outcome.notes.append(Note(rule.id, turn.tenant, turn.node_id, match.at, why))
+
+
 def decided(turn: Turn, entry: dict[str, Any]) -> None:
     """Note a decision."""
+    ways = tuple(entry.get("channels", ()))
+    action = f"{entry['type']} {entry['name']}"
+    place = (entry["rule"], turn.tenant, turn.node_id)
+    turn.outcome.notes.append(Note(*place, entry["at"], entry["outcome"], action, ways))
     turn.actor.triggers = [*turn.actor.triggers, entry][-TRIGGERS_MAX:]

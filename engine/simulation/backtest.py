@@ -1,0 +1,245 @@
+"""What some rules would have done: whom they reach, what stops them, what another set does."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+
+from engine.clock import iso
+from engine.keys import node_name
+from engine.outcome import Note, Outcome
+from engine.pipeline.envelope import Arrival
+from engine.pipeline.state import Live, Partition
+from engine.rules.compile import RuleSet, index
+from engine.rules.model import Rule
+
+ACTED = ("fired", "held_out", "shadow")
+UNKNOWN = "-"  # a customer without the trait that makes the segments
+SAMPLE_MAX = 20  # customers named per rule and list
+RIVALS = {"limit", "suppressed"}  # stops that another rule may be the cause of
+
+
+class _Left(msgspec.Struct):
+    """Of a record of topic `triggers`, what is counted here."""
+
+    type: str
+    rule: str = ""
+    id: str = ""
+    customer: str = ""
+    status: str = "live"
+    held_out: bool = False
+    at: int = 0
+
+
+_left = msgspec.json.Decoder(_Left).decode
+
+
+@dataclass(slots=True)
+class RuleTally:
+    """What one rule did. `stops`: reason -> times; `lost_to`: the other rule -> times.
+
+    `decisions` counts triggers of the live arm, `held_out` those of the comparison group.
+    """
+
+    decisions: int = 0
+    held_out: int = 0
+    shadow: int = 0
+    customers: set[str] = field(default_factory=set)
+    channels: Counter[str] = field(default_factory=Counter)
+    segments: Counter[str] = field(default_factory=Counter)
+    days: Counter[str] = field(default_factory=Counter)
+    actions: Counter[str] = field(default_factory=Counter)
+    stops: Counter[str] = field(default_factory=Counter)
+    lost_to: Counter[str] = field(default_factory=Counter)
+    beats: Counter[str] = field(default_factory=Counter)
+    goals: int = 0
+    goals_held_out: int = 0
+
+
+class Watch:
+    """Listens to a Past: every decision, and every stop with the rule that was in the way.
+
+    `since`: UTC ms; what is decided about an earlier time is not counted, though it still fills
+    windows, limits and sequences. `segment`: the trait by which customers are grouped.
+    """
+
+    def __init__(
+        self, rules: Mapping[str, Rule], *, since: int = 0, until: int = 0, segment: str = "tier"
+    ) -> None:
+        self.rules = rules
+        self.tallies: dict[str, RuleTally] = {}
+        self.triggers: dict[str, tuple[str, str, int]] = {}  # id -> (rule, customer, at)
+        self.counts: Counter[str] = Counter()
+        self._since = since
+        self._until = until or 2**63
+        self._segment = segment
+        self._newest: dict[tuple[str, str], tuple[int, str]] = {}  # customer, group -> when, rule
+
+    def heard(self, state: Partition, arrival: Arrival, outcome: Outcome) -> None:
+        """Count one record's effects."""
+        if outcome.counts:
+            self.counts.update(outcome.counts)
+        for _, move in outcome.triggers:
+            self._left(_left(move.value))
+        for note in outcome.notes:
+            if self._since <= note.at < self._until:
+                self._note(note, state)
+            if note.outcome == "fired":
+                self._remember(note)
+
+    def of(self, rule: str) -> RuleTally:
+        """Return a rule's tally."""
+        return self.tallies.setdefault(rule, RuleTally())
+
+    def _left(self, left: _Left) -> None:
+        if not self._since <= left.at < self._until:
+            return
+        if left.type == "goal":
+            tally = self.of(left.rule)
+            tally.goals_held_out += left.held_out
+            tally.goals += not left.held_out
+        elif left.type == "trigger" and left.status == "live" and not left.held_out:
+            self.triggers[left.id] = (left.rule, left.customer, left.at)
+
+    def _note(self, note: Note, state: Partition) -> None:
+        tally = self.of(note.rule)
+        if note.outcome not in ACTED:
+            tally.stops[note.outcome] += 1
+            if note.outcome in RIVALS and (rival := self._rival(note)):
+                tally.lost_to[rival] += 1
+                self.of(rival).beats[note.rule] += 1
+            return
+        if note.outcome == "held_out":
+            tally.held_out += 1
+            return
+        if note.outcome == "shadow":
+            tally.shadow += 1
+            return
+        tally.decisions += 1
+        tally.customers.add(note.customer)
+        tally.actions[note.action] += 1
+        if note.channels:
+            tally.channels[note.channels[0]] += 1
+        tally.segments[self._segment_of(note, state)] += 1
+        tally.days[iso(note.at)[:10]] += 1
+
+    def _remember(self, note: Note) -> None:
+        rule = self.rules.get(note.rule)
+        if rule is None:
+            return
+        groups = set(rule.groups) | {a.name for a in rule.actions if a.type == "suppress"}
+        for group in groups:
+            self._newest[note.customer, group] = (note.at, note.rule)
+
+    def _rival(self, note: Note) -> str:
+        """Return the other rule whose decision used up the group's cap, or suppressed it."""
+        groups = self.rules[note.rule].groups if note.rule in self.rules else ()
+        found = [
+            self._newest[note.customer, group]
+            for group in sorted(groups)
+            if (note.customer, group) in self._newest
+        ]
+        return next((rule for _, rule in sorted(found, reverse=True) if rule != note.rule), "")
+
+    def _segment_of(self, note: Note, state: Partition) -> str:
+        live = state.nodes[node_name(note.tenant, note.customer)]
+        assert isinstance(live, Live), "who decides is alive"
+        trait = live.actor.traits.get(self._segment)
+        return UNKNOWN if trait is None else str(trait.value)
+
+
+def awake(rules: RuleSet, names: Iterable[str]) -> RuleSet:
+    """Return the rule set with the drafts and shadows of `names` live: what they would do."""
+    wanted = set(names)
+    found = {
+        name: replace(rule, status="live")
+        if name in wanted and rule.status in ("draft", "shadow")
+        else rule
+        for name, rule in rules.rules.items()
+    }
+    return index(found, rules.contracts, version=rules.version, warnings=rules.warnings)
+
+
+def report(
+    proposed: Watch,
+    live: Watch | None = None,
+    *,
+    prices: Mapping[str, float] | None = None,
+    currency: str = "",
+) -> dict[str, Any]:
+    """Return all answers as plain data. `prices`: of one message by channel, major units.
+
+    `diff` says, by rule, what the proposed set does and the live one does not (`more`), and the
+    other way round (`fewer`); the same trigger id in both is the same decision.
+    """
+    rules = [
+        _of_rule(name, tally, prices or {}) for name, tally in sorted(proposed.tallies.items())
+    ]
+    found: dict[str, Any] = {
+        "events": proposed.counts["applied"],
+        "customers": proposed.counts["customers"],
+        "decisions": sum(rule["decisions"] for rule in rules),
+        "held_out": sum(rule["held_out"] for rule in rules),
+        "cost": round(sum(rule["cost"] for rule in rules), 2),
+        "currency": currency,
+        "rules": rules,
+        "silent": sorted(
+            name
+            for name, rule in proposed.rules.items()
+            if rule.status in ("live", "shadow") and not _ever(proposed.tallies.get(name))
+        ),
+        "rule_errors": proposed.counts["rule_errors"],
+    }
+    if live is not None:
+        found["diff"] = _difference(proposed, live)
+    return found
+
+
+def _ever(tally: RuleTally | None) -> bool:
+    return tally is not None and bool(tally.decisions or tally.held_out or tally.shadow)
+
+
+def _of_rule(name: str, tally: RuleTally, prices: Mapping[str, float]) -> dict[str, Any]:
+    cost = sum(prices.get(channel, 0.0) * n for channel, n in tally.channels.items())
+    return {
+        "rule": name,
+        "decisions": tally.decisions,
+        "held_out": tally.held_out,
+        "shadow": tally.shadow,
+        "customers": len(tally.customers),
+        "who": sorted(tally.customers)[:SAMPLE_MAX],
+        "actions": dict(tally.actions.most_common()),
+        "channels": dict(tally.channels.most_common()),
+        "segments": dict(tally.segments.most_common()),
+        "days": dict(sorted(tally.days.items())),
+        "stopped": dict(tally.stops.most_common()),
+        "lost_to": dict(tally.lost_to.most_common()),
+        "beats": dict(tally.beats.most_common()),
+        "goals": tally.goals,
+        "goals_held_out": tally.goals_held_out,
+        "cost": round(cost, 2),
+    }
+
+
+def _difference(proposed: Watch, live: Watch) -> dict[str, Any]:
+    more = _only(proposed, live)
+    fewer = _only(live, proposed)
+    return {
+        "same": len(proposed.triggers.keys() & live.triggers.keys()),
+        "more": more,
+        "fewer": fewer,
+        "is_same": not more and not fewer,
+    }
+
+
+def _only(one: Watch, other: Watch) -> dict[str, Any]:
+    found: dict[str, list[str]] = {}
+    for trigger in one.triggers.keys() - other.triggers.keys():
+        rule, customer, _ = one.triggers[trigger]
+        found.setdefault(rule, []).append(customer)
+    return {
+        rule: {"count": len(who), "who": sorted(set(who))[:SAMPLE_MAX]}
+        for rule, who in sorted(found.items())
+    }

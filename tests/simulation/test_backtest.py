@@ -1,0 +1,215 @@
+"""What a back-test says is what the live workers did: the same triggers, to the byte."""
+
+from collections.abc import Sequence
+from random import Random
+
+import msgspec
+from simulation.world import SECRET, TENANT, Faults, World, run
+from turns import contracts, event_id
+
+from engine.decision.model import Trigger
+from engine.events import topics
+from engine.events.ids import birth_id
+from engine.events.model import Event
+from engine.events.record import Record
+from engine.outcome import Outcome
+from engine.pipeline.book import Book
+from engine.pipeline.envelope import Arrival
+from engine.pipeline.state import Partition
+from engine.rules.compile import RuleSet, compile_rules
+from engine.runtime.learner import version_records
+from engine.simulation.backtest import Watch, awake, report
+from engine.simulation.past import Past, book_of
+
+STORM = Faults(reply_lost=0.03, rollback=0.01, death=0.02, duplicate=0.2, hint=0.15)
+HEAD = "owner: a@shop.example\nstatus: {status}\nwhy: A test.\n"
+KEEN = """rule: keen
+title: Twice on a page
+priority: 5
+when:
+  - event: web.page_viewed
+    where: count("web.page_viewed", 1h) >= 2
+do: [{offer: cart-10-off, channels: [desk]}]
+limits: [2 per 7d, 2 per 7d in group promo]
+"""
+LEFT = """rule: left
+title: A cart left alone
+when:
+  - event: cart.updated
+  - not: order.placed
+    within: 30m
+repeat: restart
+do: [{offer: cart-10-off, channels: [desk]}]
+limits: [5 per 7d, 2 per 7d in group promo]
+holdout: 20%
+"""
+
+
+def rules_of(*, version: str = "v1", **texts: str) -> RuleSet:
+    """Return the rule set of some files, live."""
+    files = {
+        f"{name}.yaml": text + ("" if "status:" in text else HEAD.format(status="live"))
+        for name, text in texts.items()
+    }
+    return compile_rules(files, contracts(), version=version)
+
+
+def story(random: Random, *, now: int, people: int = 12, events: int = 160) -> list[Event]:
+    """Return events of people with one or two identifiers, in the order of time."""
+    found, at = [], now
+    for number in range(events):
+        at += random.randrange(1_000, 240_000)
+        person = random.randrange(people)
+        names = [birth_id("user_id", f"u{person}", tenant=TENANT, secret=SECRET)]
+        if random.random() < 0.3:
+            names.append(birth_id("anonymous_id", f"a{person}", tenant=TENANT, secret=SECRET))
+        if random.random() < 0.2:
+            names = names[-1:]
+        kind = random.choice(["web.page_viewed", "cart.updated", "order.placed"])
+        data = {"value": 15000, "currency": "CNY", "cart_id": "c", "items": 1, "category": "food"}
+        if kind == "web.page_viewed":
+            data = {"page": "/p/1", "category": "food"}
+        found.append(
+            Event(
+                id=event_id(str(number)), tenant=TENANT, source="sim", type=kind, at=at,
+                original_at=at, received_at=at, ids=sorted(names), data=data,
+            )
+        )  # fmt: skip
+    return found
+
+
+def lived(rules: RuleSet, seed: int) -> World:
+    """Return a world in which workers have lived through a story, with faults."""
+    world = World(seed, faults=STORM, book=Book(secret=SECRET, rule_sets={rules.version: rules}))
+    for record in version_records("ruleset", rules.version, world.count, SECRET):
+        world.log.append(record)
+    script: list[tuple[str, object]] = []
+    now = world.now
+    for event in story(Random(seed), now=now):
+        if event.at > now:
+            script.append(("tick", event.at - now))
+            now = event.at
+        script += [("event", event), ("work", 2)]
+    run(world, [*script, ("tick", 3_600_000), ("work", 99), ("tick", 60_000)])
+    return world
+
+
+def records(world: World, topic: str, partition: int) -> list[Record]:
+    """Return all records of a partition."""
+    return [record for record in world.log.records(topic) if record.partition == partition]
+
+
+def replayed(world: World, book: Book, *, version: str = "") -> list[list[bytes]]:
+    """Return the bytes of what leaves on topic `triggers`, by partition, as a back-test has it."""
+    found: list[list[bytes]] = []
+    for partition in range(world.count):
+        out: list[bytes] = []
+
+        def heard(
+            state: Partition, arrival: Arrival, outcome: Outcome, out: list[bytes] = out
+        ) -> None:
+            out += [move.value for _, move in outcome.triggers]
+
+        past = Past(book, heard, index=partition, count=world.count, version=version)
+        for record in records(world, topics.EVENTS, partition):
+            past.record(record)
+        found.append(out)
+    return found
+
+
+def left_live(world: World) -> list[list[bytes]]:
+    """Return what the workers published, by partition, each number once."""
+    found = []
+    for partition in range(world.count):
+        numbered = {
+            dict(record.headers)["oseq"]: record.value
+            for record in records(world, topics.TRIGGERS, partition)
+        }
+        found.append([numbered[n] for n in sorted(numbered, key=int)])
+    return found
+
+
+def test_the_live_set_back_tested_gives_the_live_triggers_to_the_byte() -> None:
+    rules = rules_of(keen=KEEN, left=LEFT)
+    for seed in range(4):
+        world = lived(rules, seed)
+        live = left_live(world)
+        assert sum(b'"trigger"' in each for part in live for each in part) > 10, seed
+        assert replayed(world, world.book) == live, seed
+        assert replayed(world, world.book, version="v1") == live, seed
+
+
+def test_another_rule_set_over_the_same_log_decides_otherwise() -> None:
+    world = lived(rules_of(keen=KEEN, left=LEFT), 1)
+    other = rules_of(version="v2", keen=KEEN)
+    book = Book(secret=SECRET, rule_sets={"v2": other})
+    found = [value for part in replayed(world, book, version="v2") for value in part]
+    rules = {
+        msgspec.json.decode(value, type=Trigger).rule for value in found if b'"trigger"' in value
+    }
+    assert rules == {"keen"}
+
+
+def watched(
+    rules: RuleSet, events: Sequence[Event], *, since: int = 0
+) -> Watch:
+    """Return what a file of events comes to."""
+    watch = Watch(rules.rules, since=since)
+    past = Past(
+        book_of(rules, secret=SECRET, lateness_ms=lambda _: 10_000), watch.heard,
+        version=rules.version,
+    )  # fmt: skip
+    for event in events:
+        copy = msgspec.structs.replace(event)
+        past.event(copy, msgspec.json.encode(copy))
+    past.end()
+    return watch
+
+
+def test_a_rule_loses_to_the_one_that_used_the_cap_of_their_group_up() -> None:
+    events = story(Random(3), now=1_700_000_000_000, people=4)
+    both = report(watched(rules_of(keen=KEEN, left=LEFT), events))
+    by_rule = {rule["rule"]: rule for rule in both["rules"]}
+    assert by_rule["left"]["lost_to"]["keen"] > 0
+    assert by_rule["keen"]["beats"]["left"] == by_rule["left"]["lost_to"]["keen"]
+    alone = report(watched(rules_of(left=LEFT), events))
+    assert alone["rules"][0]["decisions"] > by_rule["left"]["decisions"]
+
+
+def test_the_diff_names_what_only_one_of_two_sets_does() -> None:
+    events = story(Random(5), now=1_700_000_000_000)
+    live = watched(rules_of(keen=KEEN, left=LEFT), events)
+    assert report(live, watched(rules_of(keen=KEEN, left=LEFT), events))["diff"]["is_same"]
+    diff = report(watched(rules_of(keen=KEEN), events), live)["diff"]
+    assert diff["fewer"]["left"]["count"] > 0
+    assert "left" not in diff["more"]
+
+
+def test_since_hides_what_was_before_and_still_lets_it_fill_the_limits() -> None:
+    events = story(Random(5), now=1_700_000_000_000, people=3)
+    rules = rules_of(keen=KEEN)
+    whole = watched(rules, events)
+    middle = events[len(events) // 2].at
+    after = watched(rules, events, since=middle)
+    expected = {name for name, (_, _, at) in whole.triggers.items() if at >= middle}
+    assert set(after.triggers) == expected
+    assert len(expected) < len(whole.triggers)
+
+
+def test_a_draft_is_back_tested_as_if_it_were_live() -> None:
+    events = story(Random(5), now=1_700_000_000_000)
+    draft = rules_of(keen=KEEN + HEAD.format(status="draft"))
+    assert watched(draft, events).triggers == {}
+    assert watched(awake(draft, ["keen"]), events).triggers
+
+
+def test_messages_cost_what_their_first_channel_costs() -> None:
+    found = report(
+        watched(rules_of(keen=KEEN), story(Random(5), now=1_700_000_000_000)), prices={"desk": 0.5}
+    )
+    assert found["cost"] == found["decisions"] * 0.5 > 0
+
+
+def test_two_identifiers_in_a_file_become_one_person() -> None:
+    found = report(watched(rules_of(keen=KEEN), story(Random(9), now=1_700_000_000_000)))
+    assert found["customers"] == 12
