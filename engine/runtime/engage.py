@@ -82,7 +82,9 @@ class Engage:
                 return await self._repair(owner, error)
             except Exception as error:
                 log.exception("%s:%d:%d goes to the dead letters", *record[:3])
-                await self._take_over(owner)
+                offset = await self._take_over(owner)
+                if offset != record.offset:
+                    return offset  # another owner was here meanwhile, or Redis has fallen back
                 offset, outcome = await owner.quarantine(record, error)
             self._seen(owner.partition, [record], outcome, 0.0)
         return offset
