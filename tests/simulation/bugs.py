@@ -301,14 +301,7 @@ def no_claims() -> list[Patch]:
 
 @bug("timers of an absorbed customer stay in the set")
 def timers_outlive_their_node() -> list[Patch]:
-    real = persons.absorb
-
-    def absorb(held: Any, arrival: Any, book: Any) -> None:
-        before = dict(held.outcome.timers)
-        real(held, arrival, book)
-        held.outcome.timers = before
-
-    return [_step("absorb", absorb)]
+    return [(persons, "disarm", lambda *_: None)]
 
 
 @bug("the absorbed customer's state does not move in")
@@ -334,8 +327,8 @@ def refusals_of_forwards() -> list[Patch]:
 def shortcut_for_everybody() -> list[Patch]:
     real = persons._pass_on
 
-    def pass_on(held: Any, arrival: Any, signpost: Any, book: Any) -> None:
-        real(held, arrival, replace_struct(signpost, fwd=signpost.target), book)
+    def pass_on(held: Any, arrival: Any, home: str, signpost: Any, book: Any) -> None:
+        real(held, arrival, home, replace_struct(signpost, fwd=signpost.target), book)
 
     return [(persons, "_pass_on", pass_on)]
 

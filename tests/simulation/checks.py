@@ -16,6 +16,7 @@ from simulation.channels import ENDPOINTS
 from simulation.cluster import Shelf
 from simulation.oracle import Log, compare
 from simulation.storm import World, early_labels
+from simulation.timers import astray
 
 from engine.adapters.memory import MemoryStore
 from engine.events import topics
@@ -142,16 +143,8 @@ def timers_are_equal(world: World, folded: list[Folded]) -> Iterator[str]:
         held = world.cluster.slots.timers(number)
         if held != fresh.timers:
             yield f"partition {number}: {sorted(held.items() ^ fresh.timers.items())[:4]}"
-        own = {}
-        for name, value in fresh.states.items():
-            if not name.startswith("s:"):
-                continue
-            node = decode_node(name, value)
-            if isinstance(node, Live):
-                for timer, armed in node.actor.timers.items():
-                    own[f"{name[2:]}|{timer}"] = armed.score
-        if own != held:
-            yield f"partition {number}: of live nodes {sorted(own.items() ^ held.items())[:4]}"
+    yield from astray(world.cluster.slots, world.cluster.count)
+    yield from world.astray
 
 
 def triggers_are_numbered_without_gap(world: World, folded: list[Folded]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from simulation.cluster import GROUPS, Cluster
 from simulation.door import Door
 from simulation.faults import Chance, Slots, Topics
 from simulation.script import Input, Story
+from simulation.timers import astray
 from simulation.virtual import Hangs, WorldClock, run
 
 from engine.churn import step
@@ -74,6 +75,7 @@ class World:
     door: Door
     learns: str
     bugs: list[str] = field(default_factory=list)
+    astray: list[str] = field(default_factory=list)  # timers, as soon as the faults have ended
 
     @property
     def log(self) -> Topics:
@@ -283,6 +285,8 @@ async def _heal_and_drain(world: World) -> None:
     world.chance.calm = True
     world.channels.heal()
     await cluster.heal()
+    await _rest(world)
+    world.astray = list(astray(cluster.slots, cluster.count))
     for number in range(DRAIN_STEPS + TICKS_LAST):
         if number < DRAIN_STEPS:
             cluster.clock.skip(2 * HOUR_MS)
