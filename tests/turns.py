@@ -58,6 +58,7 @@ class Customer:
         self.actor = Actor(kind=kind, keys=dict(KEYS))
         self.node_id = node_id
         self.now = NOON
+        self.behind_ms = 0  # how far T is behind log time
         self.counts: dict[str, int] = {}
         self.left: list[Any] = []
 
@@ -112,6 +113,7 @@ class Customer:
             now=self.now,
             outcome=Outcome(),
             lateness_ms=lambda _: LATENESS_MS,
+            passed=self.now - self.behind_ms,
         )
 
     def _close(self, turn: Turn) -> None:

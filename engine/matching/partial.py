@@ -134,8 +134,12 @@ def tidy(turn: Turn, rule: Rule, instance: str) -> None:
 
 
 def arrived_until(turn: Turn, rule: Rule) -> int:
-    """Return the instant up to which all that the rule listens to has arrived, by log time."""
-    return turn.now - max(map(turn.lateness_ms, rule.hears), default=0)
+    """Return the instant up to which all that the rule listens to has arrived.
+
+    By T and not by log time: an event that is forwarded may be on its way for longer than it may be
+    late, and what it would have met must not be forgotten by then.
+    """
+    return turn.passed - max(map(turn.lateness_ms, rule.hears), default=0)
 
 
 def _is_open(rule: Rule, run: Run, arrived: int, oldest: int) -> bool:

@@ -34,6 +34,7 @@ def open_turn(state: Partition, tenant: str, node_id: str, live: Live, book: Boo
         now=state.meta.now,
         outcome=state.outcome,
         lateness_ms=book.lateness_ms,
+        passed=state.meta.clk,
     )
 
 

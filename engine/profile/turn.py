@@ -13,7 +13,8 @@ from engine.profile.model import TIMERS_MAX, Actor, Timer
 class Turn(msgspec.Struct, gc=False):
     """An actor with its place in time. Steps change `actor` in place and call the methods below.
 
-    `now`: log time L, UTC ms of the last tick. `lateness_ms(type)`: the largest lateness among the
+    `now`: log time L, UTC ms of the last tick. `passed`: T, what all partitions have passed by it
+    (IDENTITY.md, Time); what is younger may still be on its way here. `lateness_ms(type)`: the largest lateness among the
     sources that may send an event type. `emitted`: records for topic `triggers`, in order.
     `derived`: events of the engine's own that the same turn looks at next. `moved`: records for
     other topics, in order.
@@ -29,6 +30,7 @@ class Turn(msgspec.Struct, gc=False):
     emitted: list[msgspec.Struct] = []
     derived: list[Event] = []
     moved: list[Move] = []
+    passed: int = 0
 
     def member(self, timer_id: str) -> str:
         """Return the name of a timer in the partition's timer set."""

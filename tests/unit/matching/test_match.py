@@ -47,6 +47,31 @@ def test_keep_first_is_not_kept_by_a_wait_that_was_never_first_itself() -> None:
     assert customer.fired == [(4, "hit")]
 
 
+def test_what_a_forwarded_event_would_have_met_is_remembered_until_all_have_passed_it() -> None:
+    """Found by a storm: a partition stood still, and newer starts were forgotten by log time."""
+    customer = Customer(rules_of(waits()))
+    customer.behind_ms = 600_000
+    for second in (20, 45, 60):
+        customer.tick(second)
+        customer.send(CART, second)
+    customer.send(CART, 5)  # by a signpost, whose partition has stood still
+    customer.tick(200)
+    assert customer.fired == [(90, "hit")]
+
+
+def test_a_stop_is_remembered_for_a_forwarded_start() -> None:
+    body = f"when: [{{event: {CART}}}, {{not: {ORDER}, where: event.value > 1.0, within: 30s}}]"
+    customer = Customer(rules_of(rule(body)))
+    customer.behind_ms = 600_000
+    customer.tick(12)
+    customer.send(ORDER, 12, {"value": 15_000})
+    customer.tick(40)
+    customer.send(ORDER, 40, {"value": 15_000})
+    customer.send(CART, 5)
+    customer.tick(200)
+    assert customer.fired == []
+
+
 def test_keep_first_waits_anew_behind_what_stopped_it_but_not_at_the_same_instant() -> None:
     customer = Customer(rules_of(waits(repeat="keep-first")))
     customer.send(CART, 0)
