@@ -17,7 +17,12 @@ import orjson
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 ZONE_MS = 8 * HOUR_MS  # Shanghai
-LATENESS_MS = {"order.placed": SECOND_MS, "payment.succeeded": MINUTE_MS}
+LATENESS_MS = {
+    "order.placed": SECOND_MS,
+    "payment.succeeded": MINUTE_MS,
+    "web.searched": 10 * SECOND_MS,
+}
+IN_THE_LOGS = ("left-cart", "left-checkout")
 LATENESS_OF_DATES_MS = LATENESS_OF_STARTS_MS = 10 * SECOND_MS
 AHEAD_MS = 5 * MINUTE_MS
 TENANT = "t"
@@ -119,6 +124,8 @@ def expected(logs: list[Log], people: list[Any]) -> Told:
         alone = len(person.ids) == 1
         if alone or person.calm:
             _left(told, logs, log, events, "left-cart", "cart.updated", "order.placed", MINUTE_MS)
+            page, search = "web.page_viewed", "web.searched"
+            _left(told, logs, log, events, "left-page", page, search, MINUTE_MS)
             _birthday(told, log, events, person.ids[0])
         if alone:
             _alone(told, logs, log, events, person.ids[0])
@@ -180,10 +187,12 @@ def _left(
         due = first.at + within
         score = due + LATENESS_MS[stop]
         inside = [e for e in events if e.type in (start, stop) and first.at < e.at <= due]
-        # Itself later than its lateness: of newer starts some are forgotten by then.
+        # Itself later than its lateness: newer starts may be forgotten by then, and stops that
+        # have to meet a condition; others are looked up in the customer's logs.
         if first.log_now > first.at + LATENESS_OF_STARTS_MS:
-            unsure = [e for e in inside if e.type == start]
-            inside = [e for e in inside if e.type == stop]
+            known = stop if rule in IN_THE_LOGS else ""
+            unsure = [e for e in inside if e.type != known]
+            inside = [e for e in inside if e.type == known]
         else:
             unsure = []
         if any(_in_time(logs, log, first, each, score) for each in inside):
@@ -313,7 +322,7 @@ def compare(logs: list[Log], people: list[Any], triggers: list[dict[str, Any]]) 
         whose = item["customer"]
         known = item["id"] in told.must or item["id"] in told.may
         everybody = item["rule"] == "big-order"
-        of_calm = item["rule"] in ("left-cart", "birthday") and whose in calm
+        of_calm = item["rule"] in ("left-cart", "left-page", "birthday") and whose in calm
         of_loner = item["rule"] != "leaving" and whose in loners
         if not known and (everybody or of_calm or of_loner):
             yield f"{item['rule']} for {whose} at {item['at']} must not be there"

@@ -29,6 +29,12 @@ when: [{event: cart.updated}, {not: order.placed, within: 60s}]
 repeat: restart
 do: [{case: cart}]
 fresh: 3d""",
+    # Absence with a condition: what stops it is remembered by the rule itself.
+    "left-page": """
+when: [{event: web.page_viewed}, {not: web.searched, where: 'event.query == "q"', within: 60s}]
+repeat: restart
+do: [{case: page}]
+fresh: 3d""",
     # A window, with a rolling limit.
     "looks": """
 when: [{event: web.page_viewed}]
