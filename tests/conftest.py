@@ -4,11 +4,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from apache.broker import ApacheKafka, missing_tools
 from hypothesis import settings
-from servers import started, unavailable
 
 from engine.runtime.embedded import EmbeddedBroker, EmbeddedRedis
+from tests.apache.broker import ApacheKafka, missing_tools
+from tests.servers import started, unavailable
 
 settings.register_profile("ci", derandomize=True)  # the same examples on every machine
 if os.environ.get("CI"):

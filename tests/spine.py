@@ -1,8 +1,6 @@
 """A small world under a rule set: events in, ticks on, triggers out; partitions may be paused."""
 
 import msgspec
-from simulation.world import SECRET, TENANT, Faults, World
-from turns import event_id, rules_of
 
 from engine.decision.model import Trigger
 from engine.events import topics
@@ -12,6 +10,8 @@ from engine.identity import mac, messages
 from engine.keys import node_name
 from engine.pipeline.book import Book
 from engine.pipeline.state import Live, decode_node
+from tests.simulation.world import SECRET, TENANT, Faults, World
+from tests.turns import event_id, rules_of
 
 WAIT_MS = 600_000
 LATENESS_MS = 10_000

@@ -14,10 +14,10 @@ class Turn(msgspec.Struct, gc=False):
     """An actor with its place in time. Steps change `actor` in place and call the methods below.
 
     `now`: log time L, UTC ms of the last tick. `passed`: T, what all partitions have passed by it
-    (IDENTITY.md, Time); what is younger may still be on its way here. `lateness_ms(type)`: the largest lateness among the
-    sources that may send an event type. `emitted`: records for topic `triggers`, in order.
-    `derived`: events of the engine's own that the same turn looks at next. `moved`: records for
-    other topics, in order.
+    (IDENTITY.md, Time); what is younger may still be on its way here. `lateness_ms(type)`: the
+    largest lateness among the sources that may send an event type. `emitted`: records for topic
+    `triggers`, in order. `derived`: events of the engine's own that the same turn looks at next.
+    `moved`: records for other topics, in order.
     """
 
     tenant: str

@@ -1,23 +1,17 @@
 """What a compiled condition costs beside a hand-written function, in the same interleaved run.
 
-Run: `python tests/bench/expression.py`. CPU time, the best of several rounds; trust the ratios.
+Run: `python -m tests.bench.expression`. CPU time, the best of several rounds; trust the ratios.
 """
 
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit/rules/expression"))
-
-from expression_scope import CART, NOW, SCOPE, an_actor
 
 from engine.profile import windows
 from engine.profile.model import Actor, Log
 from engine.rules.expression.compile import compile_condition
+from tests.unit.rules.expression.expression_scope import CART, NOW, SCOPE, an_actor
 
 ROUNDS, CALLS = 7, 20_000
 COLUMNS = windows.Columns(("value",), ("category",))

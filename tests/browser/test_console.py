@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import chromium
+
+from tests.chromium import chromium
 
 ROOT = Path(__file__).parents[2]
 

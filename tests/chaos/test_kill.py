@@ -14,12 +14,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-from apache.broker import ApacheKafka, missing_tools
-from servers import unavailable
 
 from engine.config import Settings
 from engine.events import topics
 from engine.runtime.stack import Plan, Stack
+from tests.apache.broker import ApacheKafka, missing_tools
+from tests.servers import unavailable
 
 PEOPLE = 200
 BATCHES = 60

@@ -9,13 +9,13 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
-from servers import started
 
 from engine.adapters.kafka_client import TopicSpec, create_topics, wait_ready
 from engine.adapters.kafka_reader import KafkaReader
 from engine.adapters.redis import Wire
 from engine.errors import ConfigError, LogError
 from engine.runtime.embedded import EmbeddedBroker, EmbeddedRedis
+from tests.servers import started
 
 PATIENCE_S = 20.0
 ROOT = Path(__file__).parents[2]

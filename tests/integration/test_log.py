@@ -5,19 +5,6 @@ from collections.abc import Sequence
 from time import monotonic
 
 import pytest
-from logs import (
-    PARTITIONS,
-    Journal,
-    Log,
-    Play,
-    Running,
-    Scenario,
-    Witness,
-    fresh_name,
-    in_memory,
-    on_kafka,
-    records,
-)
 
 from engine.adapters.kafka import FaustGroup
 from engine.adapters.kafka_client import (
@@ -30,6 +17,19 @@ from engine.adapters.seats import BATCH_MAX
 from engine.errors import ConfigError, CoverageError, LogError
 from engine.events.record import Outgoing, Record
 from engine.runtime.embedded import free_port
+from tests.logs import (
+    PARTITIONS,
+    Journal,
+    Log,
+    Play,
+    Running,
+    Scenario,
+    Witness,
+    fresh_name,
+    in_memory,
+    on_kafka,
+    records,
+)
 
 
 def played(request: pytest.FixtureRequest, where: str) -> Play:

@@ -4,10 +4,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import pytest
-from apache.broker import ApacheKafka
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
-from logs import (
+
+from engine.adapters.kafka_client import KafkaPublisher, TopicSpec, create_topics
+from engine.errors import CoverageError, LogError
+from engine.events.record import Outgoing
+from tests.apache.broker import ApacheKafka
+from tests.logs import (
     PARTITIONS,
     PATIENCE_S,
     SESSION_S,
@@ -19,10 +23,6 @@ from logs import (
     on_kafka,
     records,
 )
-
-from engine.adapters.kafka_client import KafkaPublisher, TopicSpec, create_topics
-from engine.errors import CoverageError, LogError
-from engine.events.record import Outgoing
 
 pytestmark = pytest.mark.apache
 

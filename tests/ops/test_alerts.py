@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from servers import unavailable
+
+from tests.servers import unavailable
 
 DASHBOARDS = Path(__file__).parents[2] / "dashboards"
 ALERTS: dict[str, Any] = yaml.safe_load((DASHBOARDS / "alerts.yaml").read_text(encoding="utf-8"))

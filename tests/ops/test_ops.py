@@ -17,11 +17,11 @@ from typing import Any
 import promql_parser
 import pytest
 import yaml
-from servers import unavailable
 
 from engine.config import Settings
 from engine.metrics import BY_NAME, TABLE
 from engine.runtime.observe import Meter
+from tests.servers import unavailable
 
 ROOT = Path(__file__).parents[2]
 DASHBOARDS = ROOT / "dashboards"

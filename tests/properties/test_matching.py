@@ -5,9 +5,9 @@ from itertools import combinations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from turns import LATENESS_MS, NOON, Customer, event_id, rules_of
 
 from engine.matching.times import completes
+from tests.turns import LATENESS_MS, NOON, Customer, event_id, rules_of
 
 A, B, C = "cart.updated", "checkout.started", "order.placed"
 DATA = {

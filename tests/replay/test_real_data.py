@@ -13,7 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from replay.oracle import Trade, cdnow, online_retail
+
+from tests.replay.oracle import Trade, cdnow, online_retail
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("TOUCHPOINT_DATA", ROOT.parent / "shared" / "data"))

@@ -6,7 +6,7 @@ import subprocess
 from hashlib import sha256
 from pathlib import Path
 
-from servers import unavailable
+from tests.servers import unavailable
 
 NODE = Path(__file__).parent / "node"
 

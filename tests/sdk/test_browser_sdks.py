@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import chromium
-from sdk.door import open_door
-from sdk.packages import installed
+
+from tests.chromium import chromium
+from tests.sdk.door import open_door
+from tests.sdk.packages import installed
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -4,8 +4,9 @@ import subprocess
 from hashlib import sha256
 
 import pytest
-from sdk.door import open_door
-from sdk.packages import installed
+
+from tests.sdk.door import open_door
+from tests.sdk.packages import installed
 
 
 @pytest.mark.sdk

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import rudderstack.analytics as rudder
 from rudderstack.analytics.client import Client as Rudder
-from sdk.door import Door, open_door
 from segment.analytics.client import Client as Segment
+
+from tests.sdk.door import Door, open_door
 
 
 @pytest.fixture

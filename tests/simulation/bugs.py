@@ -11,8 +11,6 @@ from random import Random
 from typing import Any
 
 from msgspec.structs import replace as replace_struct
-from simulation import checks, cluster, faults
-from simulation.lua import LuaSlots
 
 from engine.adapters import memory, redis
 from engine.decision import act, calendar, decide, limits
@@ -24,6 +22,8 @@ from engine.matching import absence
 from engine.pipeline import envelope, fold, persons, state, think
 from engine.ports import LedgerSnapshot
 from engine.runtime import attempt, engage, partition, rekey, sender, ticker
+from tests.simulation import checks, cluster, faults
+from tests.simulation.lua import LuaSlots
 
 Patch = tuple[Any, str, Any]
 

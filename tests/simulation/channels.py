@@ -3,9 +3,8 @@
 import asyncio
 from collections import defaultdict
 
-from simulation.faults import Chance, Process
-
 from engine.delivery.model import Endpoint, Reply, Request
+from tests.simulation.faults import Chance, Process
 
 KEY = "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 ENDPOINTS = (

@@ -12,11 +12,6 @@ from typing import Any
 
 import msgspec
 import orjson
-from simulation.channels import ENDPOINTS
-from simulation.cluster import Shelf
-from simulation.oracle import Log, compare
-from simulation.storm import World, early_labels
-from simulation.timers import astray
 
 from engine.adapters.memory import MemoryStore
 from engine.events import topics
@@ -28,6 +23,11 @@ from engine.ports import Commit
 from engine.runtime import partition
 from engine.runtime.engage import Engage
 from engine.runtime.partition import Owner
+from tests.simulation.channels import ENDPOINTS
+from tests.simulation.cluster import Shelf
+from tests.simulation.oracle import Log, compare
+from tests.simulation.storm import World, early_labels
+from tests.simulation.timers import astray
 
 FOLD_MAX = 50  # records of one batch of the fold from scratch
 _move = msgspec.msgpack.Decoder(Move).decode

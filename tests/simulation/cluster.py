@@ -10,18 +10,6 @@ from contextvars import Context, copy_context
 from random import Random
 from typing import Any
 
-from simulation.faults import (
-    FaultyLedger,
-    FaultyLog,
-    FaultyOffsets,
-    FaultyStore,
-    Process,
-    Slots,
-    Topics,
-)
-from simulation.rules import contracts, lateness_ms, rule_set
-from simulation.virtual import OWNER, Skewed, WorldClock
-
 from engine.adapters.seats import Seats
 from engine.churn.model import parse_model
 from engine.delivery.model import Endpoint
@@ -40,6 +28,17 @@ from engine.runtime.partition import Owner
 from engine.runtime.rekey import Rekeyer
 from engine.runtime.sender import Dispatcher
 from engine.runtime.ticker import Ticker
+from tests.simulation.faults import (
+    FaultyLedger,
+    FaultyLog,
+    FaultyOffsets,
+    FaultyStore,
+    Process,
+    Slots,
+    Topics,
+)
+from tests.simulation.rules import contracts, lateness_ms, rule_set
+from tests.simulation.virtual import OWNER, Skewed, WorldClock
 
 SECRET = b"secret of the simulation"
 TENANT = "t"

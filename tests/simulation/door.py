@@ -7,16 +7,16 @@ from typing import Any
 from zlib import crc32
 
 import orjson
-from simulation import script
-from simulation.cluster import SECRET
-from simulation.faults import Topics
-from simulation.script import Input
-from simulation.virtual import WorldClock
 
 from engine.churn.model import initial_model
 from engine.events import topics
 from engine.events.record import Outgoing
 from engine.identity import mac
+from tests.simulation import script
+from tests.simulation.cluster import SECRET
+from tests.simulation.faults import Topics
+from tests.simulation.script import Input
+from tests.simulation.virtual import WorldClock
 
 NOBODY = "0u" + "0" * 16
 

@@ -11,7 +11,6 @@ from typing import Any
 import fakeredis
 import msgspec
 from redis.exceptions import RedisError
-from simulation.faults import Slots
 
 from engine.adapters import redis, redis_ledger
 from engine.adapters.redis import RedisStore, Wire, decode_meta, pairs
@@ -20,6 +19,7 @@ from engine.delivery.model import Job
 from engine.errors import StoreError
 from engine.keys import Space
 from engine.outcome import Meta
+from tests.simulation.faults import Slots
 
 _job = msgspec.msgpack.Decoder(Job).decode
 

@@ -13,12 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":  # as pytest does it
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from simulation.bugs import BUGS, Bug, planted
-from simulation.checks import check
-from simulation.storm import storm
+from tests.simulation.bugs import BUGS, Bug, planted
+from tests.simulation.checks import check
+from tests.simulation.storm import storm
 
 SEEDS = 300
 REGRESSIONS = Path(__file__).with_name("regressions.txt")

@@ -9,19 +9,18 @@ from hashlib import sha256
 from random import Random
 from typing import Any
 
-from simulation import script
-from simulation.channels import ENDPOINTS, Channels
-from simulation.cluster import GROUPS, Cluster
-from simulation.door import Door
-from simulation.faults import Chance, Slots, Topics
-from simulation.script import Input, Story
-from simulation.timers import astray
-from simulation.virtual import Hangs, WorldClock, run
-
 from engine.churn import step
 from engine.errors import EngineError
 from engine.runtime import engage, partition, ticker
 from engine.runtime.learner import POLL_S
+from tests.simulation import script
+from tests.simulation.channels import ENDPOINTS, Channels
+from tests.simulation.cluster import GROUPS, Cluster
+from tests.simulation.door import Door
+from tests.simulation.faults import Chance, Slots, Topics
+from tests.simulation.script import Input, Story
+from tests.simulation.timers import astray
+from tests.simulation.virtual import Hangs, WorldClock, run
 
 HOUR_MS = 3_600_000
 MIDNIGHT_MS = 1_772_553_600_000  # 2026-03-04T00:00+08:00

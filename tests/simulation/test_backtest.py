@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from random import Random
 
 import msgspec
-from simulation.world import SECRET, TENANT, Faults, World, run
-from turns import contracts, event_id
 
 from engine.decision.model import Trigger
 from engine.events import topics
@@ -20,6 +18,8 @@ from engine.rules.compile import RuleSet, compile_rules
 from engine.runtime.learner import version_records
 from engine.simulation.backtest import Watch, awake, report
 from engine.simulation.past import Past, book_of
+from tests.simulation.world import SECRET, TENANT, Faults, World, run
+from tests.turns import contracts, event_id
 
 STORM = Faults(reply_lost=0.03, rollback=0.01, death=0.02, duplicate=0.2, hint=0.15)
 HEAD = "owner: a@shop.example\nstatus: {status}\nwhy: A test.\n"

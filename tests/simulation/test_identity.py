@@ -12,7 +12,6 @@ from hashlib import sha256
 from random import Random
 
 import pytest
-from simulation.world import SECRET, TENANT, Faults, World, end_of_chain, run
 
 from engine.events.ids import CAPS
 from engine.events.model import Event
@@ -20,6 +19,7 @@ from engine.events.record import header
 from engine.identity.registrar import REFUSALS_MAX, Root
 from engine.pipeline.book import Book
 from engine.pipeline.state import Live
+from tests.simulation.world import SECRET, TENANT, Faults, World, end_of_chain, run
 
 SEEDS = int(os.environ.get("SEEDS", "60"))
 CALM = Faults()

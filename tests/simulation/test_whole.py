@@ -11,11 +11,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from simulation.bugs import BUGS, Bug, planted
-from simulation.faults import CALLS
-from simulation.lua import LuaSlots
-from simulation.run import SEEDS, Weathered, catches, regressions, weather
-from simulation.storm import ACTS
+
+from tests.simulation.bugs import BUGS, Bug, planted
+from tests.simulation.faults import CALLS
+from tests.simulation.lua import LuaSlots
+from tests.simulation.run import SEEDS, Weathered, catches, regressions, weather
+from tests.simulation.storm import ACTS
 
 STORMS = int(os.environ.get("STORMS", str(SEEDS)))
 SAMPLE = 60  # seeds in which every kind of fault must have struck

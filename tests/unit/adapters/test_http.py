@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
-from receiver import receiver
 
 from engine.adapters.http import HttpSender
 from engine.delivery.model import Reply, Request
 from engine.simulation.receiver import Desk
+from tests.receiver import receiver
 
 
 @pytest.mark.parametrize("answer", ["hang", "garbage", "lost"])

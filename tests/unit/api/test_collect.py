@@ -5,12 +5,12 @@ from typing import Any
 
 import orjson
 import pytest
-from unit.api.front import NOW, Front, basic, zipped
 
 from engine.api.admission import Room
 from engine.api.collect import BATCH_MAX
 from engine.events import topics
 from engine.events.record import partition_of
+from tests.unit.api.front import NOW, Front, basic, zipped
 
 ORDER = {"type": "track", "event": "Order Completed", "userId": "u1", "messageId": "m1",
          "properties": {"total": 42.5, "currency": "CNY"}}  # fmt: skip

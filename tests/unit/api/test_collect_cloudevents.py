@@ -8,7 +8,8 @@ import pytest
 from cloudevents.core.bindings.http import to_binary_event, to_structured_event
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
-from unit.api.front import Front, zipped
+
+from tests.unit.api.front import Front, zipped
 
 
 def peer(value: object = 150.0, *, name: str = "e 1") -> CloudEvent:

@@ -7,7 +7,6 @@ import msgspec
 import orjson
 import pytest
 from starlette.applications import Starlette
-from unit.api.front import NOW
 
 from engine.adapters.memory import MemoryLog
 from engine.api.orders import BODY_SIZE_MAX, order_routes
@@ -18,6 +17,7 @@ from engine.identity import mac
 from engine.identity.messages import Erase, Split
 from engine.ingest.sources import Source, Sources
 from engine.runtime.staff import Staff
+from tests.unit.api.front import NOW
 
 SECRET = b"secret"
 SOURCES = Sources(

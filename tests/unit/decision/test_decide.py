@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from turns import NOON, Customer, event_id, rules_of
 
 from engine.decision.act import trigger_id
 from engine.decision.holdout import is_held_out
 from engine.rules.model import Rule
+from tests.turns import NOON, Customer, event_id, rules_of
 
 CART, ORDER = "cart.updated", "order.placed"
 HOUR_S, DAY_S = 3600, 86_400

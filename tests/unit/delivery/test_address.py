@@ -6,11 +6,11 @@ from ipaddress import ip_address
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
-from receiver import receiver
 
 from engine.adapters.http import HttpSender
 from engine.delivery.address import may_reach, refusal
 from engine.delivery.model import Request
+from tests.receiver import receiver
 
 REFUSED = [
     "https://127.0.0.1/",

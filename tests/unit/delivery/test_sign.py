@@ -4,9 +4,9 @@ from base64 import b64encode
 from time import time
 
 import pytest
-from receiver import verifies
 
 from engine.delivery.sign import TOLERANCE_S, holds, signed_headers
+from tests.receiver import verifies
 
 OLD, NEW, OTHER = ("whsec_" + b64encode(bytes([n]) * 32).decode() for n in (1, 2, 3))
 BODY = '{"id":"00ff","words":"客户"}'.encode()

@@ -6,7 +6,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import msgspec
-from simulation.world import SECRET, TENANT, World
 
 from engine.adapters.files import read_contracts, read_rules
 from engine.events import topics
@@ -17,6 +16,7 @@ from engine.identity.messages import Alias
 from engine.pipeline.book import Book
 from engine.rules.compile import compile_rules
 from engine.runtime.learner import version_records
+from tests.simulation.world import SECRET, TENANT, World
 
 ROOT = Path(__file__).parents[3]
 CONTRACTS = parse_contracts(read_contracts(str(ROOT / "topics")))

@@ -4,8 +4,6 @@ import asyncio
 
 import msgspec
 import pytest
-from simulation.world import TENANT, end_of_chain
-from unit.identity.shop import ANN, ANNS, BOB, BOBS, Shop, both_shop, clear, played
 
 from engine.clock import DAY_MS
 from engine.events import topics
@@ -14,6 +12,8 @@ from engine.identity.messages import Erase
 from engine.identity.node import Tombstone
 from engine.identity.registrar import ADDRESS, ERASED_MS
 from engine.pipeline.state import Live
+from tests.simulation.world import TENANT, end_of_chain
+from tests.unit.identity.shop import ANN, ANNS, BOB, BOBS, Shop, both_shop, clear, played
 
 
 def test_before_an_erasure_the_store_does_hold_the_identifiers() -> None:

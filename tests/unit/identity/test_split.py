@@ -4,14 +4,14 @@ import asyncio
 
 import msgspec
 import pytest
-from simulation.world import SECRET, TENANT, end_of_chain
-from unit.identity.shop import ANN, ANNS, BOBS, Shop, both_shop, clear, played
 
 from engine.decision.model import Split
 from engine.events import topics
 from engine.identity.registrar import LEVEL_MAX, Root, cut
 from engine.pipeline.state import Live
 from engine.runtime.lookup import Lookup
+from tests.simulation.world import SECRET, TENANT, end_of_chain
+from tests.unit.identity.shop import ANN, ANNS, BOBS, Shop, both_shop, clear, played
 
 USER, PHONE, DEVICE = ANNS["user_id"], ANNS["phone"], ANNS["device_id"]
 CUT_OFF = f"-9{DEVICE[2:]}"

@@ -2,12 +2,12 @@
 
 import msgspec
 import pytest
-from turns import NOON, Customer, event_id, rules_of
 
 from engine.decision.merge import merge_rules
 from engine.matching import match
 from engine.matching.partial import Partial
 from engine.profile.model import Trait
+from tests.turns import NOON, Customer, event_id, rules_of
 
 CART, CHECKOUT, ORDER = "cart.updated", "checkout.started", "order.placed"
 DAY_S = 86_400

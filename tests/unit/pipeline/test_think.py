@@ -3,10 +3,20 @@
 import asyncio
 
 import pytest
-from simulation.world import TENANT
-from spine import LATENESS_MS, WAIT_MS, a_world, an_event, control, drain, live, pass_time, triggers
 
 from engine.identity import messages
+from tests.simulation.world import TENANT
+from tests.spine import (
+    LATENESS_MS,
+    WAIT_MS,
+    a_world,
+    an_event,
+    control,
+    drain,
+    live,
+    pass_time,
+    triggers,
+)
 
 WHO = "1pAAAAAAAAAAAAAAAA"
 

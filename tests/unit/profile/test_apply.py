@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from turns import NOON, contracts, event_id
 
 from engine.events.model import Event
 from engine.profile.apply import apply, plan_of
 from engine.profile.model import Actor
+from tests.turns import NOON, contracts, event_id
 
 FACTS = {
     "user_id": "u1",

@@ -1,11 +1,11 @@
 """Rule files: every mistake of every file at its place, and what a good file becomes."""
 
 import pytest
-from turns import HEAD, contracts
 
 from engine.errors import RulesError
 from engine.rules.compile import RuleSet, compile_rules
 from engine.rules.text.problems import Problem
+from tests.turns import HEAD, contracts
 
 GOOD = """rule: good
 owner: a@shop.example

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import orjson
-from receiver import SECRET
 
 from engine.adapters.memory import MemoryLog
 from engine.adapters.memory_ledger import MemoryLedger
@@ -23,6 +22,7 @@ from engine.profile.model import Actor
 from engine.runtime.observe import Meter
 from engine.runtime.sender import Dispatcher
 from engine.simulation.receiver import Desk
+from tests.receiver import SECRET
 
 P = 2
 BORN = 1_000_000

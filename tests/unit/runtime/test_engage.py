@@ -5,14 +5,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
-from simulation.cluster import Shelf, partitions
-from simulation.faults import Topics
 
 from engine.adapters.memory import MemoryStore
 from engine.events import topics
 from engine.events.record import Outgoing
 from engine.runtime.engage import Engage
 from engine.runtime.partition import Owner
+from tests.simulation.cluster import Shelf, partitions
+from tests.simulation.faults import Topics
 
 HERE = "0u" + "0" * 16
 POISON = 1  # its offset: the second of the log

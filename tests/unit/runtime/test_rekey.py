@@ -13,7 +13,6 @@ import pytest
 from cloudevents.core.bindings.kafka import to_binary_event, to_structured_event
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
-from unit.api.front import CONTRACTS, NOW, PARTITIONS, SHOP, Still
 
 from engine.adapters.memory import MemoryLog
 from engine.errors import LogError
@@ -23,6 +22,7 @@ from engine.events.record import Outgoing, Record, partition_of
 from engine.ingest.sources import Sources
 from engine.runtime.observe import Meter
 from engine.runtime.rekey import Rekeyer
+from tests.unit.api.front import CONTRACTS, NOW, PARTITIONS, SHOP, Still
 
 KEY = (("key", b"shop-key"),)
 PAGE = {"type": "page", "userId": "u1", "messageId": "m1", "name": "home"}

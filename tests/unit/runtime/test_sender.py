@@ -4,8 +4,6 @@ import asyncio
 
 import msgspec
 import pytest
-from dispatch import BORN, CRM, World, play, read, trigger, turn
-from receiver import SECRET
 
 from engine.decision.model import GoalReached, Merged
 from engine.delivery.model import HELD_MAX, Endpoint
@@ -15,6 +13,8 @@ from engine.events import topics
 from engine.events.record import Outgoing
 from engine.runtime import sender as sender_module
 from engine.runtime.observe import Meter
+from tests.receiver import SECRET
+from tests.unit.runtime.dispatch import BORN, CRM, World, play, read, trigger, turn
 
 
 def test_a_trigger_is_handed_over_with_its_own_bytes_and_told_to_its_customer() -> None:

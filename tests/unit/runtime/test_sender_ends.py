@@ -5,8 +5,6 @@ from base64 import b64decode
 
 import orjson
 import pytest
-from dispatch import BORN, CRM, World, play, read, trigger, turn
-from receiver import SECRET
 
 from engine.clock import HOUR_MS
 from engine.delivery.model import Endpoint
@@ -14,6 +12,8 @@ from engine.events import topics
 from engine.events.record import Outgoing
 from engine.profile.model import Actor, Trait
 from engine.runtime import sender as sender_module
+from tests.receiver import SECRET
+from tests.unit.runtime.dispatch import BORN, CRM, World, play, read, trigger, turn
 
 
 def test_a_trigger_expires_though_the_breaker_is_open() -> None:

@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from copy import deepcopy
 
-from dispatch import CRM, World, play, read, trigger, turn
-from receiver import SECRET
-
 from engine.adapters.memory_ledger import MemoryLedger
 from engine.delivery.model import Endpoint, Job
 from engine.runtime.sender import Dispatcher
+from tests.receiver import SECRET
+from tests.unit.runtime.dispatch import CRM, World, play, read, trigger, turn
 
 ONE = Endpoint("crm", CRM.url, (SECRET,), concurrency=2)
 

@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import Callable
 from time import time
 
-from dispatch import World, read, trigger
-from receiver import SECRET, receiver
-
 from engine.adapters.http import HttpSender
 from engine.delivery.model import Endpoint
 from engine.simulation.receiver import Desk
+from tests.receiver import SECRET, receiver
+from tests.unit.runtime.dispatch import World, read, trigger
 
 
 def test_run_delivers_over_real_http_and_stops() -> None:

@@ -3,10 +3,10 @@
 import time
 
 import pytest
-from expression_scope import SCOPE, problems
 
 from engine.rules.expression.compile import compile_condition
 from engine.rules.expression.types import ExpressionErrors
+from tests.unit.rules.expression.expression_scope import SCOPE, problems
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,20 @@
 from dataclasses import replace
 
 import pytest
-from expression_scope import CART, EVENTS, NOW, SCOPE, an_actor, holds, value
 
 from engine.profile.model import Actor, Trait
 from engine.profile.windows import Columns
 from engine.rules.expression.compile import compile_condition, compile_value
 from engine.rules.expression.types import DOUBLE, ExpressionErrors
+from tests.unit.rules.expression.expression_scope import (
+    CART,
+    EVENTS,
+    NOW,
+    SCOPE,
+    an_actor,
+    holds,
+    value,
+)
 
 
 @pytest.mark.parametrize(

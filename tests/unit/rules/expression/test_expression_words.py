@@ -1,10 +1,10 @@
 """Conditions in plain words, both languages."""
 
 import pytest
-from expression_scope import SCOPE
 
 from engine.rules.expression.compile import compile_condition
 from engine.rules.expression.words import length
+from tests.unit.rules.expression.expression_scope import SCOPE
 
 
 @pytest.mark.parametrize(
