@@ -7,11 +7,11 @@ night, was there enough of it, is there a way to reach them, are they held out f
 import msgspec
 
 from engine.decision.act import act
-from engine.decision.calendar import quiet_until, zone_of
 from engine.decision.history import passed_over, stopped
 from engine.decision.limits import limit_reached
 from engine.decision.match import Match
 from engine.decision.reach import reachable
+from engine.profile.calendar import quiet_until, zone_of
 from engine.profile.model import RuleState
 from engine.profile.turn import Turn
 from engine.rules.model import Rule

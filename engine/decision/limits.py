@@ -2,7 +2,7 @@
 
 from zoneinfo import ZoneInfo
 
-from engine.decision.calendar import day_start
+from engine.profile.calendar import day_start
 from engine.profile.model import Actor, RuleState
 from engine.rules.model import COUNT_MAX, Limit, Rule
 

@@ -1,9 +1,9 @@
 """Rules that begin with a date of the profile: a timer in the customer's own calendar."""
 
-from engine.decision.calendar import day_of, next_occurrence, zone_of
 from engine.decision.decide import state_of
 from engine.decision.match import Match
 from engine.profile import schema
+from engine.profile.calendar import day_of, next_occurrence, zone_of
 from engine.profile.model import RuleState, Timer
 from engine.profile.turn import Turn
 from engine.rules.model import Rule, Schedule
