@@ -1,5 +1,6 @@
 """The customer's own time: local days, quiet hours, dates that come again every year."""
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -32,6 +33,33 @@ def day_start(at: int, zone: ZoneInfo) -> int:
     """Return when the local day of an instant began, UTC ms."""
     now = local(at, zone)
     return _ms(now.replace(hour=0, minute=0, second=0, microsecond=0))
+
+
+def _week(day: date) -> date:
+    return day - timedelta(days=day.weekday())
+
+
+_FIRST_DAYS: Mapping[str, Callable[[date], date]] = {
+    "today": lambda day: day,
+    "this_week": _week,  # begins on Monday (ISO 8601)
+    "this_month": lambda day: day.replace(day=1),
+    "this_year": lambda day: day.replace(month=1, day=1),
+}
+PERIODS = tuple(_FIRST_DAYS)
+
+
+def elapsed(period: str) -> Callable[[Actor, int], int]:
+    """Return the function (actor, at) -> ms of one of PERIODS so far, `at` included.
+
+    It is the length of the window `(at - length, at]` that begins with the local period.
+    """
+    first_day = _FIRST_DAYS[period]
+
+    def length_ms(actor: Actor, at: int) -> int:
+        zone = zone_of(actor)
+        return at - _ms(_at(first_day(local(at, zone).date()), 0, zone)) + 1
+
+    return length_ms
 
 
 def quiet_until(at: int, quiet: tuple[int, int], zone: ZoneInfo) -> int | None:

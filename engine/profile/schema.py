@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from engine.profile import rfm
+from engine.profile.calendar import local, zone_of
 from engine.profile.model import Actor, Care
 
 Reader = Callable[[Actor, int], Any]
@@ -44,7 +46,7 @@ _TRAITS = {
 
 def schema(bins: rfm.Bins = rfm.OURS) -> dict[str, Fact]:
     """Return all names of the profile; the RFM scores are cut by `bins`."""
-    return {**_TRAITS, **_TRADE, **_CARE, **_JOURNEY, **_rfm(bins)}
+    return {**_TRAITS, **_TRADE, **_CARE, **_JOURNEY, **_LOCAL, **_rfm(bins)}
 
 
 def labels(facts: Mapping[str, Fact]) -> dict[str, dict[str, str]]:
@@ -121,6 +123,23 @@ _JOURNEY = {
         "time", "known since", "建档时间", read=lambda actor, _: _instant(actor.created_at)
     ),
     "seen_at": Fact("time", "last seen", "最近出现", read=lambda actor, _: _instant(actor.seen_at)),
+}
+
+
+def _local(part: Callable[[datetime], Any]) -> Reader:
+    return lambda actor, at: part(local(at, zone_of(actor)))
+
+
+_LOCAL = {  # a rule names them `local.hour` and so on
+    "local.hour": Fact("int", "local hour", "当地小时", read=_local(lambda now: now.hour)),
+    "local.weekday": Fact(
+        "int", "local weekday (1 = Monday)", "当地星期(1=周一)", read=_local(datetime.isoweekday)
+    ),
+    "local.day": Fact("int", "local day of the month", "当地日", read=_local(lambda now: now.day)),
+    "local.month": Fact("int", "local month", "当地月份", read=_local(lambda now: now.month)),
+    "local.date": Fact(
+        "string", "local date", "当地日期", read=_local(lambda now: now.date().isoformat())
+    ),
 }
 
 

@@ -5,10 +5,14 @@ from typing import Any
 
 from engine.events.contract import Contracts
 from engine.profile import schema
+from engine.profile.calendar import PERIODS
 from engine.rules.expression.types import Scope
 
 FACTS = schema.schema()
-RESERVED = ("event", "it", "profile", "features", "sets", "true", "false", "null")
+RESERVED = (
+    *("event", "it", "profile", "features", "sets", "local", "conditions"),
+    *("true", "false", "null", *PERIODS),
+)
 
 
 class Scopes:

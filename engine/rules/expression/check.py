@@ -234,6 +234,14 @@ class Checker(Report):
         elif root.text == "profile":
             source, known, code = "profile", self.scope.profile, "E204"
             missing = "the profile has no"
+        elif root.text == "local":
+            source, code, missing = "profile", "E208", "the customer's local time has no"
+            start = "local."
+            known = {
+                fact.removeprefix(start): found
+                for fact, found in self.scope.profile.items()
+                if fact.startswith(start)
+            }
         elif root.text == "features":
             source, known, code = "feature", self.scope.features, "E205"
             missing = "there is no feature"
@@ -254,11 +262,13 @@ class Checker(Report):
         if source == "sets":
             return ListOf(tuple(Const(STRING, word) for word in found))
         reader = getattr(found, "read", None) if source == "profile" else None
+        if root.text == "local" and source == "profile":
+            name = f"local.{name}"
         return Read(field_type(found), source, alias, name, self.written(node), reader)
 
     def unknown_root(self, node: Path) -> Meaning:
         root = node.parts[0]
-        roots = ["event", "profile", "features", "sets", *self.scope.events]
+        roots = ["event", "profile", "features", "sets", "local", *self.scope.events]
         hint = did_you_mean(root.text, roots)
         if not hint and len(node.parts) == 1:
             fields = self.scope.events.get(self.trigger, {})

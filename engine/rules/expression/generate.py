@@ -190,7 +190,8 @@ class Writer(Reading):
 
     def aggregate(self, node: Aggregate, bound: str) -> Known:
         assert self.rows is None, "check.py refuses an aggregate inside of another"
-        arguments = [f"actor.logs.get({self.constant(node.event)})", "at", repr(node.window_ms)]
+        length = f"elapsed_{node.period}(actor, at)" if node.period else repr(node.window_ms)
+        arguments = [f"actor.logs.get({self.constant(node.event)})", "at", length]
         if node.function == "count" and bound == _AT_LEAST and (pair := _one_word(node.where)):
             other = (
                 self.nullable(pair[1]) if isinstance(pair[1], Read) else self.value(pair[1]).code
@@ -199,8 +200,12 @@ class Writer(Reading):
                 f"window_count_word({', '.join(arguments)}, {self.constant(pair[0].name)}, {other})"
             )
             return Known((), call)
+        if node.over_ms:
+            arguments.append(repr(node.over_ms))
         if node.column is not None:
             arguments.append(self.constant(node.column.name))
+        elif node.over_ms:
+            arguments.append("None")
         if node.where is not None:
             exact = node.function != "count" or bound == _EXACT
             arguments.append(self.kept(node.where, _EXACT if exact else bound))

@@ -44,7 +44,10 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """A function over the log of one event type; `window_ms` None: over all that the log holds."""
+    """A function over the log of one event type; `window_ms` None: over all that the log holds.
+
+    `period`: of calendar.PERIODS, instead of a length. `over_ms`: what a rate is held against.
+    """
 
     type: FieldType
     function: str
@@ -53,6 +56,8 @@ class Aggregate:
     column: Read | None
     where: "Meaning | None"
     text: str
+    period: str = ""
+    over_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from engine.clock import parse_iso
+from engine.profile.calendar import PERIODS
 from engine.rules.expression.meaning import (
     MISTAKEN,
     Aggregate,
@@ -45,7 +46,9 @@ AGGREGATES: dict[str, frozenset[str] | None] = {
     "distinct": frozenset({"money", "int", "double", "time", "string", "bool"}),
     "first": frozenset({"money", "int", "double", "time", "string", "bool"}),
     "last": frozenset({"money", "int", "double", "time", "string", "bool"}),
+    "rate": frozenset({"money", "int", "double"}),
 }
+_NEEDS_NO_FIELD = frozenset({"rate"})  # without one it is of counts
 COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
 _NUMBERS = frozenset({"int", "double"})
 _ORDERED = frozenset({"money", "int", "double", "string", "time", "duration"})
@@ -214,28 +217,59 @@ def aggregate(
     """Return the meaning of an aggregate over `event`, whose fields `it` has by now."""
     name = node.name.text
     kinds = AGGREGATES[name]
-    window_ms: int | None = None
+    windows = [each for each in node.arguments[1:] if _is_window(each)]
     column: Meaning | None = None
     where: Meaning | None = None
     for argument in node.arguments[1:]:
-        if isinstance(argument, Literal) and argument.kind == "duration":
-            if window_ms is not None or argument.value <= 0:
-                return report.tell(argument, "E222", f"{name}() needs one window, longer than 0")
-            window_ms = argument.value
-        elif kinds is not None and column is None:
+        if _is_window(argument):
+            continue
+        if kinds is not None and column is None and _may_be_field(name, argument):
             column = _column(report, name, argument, kinds, column_of)
         elif where is None:
             where = condition_of(argument)
         else:
             return report.tell(argument, "E222", f"{name}() has one condition; join two by &&")
-    if kinds is not None and column is None:
+    if kinds is not None and column is None and name not in _NEEDS_NO_FIELD:
         message = f"{name}() needs the field that it looks at"
         return report.tell(node, "E222", message, f'write {name}("{event}", it.value, 30d)')
     if MISTAKEN in (column, where):
         return MISTAKEN
     assert column is None or isinstance(column, Read)
-    kind = _aggregated(name, column)
-    return Aggregate(kind, name, event, window_ms, column, where, report.written(node))
+    found = _window(report, name, node, windows)
+    if found is None:
+        return MISTAKEN
+    window_ms, period, over_ms = found
+    kind, text = _aggregated(name, column), report.written(node)
+    return Aggregate(kind, name, event, window_ms, column, where, text, period, over_ms)
+
+
+def _is_window(argument: Node) -> bool:
+    if isinstance(argument, Literal):
+        return argument.kind == "duration"
+    return isinstance(argument, Path) and argument.parts[0].text in PERIODS
+
+
+def _may_be_field(name: str, argument: Node) -> bool:
+    return name not in _NEEDS_NO_FIELD or isinstance(argument, Path)
+
+
+def _window(
+    report: Report, name: str, node: Call, windows: list[Node]
+) -> tuple[int | None, str, int] | None:
+    """Return (length in ms, calendar period, what a rate is held against); None if told."""
+    wanted = 2 if name == "rate" else 1
+    lengths = [each.value for each in windows if isinstance(each, Literal)]
+    if name == "rate":
+        if len(windows) == len(lengths) == wanted and 0 < lengths[0] < lengths[1]:
+            return lengths[0], "", lengths[1]
+        hint = 'write rate("order.placed", 7d, 28d)'
+        report.tell(node, "E222", "rate() needs a short window and a longer one", hint)
+        return None
+    if len(windows) > wanted or any(length <= 0 for length in lengths):
+        report.tell(windows[-1], "E222", f"{name}() needs one window, longer than 0")
+        return None
+    period = windows[0].parts[0].text if windows and isinstance(windows[0], Path) else ""
+    return (lengths[0] if lengths else None), period, 0
 
 
 def _column(
@@ -257,6 +291,8 @@ def _column(
 
 
 def _aggregated(name: str, column: Read | None) -> FieldType:
+    if name == "rate":
+        return DOUBLE
     if column is None or name == "distinct":
         return DURATION if name == "age" else INT
     if name == "avg":

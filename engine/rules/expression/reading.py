@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from engine.profile import windows
+from engine.profile import pace, windows
+from engine.profile.calendar import PERIODS, elapsed
 from engine.rules.expression import values
 from engine.rules.expression.meaning import Read
 
@@ -22,10 +23,12 @@ _WINDOWS = {
     "first": windows.first,
     "last": windows.last,
     "age": windows.age,
+    "rate": pace.rate,
 }
 CALLED = {
     **{f"window_{name}": function for name, function in _WINDOWS.items()},
     **{f"read_{name}": function for name, function in values.READERS.items()},
+    **{f"elapsed_{period}": elapsed(period) for period in PERIODS},
     "trait": values.trait,
     "added": values.added,
     "subtracted": values.subtracted,

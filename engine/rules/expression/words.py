@@ -75,6 +75,14 @@ _AGGREGATES = {
     "first": ("the first {column} of {event}", "{event}的首个{column}"),
     "last": ("the last {column} of {event}", "{event}的最近{column}"),
     "age": ("the time since {event}", "距上次{event}的时间"),
+    "rate": ("the pace of {event}", "{event}的频率"),
+}
+_RATE_OF = ("the pace of {column} of {event}", "{event}的{column}节奏")
+_PERIODS = {
+    "today": ("{} today", "今天{}"),
+    "this_week": ("{} this week", "本周{}"),
+    "this_month": ("{} this month", "本月{}"),
+    "this_year": ("{} this year", "今年{}"),
 }
 
 
@@ -200,10 +208,16 @@ class _Teller:
 
     def aggregate(self, node: Aggregate) -> str:
         column = "" if node.column is None else self.name(node.column)
-        text = self.pick(*_AGGREGATES[node.function]).format(
-            event=self.event(node.event), column=column
-        )
-        if node.window_ms is not None:
+        forms = _RATE_OF if node.function == "rate" and column else _AGGREGATES[node.function]
+        text = self.pick(*forms).format(event=self.event(node.event), column=column)
+        if node.period:
+            text = self.pick(*_PERIODS[node.period]).format(text)
+        elif node.over_ms and node.window_ms is not None:
+            short, long = length(node.window_ms, self.lang), length(node.over_ms, self.lang)
+            text = self.pick(
+                f"{text} in the last {short} against {long}", f"最近 {short}相对 {long}{text}"
+            )
+        elif node.window_ms is not None:
             window = length(node.window_ms, self.lang)
             text = self.pick(f"{text} in the last {window}", f"最近 {window}内{text}")
         if node.where is not None:
