@@ -14,9 +14,10 @@ class Contract:
 
     `key`: "person", or the kind of thing it belongs to when no person is named. `entity`,
     `key_field`: the kind of thing that hears of it and the field that names it ('' = none).
-    `writer`: the one source that may send it ('' = any). `traits`: field -> fact about the person
-    that it sets. `segment`: other names that it answers to, first of all those of the Segment
-    spec. `good`: data that is accepted; `bad`: {event: data, code}. Both are tests.
+    `writer`: the one source that may send it ('' = any). `by`: "us" where it is our own doing, or a
+    network's answer to it, so that a silent customer stays silent. `traits`: field -> fact about
+    the person that it sets. `segment`: other names that it answers to, first of all those of the
+    Segment spec. `good`: data that is accepted; `bad`: {event: data, code}. Both are tests.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Contract:
     entity: str = ""
     key_field: str = ""
     writer: str = ""
+    by: str = ""
     fields: Mapping[str, Field] = field(default_factory=dict)
     traits: Mapping[str, str] = field(default_factory=dict)
     segment: tuple[str, ...] = ()

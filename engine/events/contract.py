@@ -19,9 +19,10 @@ from engine.events.ids import ENTITIES, TYPES
 
 STAGES = ("", "search", "site", "shopping", "satisfaction")  # 4S
 SECTIONS = ("", "basic", "trade", "behaviour", "enquiry", "complaint")
+ACTORS = ("", "us", "customer")
 CLASSES = ("", "communication", "channel", "staff", "brand")
 _EVENT = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
-_HEAD = "event title channel touchpoint class stage section key writer"
+_HEAD = "event title channel touchpoint class stage section key writer by"
 _KEYS = frozenset((*_HEAD.split(), "fields", "traits", "segment", "examples"))
 _FIELD_KEYS = frozenset(("type", "personal", "identifier", "from", "unit", "about", "min", "max"))
 # Every event may name its person by these, whatever its own file says of them.
@@ -180,7 +181,8 @@ def _contract(page: _Page) -> Contract | None:
         page.problem(body, "event", "`event` is missing; it names the event, such as order.placed")
         return None
     page.unknown(body, _KEYS)
-    for key, allowed in (("stage", STAGES), ("section", SECTIONS), ("class", CLASSES)):
+    listed = (("stage", STAGES), ("section", SECTIONS), ("class", CLASSES), ("by", ACTORS))
+    for key, allowed in listed:
         if body.get(key, "") not in allowed:
             page.problem(body, key, f"{key} `{body[key]}` is none of {', '.join(allowed[1:])}")
     fields = _fields(page)
@@ -202,6 +204,7 @@ def _contract(page: _Page) -> Contract | None:
         entity=entity,
         key_field=key_field,
         writer=body.get("writer", ""),
+        by=body.get("by", "us" if body.get("writer") == "engine" else ""),
         fields=fields,
         traits=body.get("traits") or {},
         segment=tuple(body.get("segment") or ()),

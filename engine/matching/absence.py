@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.decision.match import Match
 from engine.events.model import Event
+from engine.matching.cancel import called_off_at
 from engine.matching.partial import (
     RUNS_MAX,
     Early,
@@ -64,6 +65,15 @@ def stop(turn: Turn, rule: Rule, event: Event, instance: str) -> None:
     for each in partial.waits:
         _end(turn, rule, each, happened)
     _plan(turn, rule, instance, partial)
+
+
+def look_again(turn: Turn, rule: Rule, instance: str) -> None:
+    """Look at all waits of an instance anew: something may have called them off."""
+    partial = known(turn, rule, instance)
+    if partial is not None:
+        for each in partial.waits:
+            _look_back(turn, rule, partial, each)
+        _plan(turn, rule, instance, partial)
 
 
 def come_up(turn: Turn, rule: Rule, instance: str, due: int) -> list[Match]:
@@ -125,15 +135,22 @@ def _look_back(turn: Turn, rule: Rule, partial: Partial, new: Wait) -> None:
     """End a wait by what happened in it and arrived before it."""
     absent = rule.absent
     assert absent is not None
+    if rule.cancels:
+        off = called_off_at(
+            turn, rule, partial, new.match.events, new.match.first_at, new.due
+        )
+        if off is not None and (new.end is None or off < new.end):
+            new.end = off
     if _must_remember(rule):
         for happened in partial.stops:
-            _end(turn, rule, new, happened)
+            if happened.place == -1:
+                _end(turn, rule, new, happened)
         return
     log = turn.actor.logs.get(absent.event)
     if log is not None:
         times = memoryview(log.times).cast("q")
         place = bisect_right(times, new.match.at)
-        if place < len(times) and times[place] <= new.due:
+        if place < len(times) and times[place] <= (new.due if new.end is None else new.end):
             new.end = times[place]
 
 
@@ -170,7 +187,7 @@ def _plan(turn: Turn, rule: Rule, instance: str, partial: Partial) -> None:
         due = min(each.due for each in living)
         armed = turn.actor.timers.get(name)
         if armed is None or armed.due != due or armed.data != [rule.version]:
-            late = turn.lateness_ms(absent.event)
+            late = max(map(turn.lateness_ms, rule.ends))
             turn.arm(name, due, lateness_ms=late, data=[rule.version])
     else:
         turn.cancel(name)

@@ -65,6 +65,8 @@ def come_up(turn: Turn, rule: Rule, timer: Timer) -> Match | None:
 
 def _date(turn: Turn, schedule: Schedule, at: int) -> str | None:
     value = schema.read(_FACTS, schedule.fact, turn.actor, at)
+    if isinstance(value, int | float):  # an instant, such as the first purchase: its local day
+        return day_of(int(value), zone_of(turn.actor))
     return None if value is None else str(value)
 
 

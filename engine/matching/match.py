@@ -12,7 +12,7 @@ from engine.decision.decide import HELD, decide, held
 from engine.decision.goals import reach_goals, take_back
 from engine.decision.match import Match
 from engine.events.model import Event
-from engine.matching import absence, dates
+from engine.matching import absence, cancel, dates, silence
 from engine.matching.partial import INSTANCE_LENGTH_MAX
 from engine.matching.sequence import take
 from engine.profile.model import Timer
@@ -35,6 +35,9 @@ def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
     for rule in listeners.absent:
         if (instance := _instance(rule, event)) is not None:
             _guarded(turn, rule, absence.stop, turn, rule, event, instance)
+    for rule in listeners.cancels:
+        if (instance := _instance(rule, event)) is not None:
+            _guarded(turn, rule, _called_off, turn, rule, event, instance)
     data, at = event.data, event.at
     concerned, sure = listeners.concerned(data), NONE
     if listeners.judged:
@@ -60,7 +63,7 @@ def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
         _guarded(turn, rule, _single, turn, rule, event)
     for rule in rules.scheduled:
         if rule.key == actor.kind:
-            _guarded(turn, rule, dates.keep_armed, turn, rule, at)
+            _guarded(turn, rule, _keep_armed, turn, rule, at)
     if event.type == _FAILED:
         take_back(rules, turn, event)
 
@@ -129,10 +132,25 @@ def _sequence(
 def _absence(turn: Turn, rule: Rule, instance: str, due: int) -> None:
     for match in absence.come_up(turn, rule, instance, due):
         decide(turn, rule, match)
+        cancel.review(turn, rule, instance)
+
+
+def _called_off(turn: Turn, rule: Rule, event: Event, instance: str) -> None:
+    cancel.call_off(turn, rule, event, instance)
+    if rule.absent is not None:
+        absence.look_again(turn, rule, instance)
+
+
+def _keep_armed(turn: Turn, rule: Rule, at: int) -> None:
+    if rule.schedule is not None and rule.schedule.silent_ms:
+        silence.keep_armed(turn, rule)
+    else:
+        dates.keep_armed(turn, rule, at)
 
 
 def _date(turn: Turn, rule: Rule, timer: Timer) -> None:
-    match = dates.come_up(turn, rule, timer)
+    is_silence = rule.schedule is not None and rule.schedule.silent_ms
+    match = (silence if is_silence else dates).come_up(turn, rule, timer)
     if match is not None:
         _matched(turn, rule, match)
 
@@ -141,6 +159,7 @@ def _matched(turn: Turn, rule: Rule, match: Match) -> None:
     match.waited = match.waited or turn.by_timer
     if rule.absent is None:
         decide(turn, rule, match)
+        cancel.review(turn, rule, match.instance)
     else:
         absence.wait(turn, rule, match)
 

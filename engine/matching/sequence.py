@@ -8,8 +8,9 @@ later start has taken over, and events that came too early, are remembered for a
 
 from typing import Any
 
-from engine.decision.match import Match
+from engine.decision.match import Mark, Match
 from engine.events.model import Event
+from engine.matching import cancel
 from engine.matching.partial import RUNS_MAX, Early, Partial, Run, known, opened, tidy
 from engine.matching.times import completes
 from engine.profile.turn import Turn
@@ -76,7 +77,7 @@ def _start(turn: Turn, rule: Rule, event: Early, instance: str) -> list[Match]:
     )
     if step.times > 1:
         partial = partial or opened(turn, rule, instance)
-        if partial is None or not _counts(partial, match, step):
+        if partial is None or not _counts(turn, rule, partial, match):
             return []
     if len(rule.steps) == 1:
         return [match]
@@ -86,12 +87,19 @@ def _start(turn: Turn, rule: Rule, event: Early, instance: str) -> list[Match]:
     return _run(turn, rule, partial, Run(1, match))
 
 
-def _counts(partial: Partial, match: Match, step: Step) -> bool:
+def _counts(turn: Turn, rule: Rule, partial: Partial, match: Match) -> bool:
     """Count an event of a first step that wants several; True, with the match about the set."""
-    mark, data = match.marks[0], match.events
+    step, mark, data = rule.steps[0], match.marks[0], match.events
+    apart: list[Mark] = []
     if not partial.seen or mark > partial.seen[-1]:
         partial.data = data[step.alias]  # of the last in event time, whichever arrives last
-    partial.seen, full = completes(partial.seen, mark, step.times, step.within_ms or 0)
+    seen = partial.seen
+    if rule.cancels:
+        seen, apart = cancel.together(turn, rule, partial, seen, mark)
+    partial.seen, full = completes(seen, mark, step.times, step.within_ms or 0)
+    if apart:
+        left = [each for each in apart if not full or each > full[-1]]
+        partial.seen = sorted([*partial.seen, *left])
     if not full:
         return False
     if full[-1] != mark:
@@ -111,6 +119,8 @@ def _run(turn: Turn, rule: Rule, partial: Partial, run: Run) -> list[Match]:
     elif rule.repeat == "each" and _open_count(rule, runs, run.match.at) >= RUNS_MAX:
         turn.outcome.count("suppressed")
         return []
+    if rule.cancels:
+        cancel.ends(turn, rule, partial, run.match, run)
     runs.append(run)
     runs.sort(key=lambda each: each.began)
     if not _catch_up(turn, rule, run, partial):
@@ -171,7 +181,11 @@ def _used_up(rule: Rule, partial: Partial, run: Run) -> None:
 
 def _is_covered(rule: Rule, partial: Partial, event: Early) -> bool:
     """Tell whether an earlier start can still go on at the time of a new one."""
-    earlier = [run for run in partial.runs if run.began < event.mark]
+    earlier = [
+        run
+        for run in partial.runs
+        if run.began < event.mark and (run.until is None or run.until > event.mark)
+    ]
     return _open_count(rule, earlier, event.mark[0]) > 0
 
 

@@ -83,6 +83,13 @@ def day_of(at: int, zone: ZoneInfo) -> str:
     return local(at, zone).date().isoformat()
 
 
+def next_time_of_day(at: int, minutes: int, zone: ZoneInfo) -> int:
+    """Return when it is next so late on a local day (minutes since midnight), at once included."""
+    day = local(at, zone).date()
+    due = _ms(_at(day, minutes, zone))
+    return due if due >= at else _ms(_at(day + timedelta(days=1), minutes, zone))
+
+
 def next_occurrence(
     text: str,
     *,

@@ -65,7 +65,7 @@ def _bearers(contracts: Contracts, kind: str) -> str:
 def _events(reader: Reader, root: Node) -> list[tuple[Node, str]]:
     found = []
     for node in reader.items(root, "when"):
-        for key in ("event", "not"):
+        for key in ("event", "not", "unless"):
             value = reader.child(node, key)
             if value is not None:
                 found.append((value, value.text))
@@ -86,6 +86,13 @@ def _per(reader: Reader, root: Node, rule: Rule, contracts: Contracts) -> None:
 
 
 def _waits(reader: Reader, root: Node, rule: Rule) -> None:
+    lasts = rule.absent is not None or rule.quiet is not None or len(rule.steps) > 1
+    if rule.cancels and not lasts and not any(step.times > 1 for step in rule.steps):
+        for node in reader.items(root, "when"):
+            if "unless" in node.pairs:
+                message = "the rule acts at once, so nothing can call it off"
+                hint = "add a second step, not:, times: or quiet_hours:"
+                reader.add(node.pairs["unless"][0], "R140", message, hint)
     nodes = [node for node in reader.items(root, "when") if "event" in node.pairs]
     for node, step in list(zip(nodes, rule.steps, strict=False))[1:]:
         if step.within_ms is None and "within" not in node.pairs:

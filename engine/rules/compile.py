@@ -84,6 +84,7 @@ def index(
     )
     steps: dict[tuple[str, str], list[Listener]] = {}
     absent: dict[tuple[str, str], list[Rule]] = {}
+    cancels: dict[tuple[str, str], list[Rule]] = {}
     for rank, rule in enumerate(awake):
         places: dict[str, list[int]] = {}
         for place, step in enumerate(rule.steps):
@@ -94,14 +95,16 @@ def index(
             steps.setdefault((rule.key, event), []).append(listener)
         if rule.absent is not None:
             absent.setdefault((rule.key, rule.absent.event), []).append(rule)
+        for event in sorted({step.event for step in rule.cancels}):
+            cancels.setdefault((rule.key, event), []).append(rule)
     return RuleSet(
         version=version,
         contracts=contracts,
         rules=rules,
         columns=joined(reads.columns for rule in awake for reads in reads_of(rule)),
         listeners={
-            key: listeners_of(steps.get(key, []), absent.get(key, []))
-            for key in steps.keys() | absent.keys()
+            key: listeners_of(steps.get(key, []), absent.get(key, []), cancels.get(key, []))
+            for key in steps.keys() | absent.keys() | cancels.keys()
         },
         goals=frozenset(r.goal.event for r in awake if r.goal is not None),
         scheduled=tuple(r for r in awake if r.schedule is not None),
@@ -141,7 +144,7 @@ def _doubts(step: Step, contracts: Contracts) -> Doubts | None:
 
 def _keeps(rule: Rule) -> dict[str, tuple[str, ...]]:
     """Return, by event type, the fields that anything in the rule reads."""
-    steps = [*rule.steps, *([] if rule.absent is None else [rule.absent])]
+    steps = [*rule.steps, *([] if rule.absent is None else [rule.absent]), *rule.cancels]
     types = {step.alias: step.event for step in steps}
     found: dict[str, set[str]] = {}
     for reads in reads_of(rule):
@@ -153,7 +156,7 @@ def _keeps(rule: Rule) -> dict[str, tuple[str, ...]]:
 
 def reads_of(rule: Rule) -> list[Reads]:
     """Return what each condition and value of a rule reads."""
-    conditions = [step.where for step in rule.steps] + [rule.condition]
+    conditions = [step.where for step in (*rule.steps, *rule.cancels)] + [rule.condition]
     values = [
         part
         for action in rule.actions

@@ -32,6 +32,7 @@ class Listeners:
     steps: tuple[Listener, ...] = ()
     pinned: tuple[tuple[str, Mapping[str, tuple[Listener, ...]]], ...] = ()
     absent: tuple[Rule, ...] = ()
+    cancels: tuple[Rule, ...] = ()
     judged: tuple[Listener, ...] = ()
     doubted: tuple[Listener, ...] = ()
     judges: tuple[Chooser, ...] = ()
@@ -61,7 +62,9 @@ class Listeners:
 NOBODY = Listeners()
 
 
-def listeners_of(steps: list[Listener], absent: list[Rule]) -> Listeners:
+def listeners_of(
+    steps: list[Listener], absent: list[Rule], cancels: list[Rule]
+) -> Listeners:
     """Sort rules of one event type by what they ask of it."""
     always: list[Listener] = []
     judged: list[Listener] = []
@@ -83,6 +86,7 @@ def listeners_of(steps: list[Listener], absent: list[Rule]) -> Listeners:
             for name, by_text in sorted(pinned.items())
         ),
         absent=tuple(absent),
+        cancels=tuple(cancels),
         judged=tuple(judged),
         doubted=tuple(each for each in judged if each.rule.steps[0].doubts is not None),
         judges=tuple(

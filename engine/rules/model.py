@@ -60,12 +60,19 @@ class Doubts:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A date of the profile as the first step: `before_ms` before it, at a local time of day."""
+    """A date of the profile, or a silence, as the first step; at a local time of day.
+
+    A date: `before_ms` before it. A silence: nothing of type `event` ('': nothing that is not
+    `ours`) for `silent_ms`, and then at `at_minutes` (-1: at once).
+    """
 
     fact: str
     at_minutes: int
     before_ms: int = 0
     yearly: bool = True
+    silent_ms: int = 0
+    event: str = ""
+    ours: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,7 @@ class Rule:
     schedule: Schedule | None = None
     steps: tuple[Step, ...] = ()  # the positive ones, in order
     absent: Step | None = None
+    cancels: tuple[Step, ...] = ()  # call it off, from its first step until it acts
     condition: Condition | None = None
     repeat: str = "keep-first"
     actions: tuple[Action, ...] = ()
@@ -149,7 +157,12 @@ class Rule:
         return {name: data[name] for name in self.keeps.get(event, ()) if name in data}
 
     @property
+    def ends(self) -> tuple[str, ...]:
+        """The event types that end a wait of it."""
+        absent = () if self.absent is None else (self.absent.event,)
+        return (*absent, *(step.event for step in self.cancels))
+
+    @property
     def hears(self) -> tuple[str, ...]:
         """The event types that its waiting depends on."""
-        absent = () if self.absent is None else (self.absent.event,)
-        return (*(step.event for step in self.steps), *absent)
+        return (*(step.event for step in self.steps), *self.ends)

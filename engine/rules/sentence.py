@@ -14,18 +14,27 @@ def sentences(rule: Rule, contracts: Contracts) -> dict[str, str]:
 
 
 def _sentence(rule: Rule, contracts: Contracts, lang: str) -> str:
-    parts = [] if rule.schedule is None else [_date(rule.schedule, lang)]
+    parts = [] if rule.schedule is None else [_date(rule.schedule, contracts, lang)]
     for index, step in enumerate(rule.steps):
         parts.append(_happened(step, contracts, lang, is_first=index == 0))
     if rule.absent is not None:
         parts.append(_missing(rule.absent, contracts, lang))
+    for step in rule.cancels:
+        parts.append(_off(step, contracts, lang))
     if rule.condition is not None:
         parts.append(rule.condition.words(lang))
     text = {"en": "; ", "zh": ";"}[lang].join(parts)
     return text[:1].upper() + text[1:] if lang == "en" else text
 
 
-def _date(schedule: Schedule, lang: str) -> str:
+def _date(schedule: Schedule, contracts: Contracts, lang: str) -> str:
+    if schedule.silent_ms:
+        span = length(schedule.silent_ms, lang)
+        if not schedule.event:
+            words = {"en": f"nothing from the customer for {span}", "zh": f"{span}没有任何互动"}
+            return words[lang]
+        name = _name(schedule.event, contracts, lang)
+        return {"en": f"no {name} for {span}", "zh": f"{span}没有{name}"}[lang]
     fact = FACTS.get(schedule.fact)
     label = schedule.fact if fact is None else fact.en if lang == "en" else fact.zh
     if not schedule.before_ms:
@@ -59,6 +68,14 @@ def _missing(step: Step, contracts: Contracts, lang: str) -> str:
         return {"en": f"no {name} in time", "zh": f"未按时{name}"}[lang]
     span = length(step.within_ms, lang)
     return {"en": f"no {name} for {span}", "zh": f"{span}内没有{name}"}[lang]
+
+
+def _off(step: Step, contracts: Contracts, lang: str) -> str:
+    name = _name(step.event, contracts, lang)
+    if step.where is not None:
+        condition = step.where.words(lang)
+        name = {"en": f"{name} where {condition}", "zh": f"{name}({condition})"}[lang]
+    return {"en": f"called off by {name}", "zh": f"遇{name}则取消"}[lang]
 
 
 def _name(event: str, contracts: Contracts, lang: str) -> str:

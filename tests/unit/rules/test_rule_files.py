@@ -113,6 +113,10 @@ MISTAKES = [
     ("  - event: cart.updated", "  - event: cart.updated\n    times: 3", "R119", (5, 5), "within"),
     ("  - event: cart.updated", "  - event: store.served", "R134", (4, 12), "key: store"),
     ("when:\n", "when: []\nx:\n", "R102", (3, 1), "event"),
+    ("do:", "  - unless: cart.viewed\ndo:", "R140", (6, 5), "quiet_hours"),
+    ("do:", "  - {unless: cart.viewed, within: 1d}\ndo:", "R101", (6, 27), ""),
+    ("event: cart.updated", "schedule: {date: profile.trade.orders}", "E211", (4, 22), "birth"),
+    ("event: cart.updated", "schedule: {silence: 30d, of: order.place}", "E231", (4, 34), "order"),
 ]
 
 

@@ -1,0 +1,75 @@
+"""Rules about customers who do nothing: a timer that looks, when it is due, how long they have.
+
+An event only moves the moment further away, so an armed timer stays where it is and is armed anew
+when it comes up. A silence is told once; the next one begins with the next sign of life.
+"""
+
+from engine.decision.decide import state_of
+from engine.decision.match import Match
+from engine.profile.calendar import day_of, next_time_of_day, zone_of
+from engine.profile.model import Timer
+from engine.profile.turn import Turn
+from engine.rules.model import Rule, Schedule
+
+LETTER = "s"
+_ANY = "customer.identified"  # stands for what may still arrive late of any type
+
+
+def keep_armed(turn: Turn, rule: Rule) -> None:
+    """Arm the timer of a silence, unless it is, or this silence has been told of already."""
+    timer = turn.actor.timers.get(f"{LETTER}:{rule.id}")
+    if timer is None or timer.data[0] != rule.version:
+        _arm(turn, rule)
+
+
+def come_up(turn: Turn, rule: Rule, timer: Timer) -> Match | None:
+    """Return the match of a silence that has lasted; None: there was a sign of life since."""
+    schedule, last = rule.schedule, _last(turn, rule)
+    if schedule is None or last is None:
+        return None
+    if _due(turn, schedule, last) > timer.due:
+        _arm(turn, rule)
+        return None
+    state = state_of(turn, rule)
+    state.schedule = {**state.schedule, "done": str(last)}
+    day = day_of(timer.due, zone_of(turn.actor))
+    return Match(
+        cause=f"{rule.id}|{day}|{timer.data[1]}",
+        at=timer.due,
+        received_at=timer.due,
+        events={},
+        first_at=last,
+        waited=True,
+        marks=[],
+    )
+
+
+def _arm(turn: Turn, rule: Rule) -> None:
+    schedule, last = rule.schedule, _last(turn, rule)
+    assert schedule is not None
+    if last is None:
+        return
+    state = turn.actor.rules.get(rule.id)
+    if state is not None and str(state.schedule.get("done", "")) >= str(last):
+        return
+    late = turn.lateness_ms(schedule.event or _ANY)
+    data = [rule.version, turn.node_id]
+    turn.arm(f"{LETTER}:{rule.id}", _due(turn, schedule, last), lateness_ms=late, data=data)
+
+
+def _last(turn: Turn, rule: Rule) -> int | None:
+    """Return the last sign of life (UTC ms), of the rule's type or of any; None without one."""
+    schedule, logs = rule.schedule, turn.actor.logs
+    assert schedule is not None
+    if schedule.event:
+        names = [schedule.event] if schedule.event in logs else []
+    else:
+        names = [name for name in logs if name not in schedule.ours]
+    return max((memoryview(logs[name].times).cast("q")[-1] for name in names), default=None)
+
+
+def _due(turn: Turn, schedule: Schedule, last: int) -> int:
+    due = last + schedule.silent_ms
+    if schedule.at_minutes < 0:
+        return due
+    return next_time_of_day(due, schedule.at_minutes, zone_of(turn.actor))
