@@ -12,7 +12,6 @@ from time import monotonic
 from typing import Any, TypeVar
 
 import faust
-from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
@@ -20,6 +19,7 @@ from faust.app.base import BootStrategy
 from faust.transport.drivers import aiokafka as driver
 
 from engine.adapters.kafka_client import wait_ready
+from engine.adapters.kafka_fetch import PacedConsumer
 from engine.adapters.kafka_reader import KafkaReader
 from engine.adapters.seats import Seats
 from engine.adapters.watchdog import LOOK_S, watchdog
@@ -229,8 +229,8 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     mundane_level = "debug"
 
-    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(**self.app.consumer_options)
+    def _create_worker_consumer(self, transport: Any) -> PacedConsumer:
+        return PacedConsumer(**self.app.consumer_options)
 
     async def fetch(
         self, wanted: Iterable[TopicPartition], timeout_s: float

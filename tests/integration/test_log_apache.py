@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from statistics import median
+from time import monotonic
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from engine.adapters.kafka_client import KafkaPublisher, TopicSpec, create_topics
+from engine.adapters.kafka_fetch import PACE_S
 from engine.errors import CoverageError, LogError
-from engine.events.record import Outgoing
+from engine.events.record import Outgoing, Record
 from tests.apache.broker import ApacheKafka
 from tests.logs import (
     PARTITIONS,
@@ -173,6 +176,67 @@ def test_offsets_are_committed_for_the_lag_when_a_member_leaves(
         assert found[0] == 321
 
     kafka(scenario)
+
+
+def test_small_records_at_a_steady_rate_come_in_few_answers(
+    kafka: Callable[[Scenario], None],
+) -> None:
+    async def scenario(log: Log) -> None:
+        witness = Witness()
+        async with Running(log, witness):
+            await witness.until(lambda: len(witness.told("assigned")) == PARTITIONS)
+            began = monotonic()
+            for n in range(300):
+                await log.publisher.publish(records(log.topic, 0, n, n + 1))
+            await witness.until_counted(300)
+            answers = (monotonic() - began) / PACE_S
+        assert len(witness.sizes) <= answers + 2
+
+    kafka(scenario)
+
+
+def test_a_partition_that_is_behind_holds_up_no_other(
+    kafka: Callable[[Scenario], None],
+) -> None:
+    """aiokafka asks for nothing while an answer waits to be taken: 100 ms for all the others."""
+
+    class Behind(Witness):
+        async def batch(self, partition: int, batch: Sequence[Record]) -> int:
+            if partition == 0:
+                await asyncio.sleep(0.02)
+            return await super().batch(partition, batch)
+
+    async def scenario(log: Log) -> None:
+        witness = Behind()
+        async with Running(log, witness):
+            await witness.until(lambda: len(witness.told("assigned")) == PARTITIONS)
+            alone = await trips(log, witness, 0)
+            late = [replaced(r, b"x" * 300) for r in records(log.topic, 0, 0, 30_000)]
+            await log.publisher.publish(late)
+            await witness.until(lambda: witness.next[0] > 0)
+            beside = await trips(log, witness, TRIPS)
+            assert witness.next[0] < len(late), "the other one was behind all the time"
+        assert median(beside) < 2 * median(alone)
+
+    kafka(scenario)
+
+
+TRIPS = 30
+
+
+async def trips(log: Log, witness: Witness, first: int) -> list[float]:
+    """Return how long each of some records takes through partition 1, one after the other."""
+    took = []
+    for n in range(first, first + TRIPS):
+        began = monotonic()
+        await log.publisher.publish(records(log.topic, 1, n, n + 1))
+        await witness.until(lambda n=n: witness.next[1] > n)  # type: ignore[misc]
+        took.append(monotonic() - began)
+    return took
+
+
+def replaced(record: Outgoing, value: bytes) -> Outgoing:
+    return Outgoing(record.topic, record.partition, record.key, value)
 
 
 def committed(bootstrap: str, topic: str) -> dict[int, int]:
