@@ -7,8 +7,6 @@ from collections import deque
 from math import exp, isfinite, log
 from typing import Any
 
-from river import linear_model, optim, preprocessing
-
 from engine.churn.features import FEATURES
 from engine.churn.mbg import Mbg
 from engine.churn.model import HORIZON_DAYS, REASON_CODES, Model
@@ -25,6 +23,10 @@ class Trainer:
     """Scaler and regression as River's, with the figures that say whether to use them."""
 
     def __init__(self) -> None:
+        # Here and not above: SciPy comes with it, half of what a process needs to start, and only
+        # the learner's process trains.
+        from river import linear_model, optim, preprocessing
+
         self._scaler = preprocessing.StandardScaler()
         self._linear = linear_model.LogisticRegression(optimizer=optim.AdaGrad(RATE))
         self.labels = 0
