@@ -4,6 +4,9 @@ from pathlib import Path
 
 from engine.errors import ConfigError
 
+SHARED = "shared.yaml"
+SHARED_LEVELS_MAX = 3
+
 
 def read_texts(folder: str | Path, *, ending: str = ".yaml") -> dict[str, str]:
     """Return path -> text of all files with an ending below a folder, paths as given.
@@ -41,6 +44,14 @@ def read_contracts(topics_dir: str | Path) -> dict[str, str]:
 
 
 def read_rules(rules_dir: str | Path) -> dict[str, str]:
-    """Return the texts of all rule files: those whose first key is `rule`."""
+    """Return the texts of all rule files below a folder, or of one file.
+
+    With them comes what they share: `shared.yaml` of a folder above that is one of rules too.
+    """
     found = read_texts(rules_dir)
+    here = Path(rules_dir)
+    for folder in here.parents[:SHARED_LEVELS_MAX]:
+        path = folder / SHARED
+        if path.is_file():
+            found.setdefault(str(path), read_text(path))
     return {path: text for path, text in found.items() if not path.endswith(".bad.yaml")}

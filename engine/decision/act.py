@@ -1,6 +1,6 @@
 """Do what a rule says: triggers with their reasons, suppressions, the goal that is waited for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -30,10 +30,10 @@ def act(
     rule: Rule,
     match: Match,
     *,
-    channels: Sequence[list[str]],
+    channels: Mapping[int, list[str]],
     state: RuleState,
 ) -> None:
-    """Do all actions of a rule that have a way; `channels`: of each action, in order.
+    """Do the chosen actions that have a way; `channels`: of each, by its place in the rule.
 
     The held-out arm and a rule in the shadow decide like the others, so that they can be compared;
     but they take nothing from a customer whom they do not contact: no group cap, no suppression.
@@ -44,7 +44,8 @@ def act(
     inputs = _inputs(rule, match, turn)
     reason = reasons(rule, inputs)
     first = None
-    for index, (action, ways) in enumerate(zip(rule.actions, channels, strict=True)):
+    for index, ways in channels.items():
+        action = rule.actions[index]
         if action.type == "suppress":
             if is_real:
                 until = match.at + action.for_ms
@@ -131,6 +132,8 @@ def _inputs(rule: Rule, match: Match, turn: Turn) -> dict[str, Any]:
             found.update(step.where.inputs(match.events, turn.actor, at))
     if rule.condition is not None:
         found.update(rule.condition.inputs(match.events, turn.actor, match.at))
+    if rule.table is not None:
+        found.update(rule.table.grades(match.events, turn.actor, match.at) or {})
     return found
 
 

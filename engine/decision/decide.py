@@ -54,11 +54,21 @@ def decide(turn: Turn, rule: Rule, match: Match) -> None:
     if limit_reached(rule, actor, actor.rules.get(rule.id, _NOTHING), match.at, zone):
         stopped(turn, rule, match, "limit")
         return
+    chosen = range(len(rule.actions))
+    if rule.table is not None:
+        graded = rule.table.grades(match.events, actor, match.at)
+        cell = () if graded is None else rule.table.cells.get(tuple(graded.values()), ())
+        if not cell:
+            passed_over(turn, rule, match, "condition")
+            return
+        chosen = range(cell[0], cell[-1] + 1)
     service = rule.kind == "service"
-    channels = [reachable(actor, action.channels, service=service) for action in rule.actions]
-    if any(action.channels for action in rule.actions) and not any(channels):
+    actions = [rule.actions[place] for place in chosen]
+    ways = [reachable(actor, action.channels, service=service) for action in actions]
+    if any(action.channels for action in actions) and not any(ways):
         stopped(turn, rule, match, "no_channel")
         return
+    channels = dict(zip(chosen, ways, strict=True))
     act(turn, rule, match, channels=channels, state=state_of(turn, rule))
 
 

@@ -12,7 +12,7 @@ from engine.decision.decide import HELD, decide, held
 from engine.decision.goals import reach_goals, take_back
 from engine.decision.match import Match
 from engine.events.model import Event
-from engine.matching import absence, cancel, dates, silence
+from engine.matching import absence, cancel, dates, segments, silence
 from engine.matching.partial import INSTANCE_LENGTH_MAX
 from engine.matching.sequence import take
 from engine.profile.model import Timer
@@ -75,6 +75,9 @@ def on_timer(rules: RuleSet, turn: Turn, timer_id: str, timer: Timer) -> None:
     takes it over.
     """
     kind, _, rest = timer_id.partition(":")
+    if kind == segments.LETTER:
+        segments.on_timer(rules, turn, timer.due)
+        return
     name, _, instance = rest.partition(":")
     rule = rules.rules.get(name)
     if rule is None or rule.status not in _AWAKE:

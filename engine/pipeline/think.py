@@ -11,7 +11,7 @@ from engine.decision.model import Trigger
 from engine.events import topics
 from engine.events.model import Event
 from engine.keys import node_name
-from engine.matching import match
+from engine.matching import match, segments
 from engine.outcome import Move
 from engine.pipeline.book import Book
 from engine.pipeline.envelope import send
@@ -66,6 +66,8 @@ def think(
     if rules is None or not for_rules:
         turn.derived.clear()
         return
+    if rules.segments and actor.kind == "person":
+        segments.on_event(rules, turn, event)
     match.on_event(rules, turn, event)
     _derived(turn, rules)
 

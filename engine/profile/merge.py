@@ -38,6 +38,7 @@ def merge_profile(winner: Actor, loser: Actor) -> None:
     both = [*winner.triggers, *loser.triggers]
     winner.triggers = sorted(both, key=_when)[-TRIGGERS_MAX:]
     winner.reasons = winner.reasons or loser.reasons
+    winner.segments = {**loser.segments, **winner.segments}
 
 
 def _when(trigger: dict[str, object]) -> tuple[int, str]:

@@ -144,3 +144,4 @@ class Actor(msgspec.Struct, array_like=True, gc=False):
     stage: str = ""  # 4S: search, site, shopping, satisfaction
     stage_at: int = 0
     reasons: list[str] = []  # why the churn score is high, strongest first
+    segments: dict[str, int] = {}  # name -> since when (UTC ms), 0 = not in it

@@ -20,11 +20,10 @@ _ALL = (*ACTIONS, "channels", "deadline", "fields", "for", "kind")
 
 
 def parse_actions(
-    reader: Reader, root: Node, scopes: Scopes, *, trigger: str
+    reader: Reader, root: Node, nodes: list[Node], scopes: Scopes, *, trigger: str
 ) -> tuple[Action, ...]:
-    """Return the actions of a rule; their mistakes go to the reader."""
+    """Return the actions of a rule from their nodes; their mistakes go to the reader."""
     found = []
-    nodes = reader.items(root, "do")
     if not nodes and (place := root.pairs.get("do")) is not None:
         reader.add(place[0], "R102", "'do' has no action", "such as - offer: cart-10-off")
     for node in nodes:
@@ -52,6 +51,10 @@ def _action(reader: Reader, node: Node, kind: str, scopes: Scopes, trigger: str)
     if not name:
         hint = f"such as {kind}: my-{kind}"
         reader.add(node.pairs[kind][0], "R113", f"'{kind}' has no name", hint)
+    listed = scopes.shared.catalogue.get(f"{kind}s", ())
+    if name and listed and name not in listed:
+        hint = nearest(name, listed) or f"list it under {kind}s: in the shared file"
+        reader.add(node.pairs[kind][1], "R141", f"there is no {kind} '{name}'", hint)
     channels = []
     for item in reader.items(node, "channels"):
         if item.text not in CHANNELS:

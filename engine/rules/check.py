@@ -8,6 +8,7 @@ from engine.rules.model import Action, Case, Rule
 from engine.rules.text.problems import Problem
 from engine.rules.text.reader import Reader, nearest
 from engine.rules.text.source import Node
+from engine.rules.when import TRANSITIONS
 
 
 def check_rule(reader: Reader, root: Node, rule: Rule, contracts: Contracts) -> None:
@@ -65,10 +66,10 @@ def _bearers(contracts: Contracts, kind: str) -> str:
 def _events(reader: Reader, root: Node) -> list[tuple[Node, str]]:
     found = []
     for node in reader.items(root, "when"):
-        for key in ("event", "not", "unless"):
+        for key in ("event", "not", "unless", *TRANSITIONS):
             value = reader.child(node, key)
             if value is not None:
-                found.append((value, value.text))
+                found.append((value, TRANSITIONS.get(key, value.text)))
     return found
 
 

@@ -10,11 +10,13 @@ from engine.profile.windows import Columns, joined
 from engine.rules.check import check_groups
 from engine.rules.expression.compile import Reads, Value
 from engine.rules.listeners import Listener, Listeners, listeners_of
-from engine.rules.model import Doubts, Rule, Step
+from engine.rules.model import Doubts, Rule, Segment, Step
 from engine.rules.parse import parse_rule
 from engine.rules.scopes import FACTS
 from engine.rules.sentence import sentences
+from engine.rules.shared import NOTHING, Shared, is_shared, parse_shared
 from engine.rules.text.problems import Problem, report
+from engine.rules.when import TRANSITIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,9 @@ class RuleSet:
     scheduled: tuple[Rule, ...] = ()
     warnings: tuple[Problem, ...] = ()
     plans: Mapping[str, Plan] = field(default_factory=dict)
+    shared: Shared = NOTHING
+    segments: tuple[Segment, ...] = ()  # those that some rule waits for
+    looks_daily: bool = False  # at its segments
 
 
 def compile_rules(
@@ -49,9 +54,17 @@ def compile_rules(
     """
     problems: list[Problem] = []
     found: dict[str, Rule] = {}
+    texts = {path: text for path, text in rules.items() if is_shared(text)}
+    try:
+        shared = parse_shared(texts, contracts, problems)
+    except RulesError as error:
+        shared = NOTHING
+        problems += [p for p in error.problems if isinstance(p, Problem)]
     for path, text in sorted(rules.items()):
+        if path in texts:
+            continue
         try:
-            rule, noted = parse_rule(path, text, contracts)
+            rule, noted = parse_rule(path, text, contracts, shared)
         except RulesError as error:
             problems += [p for p in error.problems if isinstance(p, Problem)]
             continue
@@ -67,7 +80,7 @@ def compile_rules(
     if errors:
         raise RulesError(report(errors, dict(rules)), problems=tuple(errors))
     problems += check_groups(found, rules)
-    return index(found, contracts, version=version, warnings=tuple(problems))
+    return index(found, contracts, version=version, warnings=tuple(problems), shared=shared)
 
 
 def index(
@@ -76,6 +89,7 @@ def index(
     *,
     version: str,
     warnings: tuple[Problem, ...] = (),
+    shared: Shared = NOTHING,
 ) -> RuleSet:
     """Return the rule set of some rules: those that are paused or drafts do not listen."""
     awake = sorted(
@@ -97,11 +111,14 @@ def index(
             absent.setdefault((rule.key, rule.absent.event), []).append(rule)
         for event in sorted({step.event for step in rule.cancels}):
             cancels.setdefault((rule.key, event), []).append(rule)
+    segments = _awaited(awake, shared)
+    reads = [each for rule in awake for each in reads_of(rule)]
+    reads += [segment.condition.reads for segment in segments]
     return RuleSet(
         version=version,
         contracts=contracts,
         rules=rules,
-        columns=joined(reads.columns for rule in awake for reads in reads_of(rule)),
+        columns=joined(each.columns for each in reads),
         listeners={
             key: listeners_of(steps.get(key, []), absent.get(key, []), cancels.get(key, []))
             for key in steps.keys() | absent.keys() | cancels.keys()
@@ -110,7 +127,21 @@ def index(
         scheduled=tuple(r for r in awake if r.schedule is not None),
         warnings=warnings,
         plans={name: plan_of(name, contract) for name, contract in contracts.by_name.items()},
+        shared=shared,
+        segments=segments,
+        looks_daily=any(segment.daily for segment in segments),
     )
+
+
+def _awaited(rules: list[Rule], shared: Shared) -> tuple[Segment, ...]:
+    """Return the segments that some rules wait for; a step without a name waits for all."""
+    names: set[str] = set()
+    for rule in rules:
+        for step in rule.steps:
+            if step.event in TRANSITIONS.values():
+                pins = {} if step.where is None else step.where.reads.pins
+                names.update(pins.get("segment", shared.segments.keys()))
+    return tuple(shared.segments[name] for name in sorted(names & shared.segments.keys()))
 
 
 def _settled(rule: Rule, contracts: Contracts) -> Rule:
@@ -164,6 +195,8 @@ def reads_of(rule: Rule) -> list[Reads]:
         for part in parts
         if isinstance(part, Value)
     ]
+    if rule.table is not None:
+        conditions += [each for axis in rule.table.axes for _, each in axis.grades]
     if rule.absent is not None:
         conditions.append(rule.absent.where)
         if rule.absent.within is not None:

@@ -76,6 +76,47 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """Customers for whom a condition holds; `daily`: looked at every day, since time changes it."""
+
+    name: str
+    title: Mapping[str, str]
+    condition: Condition
+    daily: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One scale of a table: its grades, the strongest first; None holds otherwise."""
+
+    name: str
+    grades: tuple[tuple[str, Condition | None], ...]
+
+    def grade(self, events: Mapping[str, dict[str, Any]], actor: Actor, at: int) -> str | None:
+        """Return the first grade that definitely holds at `at` (UTC ms), None without one."""
+        for name, condition in self.grades:
+            if condition is None or condition.holds(events, actor, at):
+                return name
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What to do by grade: grades of all axes -> places in the rule's actions."""
+
+    axes: tuple[Axis, ...]
+    cells: Mapping[tuple[str, ...], tuple[int, ...]]
+
+    def grades(
+        self, events: Mapping[str, dict[str, Any]], actor: Actor, at: int
+    ) -> dict[str, str] | None:
+        """Return scale -> grade, None where one has none."""
+        found = {axis.name: axis.grade(events, actor, at) for axis in self.axes}
+        known = {name: grade for name, grade in found.items() if grade is not None}
+        return known if len(known) == len(found) else None
+
+
+@dataclass(frozen=True, slots=True)
 class Action:
     """One thing to do. `fields`: name -> text, or parts of text and values."""
 
@@ -140,6 +181,7 @@ class Rule:
     condition: Condition | None = None
     repeat: str = "keep-first"
     actions: tuple[Action, ...] = ()
+    table: Table | None = None
     limits: tuple[Limit, ...] = ()
     group: str = ""
     quiet: tuple[int, int] | None = None  # minutes of the local day, from and to

@@ -19,6 +19,8 @@ from engine.rules.model import (
     Rule,
 )
 from engine.rules.scopes import Scopes
+from engine.rules.shared import NOTHING, Shared
+from engine.rules.table import parse_table
 from engine.rules.text.problems import Problem
 from engine.rules.text.reader import Reader, nearest
 from engine.rules.text.source import Node, parse_source
@@ -27,12 +29,15 @@ from engine.rules.when import event_named, parse_condition, parse_pattern
 
 TOP = (
     *("rule", "title", "owner", "why", "status", "priority", "kind", "key", "per", "when", "if"),
-    *("repeat", "do", "limits", "group", "quiet_hours", "holdout", "goal", "fresh", "tests"),
+    *("table", "repeat", "do", "limits", "group", "quiet_hours", "holdout", "goal", "fresh"),
+    "tests",
 )
 _ID = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 
 
-def parse_rule(path: str, text: str, contracts: Contracts) -> tuple[Rule | None, list[Problem]]:
+def parse_rule(
+    path: str, text: str, contracts: Contracts, shared: Shared = NOTHING
+) -> tuple[Rule | None, list[Problem]]:
     """Return (rule, mistakes and warnings); the rule is None if any of them is an error.
 
     Raises
@@ -45,8 +50,8 @@ def parse_rule(path: str, text: str, contracts: Contracts) -> tuple[Rule | None,
     reader.problems += problems
     if not reader.keys(root, TOP, ("rule", "owner", "do", "when")):
         return None, reader.problems
-    parser = _Parser(reader, root, contracts)
-    version = sha256(text.encode()).hexdigest()[:12]
+    parser = _Parser(reader, root, contracts, shared)
+    version = sha256((text + shared.used(text)).encode()).hexdigest()[:12]
     rule = parser.rule(version)
     check_rule(reader, root, rule, contracts)
     wrong = any(p.level == "error" for p in reader.problems)
@@ -54,11 +59,13 @@ def parse_rule(path: str, text: str, contracts: Contracts) -> tuple[Rule | None,
 
 
 class _Parser:
-    def __init__(self, reader: Reader, root: Node, contracts: Contracts) -> None:
+    def __init__(
+        self, reader: Reader, root: Node, contracts: Contracts, shared: Shared
+    ) -> None:
         self.reader = reader
         self.root = root
         self.contracts = contracts
-        self.scopes = Scopes(contracts)
+        self.scopes = Scopes(contracts, shared)
 
     def rule(self, version: str) -> Rule:
         """Return the rule as far as it can be read."""
@@ -73,8 +80,9 @@ class _Parser:
             reader.add(place, "R115", f"no kind of thing '{key}'", nearest(key, ENTITIES))
         pattern = parse_pattern(reader, root, self.scopes, self.contracts)
         absent, trigger = pattern.absent, pattern.trigger
+        table, nodes = parse_table(reader, root, self.scopes, trigger=trigger)
         group = reader.text(root, "group")
-        kind, limits = self._kind(), self._limits()
+        kind, limits = self._kind(nodes), self._limits()
         named = {each.group for each in limits} | {group}
         return Rule(
             id=identity,
@@ -94,7 +102,8 @@ class _Parser:
             cancels=pattern.cancels,
             condition=parse_condition(reader, root, "if", self.scopes, trigger=trigger),
             repeat=reader.choice(root, "repeat", REPEATS, "restart" if absent else "keep-first"),
-            actions=parse_actions(reader, root, self.scopes, trigger=trigger),
+            actions=parse_actions(reader, root, nodes, self.scopes, trigger=trigger),
+            table=table,
             limits=limits,
             group=group,
             quiet=reader.scalar(root, "quiet_hours", _quiet, 'write "22:00-08:00"'),
@@ -116,17 +125,17 @@ class _Parser:
         text = self.reader.text(self.root, "title", identity)
         return {"en": text, "zh": text}
 
-    def _kind(self) -> str:
+    def _kind(self, nodes: list[Node]) -> str:
         """The rule's kind; an action may say it too, as the first examples do."""
         kinds = {
             node.pairs["kind"][1].text
-            for node in self.reader.items(self.root, "do")
+            for node in nodes
             if node.kind == "map" and "kind" in node.pairs
         }
         default = "service" if kinds == {"service"} else "marketing"
         only_cases = all(
             node.kind == "map" and {"case", "suppress", "event"} & node.pairs.keys()
-            for node in self.reader.items(self.root, "do")
+            for node in nodes
         )
         return self.reader.choice(self.root, "kind", KINDS, "service" if only_cases else default)
 

@@ -18,8 +18,9 @@ RESERVED = (
 class Scopes:
     """The names that are known at each place of a rule; `see` adds a step."""
 
-    def __init__(self, contracts: Contracts) -> None:
+    def __init__(self, contracts: Contracts, shared: Any) -> None:
         self.contracts = contracts
+        self.shared = shared  # rules/shared.py
         self.profile = profile_of(contracts)
         self._events: dict[str, Mapping[str, Any]] = {}
         self._types: dict[str, str] = {}
@@ -47,7 +48,8 @@ class Scopes:
             events=self._events,
             profile=self.profile,
             features=schema.FEATURES,
-            sets=self.contracts.sets,
+            sets={**self.contracts.sets, **self.shared.sets},
+            conditions=self.shared.conditions,
             aggregates=self._fields,
             event_types=self.contracts.by_name.keys(),
             types=self._types,

@@ -23,6 +23,10 @@ def _sentence(rule: Rule, contracts: Contracts, lang: str) -> str:
         parts.append(_off(step, contracts, lang))
     if rule.condition is not None:
         parts.append(rule.condition.words(lang))
+    if rule.table is not None:
+        names = [axis.name for axis in rule.table.axes]
+        graded = {"en": "graded by " + " and ".join(names), "zh": "按" + "与".join(names) + "分级"}
+        parts.append(graded[lang])
     text = {"en": "; ", "zh": ";"}[lang].join(parts)
     return text[:1].upper() + text[1:] if lang == "en" else text
 

@@ -11,7 +11,8 @@ from engine.rules.text.reader import Reader, nearest
 from engine.rules.text.source import Node
 from engine.rules.text.values import minutes_of_day
 
-STEP = ("event", "as", "where", "times", "within", "not", "schedule", "unless")
+TRANSITIONS = {"entered": "segment.entered", "left": "segment.left"}
+STEP = ("event", "as", "where", "times", "within", "not", "schedule", "unless", *TRANSITIONS)
 DATE = ("date", "before", "at", "every")
 SILENCE = ("silence", "of", "at")
 EVERY = ("year", "once")
@@ -101,6 +102,8 @@ class _When:
                 hint = "for customers who do nothing at all use schedule:"
                 reader.add(node, "R118", "'not' needs a step before it", hint)
             self.absent = self.missing(node)
+        elif found := [name for name in TRANSITIONS if name in node.pairs]:
+            self.steps.append(self.transition(node, found[0], index))
         elif "event" in node.pairs:
             if self.schedule is not None:
                 hint = "behind a date there is at most one 'not'"
@@ -123,6 +126,25 @@ class _When:
         where = self.condition(node, alias)
         self.trigger = alias
         return Step(event, alias, where, times, within)
+
+    def transition(self, node: Node, name: str, index: int) -> Step:
+        """Read `entered: SEGMENT` or `left: SEGMENT`."""
+        reader, event = self.reader, TRANSITIONS[name]
+        segment, known = reader.text(node, name), self.scopes.shared.segments
+        for key, (place, _) in node.pairs.items():
+            if key not in (name, "as"):
+                reader.add(place, "R101", f"'{name}' has no '{key}'", "put a condition under if:")
+        if segment not in known:
+            place = node.pairs[name][1]
+            hint = nearest(segment, known) or "segments stand in a file of their own"
+            reader.add(place, "R145", f"there is no segment '{segment}'", hint)
+        alias = self.alias(node, f"step{index}")
+        self.scopes.see(alias, event)
+        self.trigger = alias
+        scope = self.scopes.scope()
+        text = f'event.segment == "{segment}"'
+        where = compile_condition(text, scope, trigger=alias) if segment in known else None
+        return Step(event, alias, where)
 
     def missing(self, node: Node) -> Step:
         """Read `not: .. within: ..`; the length may be computed: `within: "{{ .. }}"`."""

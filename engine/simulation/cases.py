@@ -102,7 +102,8 @@ class Shop:
 
 def run_case(rule: Rule, case: Case, rules: RuleSet) -> list[str]:
     """Run one test of a rule alone; return what differs from what it expects, [] if nothing."""
-    alone = index({rule.id: replace(rule, status="live")}, rules.contracts, version="test")
+    only = {rule.id: replace(rule, status="live")}
+    alone = index(only, rules.contracts, version="test", shared=rules.shared)
     node_id = _customer(rule, held_out=case.held_out)
     shop = Shop(alone, _actor(rule, case), node_id)
     shop.tick(case.start)

@@ -245,6 +245,9 @@ class Checker(Report):
         elif root.text == "features":
             source, known, code = "feature", self.scope.features, "E205"
             missing = "there is no feature"
+        elif root.text == "conditions":
+            source, known, code = "conditions", self.scope.conditions, "E209"
+            missing = "there is no shared condition"
         elif root.text == "sets":
             source, known, code = "sets", self.scope.sets, "E207"
             missing = "there is no set"
@@ -259,6 +262,9 @@ class Checker(Report):
             return self.tell(place, code, f"{missing} '{name}'", did_you_mean(name, list(known)))
         if source == "it" and field_type(found).base == "list":
             return self.tell(node, "E222", "a list cannot be looked at by an aggregate")
+        if source == "conditions":
+            meaning: Meaning = self.scope.conditions[name].meaning
+            return meaning
         if source == "sets":
             return ListOf(tuple(Const(STRING, word) for word in found))
         reader = getattr(found, "read", None) if source == "profile" else None
@@ -268,7 +274,7 @@ class Checker(Report):
 
     def unknown_root(self, node: Path) -> Meaning:
         root = node.parts[0]
-        roots = ["event", "profile", "features", "sets", "local", *self.scope.events]
+        roots = ["event", "profile", "features", "sets", "local", "conditions", *self.scope.events]
         hint = did_you_mean(root.text, roots)
         if not hint and len(node.parts) == 1:
             fields = self.scope.events.get(self.trigger, {})

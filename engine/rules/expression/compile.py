@@ -52,12 +52,12 @@ class Condition:
     windows.
     """
 
-    __slots__ = ("_fails", "_inputs", "_labels", "_meaning", "holds", "reads", "text")
+    __slots__ = ("_fails", "_inputs", "_labels", "holds", "meaning", "reads", "text")
 
     def __init__(self, text: str, meaning: Meaning, reads: Reads, scope: Scope) -> None:
         self.text = text
         self.reads = reads
-        self._meaning = meaning
+        self.meaning = meaning
         self._labels = scope
         self.holds: Callable[[Events, Actor, int], bool] = _truth(meaning, True)
         self._fails = _later(lambda: _truth(meaning, False))
@@ -74,7 +74,7 @@ class Condition:
 
     def words(self, lang: str) -> str:
         """Return the condition in plain words, `lang` en or zh."""
-        return words.told(self._meaning, lang, self._labels)
+        return words.told(self.meaning, lang, self._labels)
 
 
 Chooser = Callable[[Mapping[str, Any], Actor, int], list[int] | None]
@@ -90,7 +90,7 @@ def chooser(conditions: Sequence[Condition]) -> Chooser:
     codes = []
     for condition in conditions:
         writer.steps = 0  # the limit is of one condition
-        codes.append(writer.says(condition._meaning, True))
+        codes.append(writer.says(condition.meaning, True))
     choose: Chooser = writer.chooser(codes)
     return choose
 

@@ -46,6 +46,8 @@ class Scope:
     event_types, types, labels
         For messages only: names to propose; alias -> event type; names in words:
         name -> {"en": .., "zh": ..}.
+    conditions
+        Name of a shared condition -> what has its `meaning`, which takes the name's place.
     """
 
     events: Mapping[str, Mapping[str, Any]]
@@ -56,6 +58,7 @@ class Scope:
     event_types: Collection[str] = ()
     types: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    conditions: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Problem(NamedTuple):

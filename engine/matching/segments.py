@@ -1,0 +1,76 @@
+"""Segments that rules wait for: when a customer enters or leaves one, an event of ours says so.
+
+Looked at when something happens to the customer, and once a day where a segment says `daily`: then
+time alone can change it. Only segments that an awake rule names are looked at.
+"""
+
+from hashlib import sha256
+
+from engine.events.model import Event
+from engine.profile.calendar import next_time_of_day, zone_of
+from engine.profile.model import Actor
+from engine.profile.turn import Turn
+from engine.rules.compile import RuleSet
+
+LETTER = "d"
+TIMER = "d:segments"
+ENTERED, LEFT = "segment.entered", "segment.left"
+NINE = 540  # minutes of the local day
+
+
+def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
+    """Look at all segments after an event; the events about them come behind it."""
+    at = max(event.at, turn.actor.seen_at)
+    _look(rules, turn, at, event.id, event.received_at)
+    if rules.looks_daily and TIMER not in turn.actor.timers:
+        _arm(turn, at)
+
+
+def on_timer(rules: RuleSet, turn: Turn, due: int) -> None:
+    """Look at all segments because a day has passed."""
+    _look(rules, turn, due, f"{TIMER}|{due}|{turn.node_id}", due)
+    if rules.looks_daily:
+        _arm(turn, due + 1)
+
+
+def _arm(turn: Turn, at: int) -> None:
+    due = next_time_of_day(at, NINE, zone_of(turn.actor))
+    turn.arm(TIMER, due, lateness_ms=turn.lateness_ms("customer.identified"))
+
+
+def _look(rules: RuleSet, turn: Turn, at: int, cause: str, received_at: int) -> None:
+    actor = turn.actor
+    known = actor.segments
+    for segment in rules.segments:
+        inside = segment.condition.holds({}, actor, at)
+        was = known.get(segment.name)
+        if was is not None and inside == (was > 0):
+            continue
+        if was and not inside and segment.condition.unknown({}, actor, at):
+            continue  # neither in nor out: who was in it stays
+        known[segment.name] = at if inside else 0
+        # Who was there before anybody asked has not entered just now.
+        if was is not None or (inside and _is_new(actor)):
+            name = ENTERED if inside else LEFT
+            turn.derived.append(_told(turn, name, segment.name, at, cause, received_at))
+
+
+def _is_new(actor: Actor) -> bool:
+    return sum(touch.count for touch in actor.touches.values()) == 1
+
+
+def _told(
+    turn: Turn, type: str, segment: str, at: int, cause: str, received_at: int
+) -> Event:
+    name = "\0".join((turn.tenant, type, segment, cause))
+    return Event(
+        id=sha256(name.encode()).hexdigest()[:32],
+        tenant=turn.tenant,
+        source="engine",
+        type=type,
+        at=at,
+        original_at=at,
+        received_at=received_at,
+        ids=[turn.node_id],
+        data={"segment": segment},
+    )
