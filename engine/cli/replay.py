@@ -4,7 +4,6 @@ import asyncio
 import sys
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
@@ -13,21 +12,18 @@ from typing import Any
 import aiohttp
 import orjson
 
-from engine.adapters.files import read_text
-from engine.adapters.rows import rows
 from engine.cli.command import Command
 from engine.cli.show import totals_table
 from engine.clock import HOUR_MS
 from engine.config import Settings
-from engine.errors import ContractError, EngineError, MappingError
+from engine.errors import ContractError, EngineError
 from engine.events import topics
 from engine.events.record import Outgoing
-from engine.ingest.accept import Accepted, accept
+from engine.ingest.accept import Accepted
 from engine.ingest.dead import dead_letter
-from engine.ingest.mapping import message_maker, parse_mapping
 from engine.runtime.history import History
 from engine.runtime.learner import Learner
-from engine.runtime.setup import contracts_of, sources_of
+from engine.runtime.mapped import SOURCE, accepted, mapped_messages
 from engine.runtime.stack import Plan, Stack
 
 INTO_BATCH = 500
@@ -42,19 +38,7 @@ def _configure(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
-    where = str(arguments.mapping)
-    mapping = parse_mapping(read_text(arguments.mapping), where=where)
-    make = message_maker(mapping, file_name=arguments.file.name)
-    messages: list[dict[str, Any]] = []
-    for number, row in enumerate(rows(arguments.file, mapping), 1):
-        message = make(number, row)
-        if message is not None:
-            messages.append(message)
-    if not messages:
-        raise MappingError("no row of the file counts; see `when` and `type`", where=where)
-    messages.sort(
-        key=lambda message: str(message["time"])
-    )  # stable: rows of one time stay in order
+    messages = mapped_messages(arguments.file, arguments.mapping)
     if arguments.into:
         return asyncio.run(_into(arguments.into, messages))
     return asyncio.run(_replay(messages, arguments))
@@ -91,21 +75,26 @@ async def _replay(messages: list[dict[str, Any]], arguments: Namespace) -> int:
         )
         await learner.start()
         letters: list[Outgoing] = []
-        accepted = list(_accepted(settings, messages, letters, dead))
+
+        def refused(message: dict[str, Any], raw: bytes, error: ContractError) -> None:
+            dead[error.code] += 1
+            letters.append(_letter(message, raw, error))
+
+        found = list(accepted(settings, messages, refused))
         await stack.publisher.publish(letters)
-        alone = all(len(found.event.ids) == 1 for found in accepted)
+        alone = all(len(each.event.ids) == 1 for each in found)
         history = History(
             stack.publisher, stack.store, stack.settings, tick_ms=HOUR_MS, alone=alone
         )
         learning = asyncio.create_task(_learn(learner))
-        count = await history.load(accepted)
+        count = await history.load(found)
         learning.cancel()
         await learner.learn()
         await learner.checkpoint()
         await stack.offsets.note(accepted=count, dead=dead.total())
         totals = await stack.totals(final=True)
         if arguments.customers:
-            await _write_customers(stack, accepted, arguments.customers)
+            await _write_customers(stack, found, arguments.customers)
     if arguments.json:
         print(orjson.dumps(asdict(totals)).decode(), flush=True)
     else:
@@ -114,43 +103,24 @@ async def _replay(messages: list[dict[str, Any]], arguments: Namespace) -> int:
     return 0
 
 
+def _letter(message: dict[str, Any], raw: bytes, error: ContractError) -> Outgoing:
+    name = f"{message['source']}:{message['id']}"
+    letter = dead_letter(
+        id=name, reason=error.code, where=str(error), original=raw, source=SOURCE, at=0
+    )
+    return Outgoing(topics.DEAD_EVENTS, 0, name.encode(), letter)
+
+
 async def _learn(learner: Learner) -> None:
     while True:
         await learner.learn()
         await asyncio.sleep(0.5)
 
 
-def _accepted(
-    settings: Settings,
-    messages: list[dict[str, Any]],
-    letters: list[Outgoing],
-    dead: Counter[str],
-) -> Iterator[Accepted]:
-    source = sources_of(settings).by_name["history"]
-    contracts = contracts_of(settings)
-    for message in messages:
-        raw = orjson.dumps(message)
-        try:
-            found = accept(
-                message, raw=raw, source=source, received_at=0, sent_at=None,
-                contracts=contracts, secret=settings.secret_key,
-            )  # fmt: skip
-        except ContractError as error:
-            dead[error.code] += 1
-            name = f"{message['source']}:{message['id']}"
-            letter = dead_letter(
-                id=name, reason=error.code, where=str(error), original=raw,
-                source=source.name, at=0,
-            )  # fmt: skip
-            letters.append(Outgoing(topics.DEAD_EVENTS, 0, name.encode(), letter))
-            continue
-        yield found
-
-
-async def _write_customers(stack: Stack, accepted: list[Accepted], path: Path) -> None:
+async def _write_customers(stack: Stack, events: list[Accepted], path: Path) -> None:
     """Write trade facts of every customer, for a check by another program."""
     lookup = stack.lookup()
-    names = sorted({found.event.data["user_id"] for found in accepted})
+    names = sorted({found.event.data["user_id"] for found in events})
     with path.open("wb") as out:
         for name in names:
             found = await lookup.by_identifier("user_id", name)

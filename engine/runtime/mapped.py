@@ -1,0 +1,54 @@
+"""A mapped file of history: its rows as messages in event time, checked as at the door."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from engine.adapters.files import read_text
+from engine.adapters.rows import rows
+from engine.config import Settings
+from engine.errors import ContractError, MappingError
+from engine.ingest.accept import Accepted, accept
+from engine.ingest.mapping import message_maker, parse_mapping
+from engine.runtime.setup import contracts_of, sources_of
+
+SOURCE = "history"  # of topics/sources.yaml: its events are believed, and none is too late
+Refused = Callable[[dict[str, Any], bytes, ContractError], None]
+
+
+def mapped_messages(file: Path, mapping_file: Path) -> list[dict[str, Any]]:
+    """Return the messages of a file's rows in the order of their time; equal times stay in order.
+
+    Raises
+    ------
+    MappingError
+        For a mistake of the mapping, a row that it cannot read, or a file of which no row counts.
+    """
+    where = str(mapping_file)
+    mapping = parse_mapping(read_text(mapping_file), where=where)
+    make = message_maker(mapping, file_name=file.name)
+    made = (make(number, row) for number, row in enumerate(rows(file, mapping), 1))
+    messages = [message for message in made if message is not None]
+    if not messages:
+        raise MappingError("no row of the file counts; see `when` and `type`", where=where)
+    messages.sort(key=lambda message: str(message["time"]))
+    return messages
+
+
+def accepted(
+    settings: Settings, messages: list[dict[str, Any]], refused: Refused
+) -> Iterator[Accepted]:
+    """Yield the events of messages; `refused` is told of each one that is not in order."""
+    source = sources_of(settings).by_name[SOURCE]
+    contracts = contracts_of(settings)
+    for message in messages:
+        raw = orjson.dumps(message)
+        try:
+            yield accept(
+                message, raw=raw, source=source, received_at=0, sent_at=None,
+                contracts=contracts, secret=settings.secret_key,
+            )  # fmt: skip
+        except ContractError as error:
+            refused(message, raw, error)
