@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from engine.errors import ConfigError
+from engine.rules.offers import FILE as OFFERS
+from engine.rules.offers import Offers, parse_offers
 
 SHARED = "shared.yaml"
 SHARED_LEVELS_MAX = 3
@@ -55,3 +57,9 @@ def read_rules(rules_dir: str | Path) -> dict[str, str]:
         if path.is_file():
             found.setdefault(str(path), read_text(path))
     return {path: text for path, text in found.items() if not path.endswith(".bad.yaml")}
+
+
+def read_offers(rules_dir: str | Path) -> Offers:
+    """Return the offers of a rules folder; none where it has no such file."""
+    path = Path(rules_dir) / OFFERS
+    return parse_offers(read_text(path), where=str(path)) if path.is_file() else Offers()

@@ -69,7 +69,7 @@ async def _main(arguments: Namespace, seconds: float | None) -> int:
         count = await _past(stack, company)
         await stack.offsets.note(accepted=count, dead=0)
         say(f"{count:,} events; now the present begins")
-        await publish_rules(stack.settings, stack.publisher, "v1")
+        await publish_rules(stack.settings, stack.publisher, "v1", number=2)
         await stack.start_roles(
             ("keep", "deliver", "collect"), started_ms=int(time() * 1000) + START_AFTER_MS
         )

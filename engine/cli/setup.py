@@ -5,8 +5,10 @@ import os
 from argparse import ArgumentParser, Namespace
 
 from engine.adapters.kafka_client import KafkaPublisher, create_topics, wait_ready
+from engine.adapters.kafka_reader import KafkaReader
 from engine.cli.command import Command
 from engine.config import Settings
+from engine.runtime.releases import read_shelf
 from engine.runtime.setup import publish_rules, topic_specs
 
 
@@ -20,17 +22,25 @@ def _run(arguments: Namespace) -> int:
     wait_ready(settings.kafka_bootstrap)
     specs = topic_specs(settings, replication=arguments.replication)
     create_topics(settings.kafka_bootstrap, specs)
-    asyncio.run(_publish(settings, arguments.version))
-    print(f"{len(specs)} topics, rule set {arguments.version}")
+    live = asyncio.run(_publish(settings, arguments.version))
+    print(f"{len(specs)} topics, rule set {live}")
     return 0
 
 
-async def _publish(settings: Settings, version: str) -> None:
-    publisher = KafkaPublisher(settings.kafka_bootstrap)
+async def _publish(settings: Settings, version: str) -> str:
+    """Publish the rules folder as the first rule set; return what is live, which may be older."""
+    publisher, reader = (
+        KafkaPublisher(settings.kafka_bootstrap),
+        KafkaReader(settings.kafka_bootstrap),
+    )
     try:
-        await publish_rules(settings, publisher, version)
+        shelf = await read_shelf(reader, settings.secret_key)
+        if not shelf.live:
+            await publish_rules(settings, publisher, version)
+        return shelf.live or version
     finally:
         await publisher.close()
+        await reader.close()
 
 
 SPEC = Command(

@@ -1,5 +1,6 @@
 """What an installation needs before its first event: topics, a rule set in the log, its sources."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,12 @@ from engine.clock import HOUR_MS
 from engine.config import Settings
 from engine.delivery.endpoints import parse_endpoints
 from engine.delivery.model import Endpoint
-from engine.events import topics
 from engine.events.contract import Contracts, load_yaml, parse_contracts
-from engine.events.record import Outgoing
 from engine.ingest.sources import Sources, parse_sources
 from engine.ports import Publisher
 from engine.rules.compile import compile_rules
 from engine.runtime.learner import version_records
-from engine.runtime.library import artefact
+from engine.runtime.releases import Artefact, Release, artefact_record, release_record
 
 
 def topic_specs(settings: Settings, *, replication: int = 1) -> list[TopicSpec]:
@@ -52,12 +51,47 @@ def endpoints_of(settings: Settings) -> tuple[Endpoint, ...]:
     return parse_endpoints(read_text(path), where=str(path)) if path.exists() else ()
 
 
-async def publish_rules(
-    settings: Settings, publisher: Publisher, version: str, *, rules: dict[str, str] | None = None
-) -> None:
-    """Publish a rule set: checked first, then its artefact, then RULESET(v) in every partition.
+def artefact_of(
+    settings: Settings,
+    rules: Mapping[str, str],
+    *,
+    version: str = "",
+    author: str = "",
+    at: int = 0,
+) -> Artefact:
+    """Return the artefact of some rule files, with the contracts and sources of the installation.
 
-    `rules` None: all of the rules folder.
+    Raises
+    ------
+    RulesError
+        If any file has a mistake.
+    """
+    contract_texts = read_contracts(settings.topics_dir)
+    contracts = parse_contracts(contract_texts)
+    compile_rules(rules, contracts, version=version)
+    sources = sources_of(settings)
+    return Artefact(
+        version=version,
+        rules=dict(rules),
+        contracts=contract_texts,
+        lateness_ms={name: sources.lateness_ms(name) for name in contracts.by_name},
+        author=author,
+        at=at,
+    )
+
+
+async def publish_rules(
+    settings: Settings,
+    publisher: Publisher,
+    version: str,
+    *,
+    rules: dict[str, str] | None = None,
+    number: int = 1,
+) -> None:
+    """Publish the first rule set of an installation: checked, then its artefact, then RULESET(v).
+
+    `rules` None: all of the rules folder. `number`: of the release. Later ones go by
+    `runtime/publish.py`.
 
     Raises
     ------
@@ -65,12 +99,13 @@ async def publish_rules(
         If any file has a mistake; then nothing is published.
     """
     texts = read_rules(settings.rules_dir) if rules is None else rules
-    contract_texts = read_contracts(settings.topics_dir)
-    contracts = parse_contracts(contract_texts)
-    compile_rules(texts, contracts, version=version)
-    sources = sources_of(settings)
-    lateness = {name: sources.lateness_ms(name) for name in contracts.by_name}
-    value = artefact(version, rules=texts, contracts=contract_texts, lateness_ms=lateness)
-    await publisher.publish([Outgoing(topics.RULE_SETS, 0, version.encode(), value)])
+    artefact = artefact_of(settings, texts, version=version, author="setup")
+    release = Release(number=number, version=version, author="setup", at=0, why="the first rules")
+    await publisher.publish(
+        [
+            artefact_record(artefact, settings.secret_key),
+            release_record(release, settings.secret_key),
+        ]
+    )
     records = version_records("ruleset", version, settings.partitions, settings.secret_key)
     await publisher.publish(records)

@@ -13,12 +13,16 @@ from engine.outcome import Note, Outcome
 from engine.pipeline.envelope import Arrival
 from engine.pipeline.state import Live, Partition
 from engine.rules.compile import RuleSet, index
+from engine.rules.expression.types import MINOR_UNITS
 from engine.rules.model import Rule
+from engine.rules.offers import Offers
 
 ACTED = ("fired", "held_out", "shadow")
 UNKNOWN = "-"  # a customer without the trait that makes the segments
 SAMPLE_MAX = 20  # customers named per rule and list
 RIVALS = {"limit", "suppressed"}  # stops that another rule may be the cause of
+WAITS = {"quiet"}  # not taken away: it comes again in the morning, and is counted then
+NOTHING = Offers()
 
 
 class _Left(msgspec.Struct):
@@ -40,7 +44,8 @@ _left = msgspec.json.Decoder(_Left).decode
 class RuleTally:
     """What one rule did. `stops`: reason -> times; `lost_to`: the other rule -> times.
 
-    `decisions` counts triggers of the live arm, `held_out` those of the comparison group.
+    `decisions` counts matches that acted, `held_out` those of the comparison group, `actions` each
+    thing done; `days` are UTC.
     """
 
     decisions: int = 0
@@ -76,11 +81,10 @@ class Watch:
         self._until = until or 2**63
         self._segment = segment
         self._newest: dict[tuple[str, str], tuple[int, str]] = {}  # customer, group -> when, rule
+        self._last: tuple[str, str, int, str] | None = None  # a decision has a note for each action
 
     def heard(self, state: Partition, arrival: Arrival, outcome: Outcome) -> None:
         """Count one record's effects."""
-        if outcome.counts:
-            self.counts.update(outcome.counts)
         for _, move in outcome.triggers:
             self._left(_left(move.value))
         for note in outcome.notes:
@@ -88,6 +92,10 @@ class Watch:
                 self._note(note, state)
             if note.outcome == "fired":
                 self._remember(note)
+
+    def counted(self, counts: Mapping[str, int]) -> None:
+        """Add what a Past has counted by its end."""
+        self.counts.update(counts)
 
     def of(self, rule: str) -> RuleTally:
         """Return a rule's tally."""
@@ -111,17 +119,21 @@ class Watch:
                 tally.lost_to[rival] += 1
                 self.of(rival).beats[note.rule] += 1
             return
+        place = (note.rule, note.customer, note.at, note.outcome)
+        again, self._last = place == self._last, place
         if note.outcome == "held_out":
-            tally.held_out += 1
+            tally.held_out += not again
             return
         if note.outcome == "shadow":
-            tally.shadow += 1
+            tally.shadow += not again
             return
-        tally.decisions += 1
-        tally.customers.add(note.customer)
         tally.actions[note.action] += 1
         if note.channels:
             tally.channels[note.channels[0]] += 1
+        if again:
+            return
+        tally.decisions += 1
+        tally.customers.add(note.customer)
         tally.segments[self._segment_of(note, state)] += 1
         tally.days[iso(note.at)[:10]] += 1
 
@@ -163,34 +175,33 @@ def awake(rules: RuleSet, names: Iterable[str]) -> RuleSet:
 
 
 def report(
-    proposed: Watch,
-    live: Watch | None = None,
-    *,
-    prices: Mapping[str, float] | None = None,
-    currency: str = "",
+    proposed: Watch, live: Watch | None = None, *, offers: Offers = NOTHING
 ) -> dict[str, Any]:
-    """Return all answers as plain data. `prices`: of one message by channel, major units.
+    """Return all answers as plain data; costs in major units, of offers as if all were used.
 
     `diff` says, by rule, what the proposed set does and the live one does not (`more`), and the
     other way round (`fewer`); the same trigger id in both is the same decision.
     """
-    rules = [
-        _of_rule(name, tally, prices or {}) for name, tally in sorted(proposed.tallies.items())
-    ]
+    rules = [_of_rule(name, tally, offers) for name, tally in sorted(proposed.tallies.items())]
+    counts = proposed.counts
     found: dict[str, Any] = {
-        "events": proposed.counts["applied"],
-        "customers": proposed.counts["customers"],
+        "events": counts["applied"],
+        "customers": counts["customers"],
         "decisions": sum(rule["decisions"] for rule in rules),
         "held_out": sum(rule["held_out"] for rule in rules),
-        "cost": round(sum(rule["cost"] for rule in rules), 2),
-        "currency": currency,
+        "cost": {
+            name: round(sum(rule["cost"][name] for rule in rules), 2)
+            for name in ("messages", "offers_at_most")
+        },
+        "currency": offers.currency,
         "rules": rules,
         "silent": sorted(
             name
             for name, rule in proposed.rules.items()
             if rule.status in ("live", "shadow") and not _ever(proposed.tallies.get(name))
         ),
-        "rule_errors": proposed.counts["rule_errors"],
+        "rule_errors": counts["rule_errors"],
+        "unknown": _by_rule(counts, "unknown:"),
     }
     if live is not None:
         found["diff"] = _difference(proposed, live)
@@ -201,10 +212,15 @@ def _ever(tally: RuleTally | None) -> bool:
     return tally is not None and bool(tally.decisions or tally.held_out or tally.shadow)
 
 
-def _of_rule(name: str, tally: RuleTally, prices: Mapping[str, float]) -> dict[str, Any]:
-    cost = sum(prices.get(channel, 0.0) * n for channel, n in tally.channels.items())
+def _by_rule(counts: Mapping[str, int], start: str) -> dict[str, int]:
+    return {name[len(start) :]: n for name, n in sorted(counts.items()) if name.startswith(start)}
+
+
+def _of_rule(name: str, tally: RuleTally, offers: Offers) -> dict[str, Any]:
+    taken_away = sum(n for why, n in tally.stops.items() if why not in WAITS)
     return {
         "rule": name,
+        "matches": tally.decisions + tally.held_out + tally.shadow + taken_away,
         "decisions": tally.decisions,
         "held_out": tally.held_out,
         "shadow": tally.shadow,
@@ -219,7 +235,20 @@ def _of_rule(name: str, tally: RuleTally, prices: Mapping[str, float]) -> dict[s
         "beats": dict(tally.beats.most_common()),
         "goals": tally.goals,
         "goals_held_out": tally.goals_held_out,
-        "cost": round(cost, 2),
+        "cost": _cost(tally, offers),
+    }
+
+
+def _cost(tally: RuleTally, offers: Offers) -> dict[str, float]:
+    messages = sum(offers.channels.get(way, 0.0) * n for way, n in tally.channels.items())
+    used = sum(
+        offers.offers[name].cost_minor * n
+        for (kind, _, name), n in ((a.partition(" "), n) for a, n in tally.actions.items())
+        if kind == "offer" and name in offers.offers
+    )
+    return {
+        "messages": round(messages / MINOR_UNITS, 2),
+        "offers_at_most": round(used / MINOR_UNITS, 2),
     }
 
 

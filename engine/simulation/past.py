@@ -1,7 +1,7 @@
 """The past once more: the engine's own fold over history, in memory, with the live ticks."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from heapq import heappop
 from typing import Any
 
@@ -40,18 +40,27 @@ def book_of(rules: RuleSet, *, secret: bytes, lateness_ms: Callable[[str], int])
 class Past:
     """One partition's log, or a file of events, folded again with every node unpacked in memory.
 
-    `heard` is told of each record that had an effect. `version`: the rule set that holds throughout
-    (it must be in the book); '' follows the RULESET records of the log.
+    `heard` is told of each record that let a rule come true or that sent something. `version`: the
+    rule set that holds throughout (it must be in the book); '' follows the RULESET records of the
+    log, from `ruleset` and `model` on.
     """
 
     def __init__(
-        self, book: Book, heard: Heard, *, index: int = 0, count: int = 1, version: str = ""
+        self,
+        book: Book,
+        heard: Heard,
+        *,
+        index: int = 0,
+        count: int = 1,
+        version: str = "",
+        ruleset: str = "",
+        model: str = "",
     ) -> None:
         self._book = book
         self._heard = heard
         self._version = version
         self._passed_on: deque[Record] = deque()
-        self.state = Partition(index, count, Meta(ruleset=version))
+        self.state = Partition(index, count, Meta(ruleset=version or ruleset, model=model))
         self.state.nodes = _Known()
         self.state.entries = _Known()
 
@@ -61,14 +70,20 @@ class Past:
         if self._version and arrival.kind == "ruleset" and arrival.error is None:
             arrival.body = Version(self._version)
         self._fold(arrival)
-        self.state.outcome = Outcome()
+        self.state.outcome.moves.clear()
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How often each of outcome.CODES has happened so far."""
+        return self.state.outcome.counts
 
     def event(self, event: Event, value: bytes) -> None:
         """Fold an event of a file, and its bytes: log time passes until it came, it arrives."""
         arrived = max(event.at, event.received_at)
         if not self.state.meta.model:
             self._control("model", Version(MODEL))
-        self.pass_time(arrived // SECOND_MS * SECOND_MS)
+        if arrived - self.state.meta.now >= SECOND_MS:
+            self.pass_time(arrived // SECOND_MS * SECOND_MS)
         home = event.ids[0]
         name = node_name(event.tenant, home)
         self._feed(Arrival(self._next(home, value), home, name, body=event))
@@ -99,29 +114,32 @@ class Past:
 
     def _feed(self, arrival: Arrival) -> None:
         self._fold(arrival)
-        while True:
-            outcome = self.state.outcome
-            for number, move in outcome.moves:
-                if move.topic == topics.EVENTS:
-                    headers = tuple((name, bytes(value)) for name, value in move.headers)
-                    key = move.key.encode()
-                    self._passed_on.append(
-                        Record(move.topic, 0, number, key, move.value, headers)
-                    )
-            if outcome.moves or outcome.triggers or outcome.counts or outcome.timers:
-                self.state.outcome = Outcome()
-            if not self._passed_on:
-                return
-            record = self._passed_on.popleft()
-            offset = self.state.meta.off + 1
-            self._fold(read(record._replace(offset=offset), self._book.secret))
+        moves = self.state.outcome.moves
+        while moves or self._passed_on:
+            self._passed_on += [
+                Record(
+                    move.topic, 0, number, move.key.encode(), move.value,
+                    tuple((name, bytes(value)) for name, value in move.headers),
+                )
+                for number, move in moves
+                if move.topic == topics.EVENTS
+            ]  # fmt: skip
+            moves.clear()
+            if self._passed_on:
+                record = self._passed_on.popleft()
+                offset = self.state.meta.off + 1
+                self._fold(read(record._replace(offset=offset), self._book.secret))
 
     def _fold(self, arrival: Arrival) -> None:
+        """Fold one record; only its counts stay in the outcome, which nobody commits."""
         state = self.state
         fold(state, arrival, self._book)
         outcome = state.outcome
         if outcome.timers:
             state.note_timers()
-        if outcome.counts or outcome.notes or outcome.triggers:
+            outcome.timers.clear()
+        if outcome.notes or outcome.triggers:
             self._heard(state, arrival, outcome)
+            outcome.notes.clear()
+            outcome.triggers.clear()
         state.dirty.clear()

@@ -15,6 +15,7 @@ from engine.pipeline.book import Book
 from engine.pipeline.envelope import Arrival
 from engine.pipeline.state import Partition
 from engine.rules.compile import RuleSet, compile_rules
+from engine.rules.offers import parse_offers
 from engine.runtime.learner import version_records
 from engine.simulation.backtest import Watch, awake, report
 from engine.simulation.past import Past, book_of
@@ -163,6 +164,7 @@ def watched(
         copy = msgspec.structs.replace(event)
         past.event(copy, msgspec.json.encode(copy))
     past.end()
+    watch.counted(past.counts)
     return watch
 
 
@@ -203,11 +205,13 @@ def test_a_draft_is_back_tested_as_if_it_were_live() -> None:
     assert watched(awake(draft, ["keen"]), events).triggers
 
 
-def test_messages_cost_what_their_first_channel_costs() -> None:
-    found = report(
-        watched(rules_of(keen=KEEN), story(Random(5), now=1_700_000_000_000)), prices={"desk": 0.5}
-    )
-    assert found["cost"] == found["decisions"] * 0.5 > 0
+def test_a_message_costs_what_its_first_channel_costs_and_an_offer_what_it_gives() -> None:
+    offers = parse_offers("offers: {cart-10-off: 10.0}\nchannels: {desk: 0.5}\n", where="o.yaml")
+    watch = watched(rules_of(keen=KEEN), story(Random(5), now=1_700_000_000_000))
+    found = report(watch, offers=offers)
+    assert found["decisions"] > 0
+    assert found["cost"]["messages"] == found["decisions"] * 0.5
+    assert found["cost"]["offers_at_most"] == found["decisions"] * 10.0
 
 
 def test_two_identifiers_in_a_file_become_one_person() -> None:

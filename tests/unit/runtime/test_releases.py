@@ -1,0 +1,111 @@
+"""Rule sets in the log: sealed, told apart by their content, and their history readable."""
+
+import asyncio
+import gzip
+
+import orjson
+import pytest
+
+from engine.adapters.memory import MemoryLog
+from engine.errors import ConfigError
+from engine.events import topics
+from engine.events.record import Outgoing
+from engine.runtime.library import ArtefactLibrary
+from engine.runtime.releases import (
+    SIZE_MAX,
+    Artefact,
+    Release,
+    Shelf,
+    artefact_record,
+    opened,
+    read_shelf,
+    release_record,
+)
+
+SECRET = b"of the installation"
+
+
+def an_artefact(version: str = "v1", *, text: str = "") -> Artefact:
+    return Artefact(version=version, rules={"r.yaml": text}, contracts={}, lateness_ms={"x": 1})
+
+
+def test_an_artefact_comes_back_as_it_was_written() -> None:
+    record = artefact_record(an_artefact(), SECRET)
+    assert opened(record.key.decode(), record.value, SECRET) == an_artefact()
+
+
+def test_a_large_artefact_is_compressed_and_too_large_a_one_refused() -> None:
+    large = an_artefact(text="a" * (SIZE_MAX + 1))
+    record = artefact_record(large, SECRET)
+    assert len(record.value) < SIZE_MAX
+    assert opened("v1", record.value, SECRET) == large
+    noise = "".join(f"{n * 2654435761 % 2**32:08x}" for n in range(400_000))
+    with pytest.raises(ConfigError, match="holds 1,000,000"):
+        artefact_record(an_artefact(text=noise), SECRET)
+
+
+def forged(value: bytes, old: bytes, new: bytes) -> bytes:
+    assert old in value
+    return value.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("v1", forged(artefact_record(an_artefact(text="a: draft"), SECRET).value, b"draft", b"on")),
+        ("v2", artefact_record(an_artefact("v1"), SECRET).value),  # another version's, as it is
+        ("v1", artefact_record(an_artefact(), b"another secret").value),
+        ("v1", b'{"version":"v1","rules":{}}'),
+        ("v1", gzip.compress(b"no json")),
+        ("v1", b"\x1f\x8bno gzip"),
+        ("v2-00000000", artefact_record(an_artefact("v2-00000000"), SECRET).value),
+    ],
+    ids=["content", "renamed", "secret", "unsealed", "no json", "no gzip", "not as named"],
+)  # fmt: skip
+def test_what_nobody_sealed_is_refused(name: str, value: bytes) -> None:
+    with pytest.raises(ConfigError) as caught:
+        opened(name, value, SECRET)
+    assert caught.value.code == "rules/seal"
+
+
+def test_versions_are_numbered_and_say_what_is_in_them() -> None:
+    shelf = Shelf()
+    first = shelf.next_version(an_artefact(text="a").hash)
+    assert first == f"v1-{an_artefact(text='a').hash[:8]}"
+    shelf.artefacts = {"v1": an_artefact(), "v9-abc": an_artefact(), "contracts": an_artefact()}
+    assert shelf.next_version("0123456789ab") == "v10-01234567"
+
+
+def a_log(*records: Outgoing) -> MemoryLog:
+    log = MemoryLog({topics.RULE_SETS: 1})
+    for record in records:
+        log.append(record)
+    return log
+
+
+def test_the_shelf_knows_what_is_live_and_passes_over_what_is_forged() -> None:
+    mine = Release(number=1, version="v1", author="li", at=5)
+    newer = Release(number=2, version="v2", previous="v1", author="li", approver="wang", at=6)
+    log = a_log(
+        artefact_record(an_artefact(), SECRET),
+        release_record(newer, SECRET),
+        release_record(mine, SECRET),
+        release_record(Release(number=3, version="evil", author="x", at=9), b"no secret"),
+        Outgoing(topics.RULE_SETS, 0, b"live@4", orjson.dumps({"version": "evil"})),
+    )
+    shelf = asyncio.run(read_shelf(log, SECRET))
+    assert shelf.releases == [mine, newer] and shelf.live == "v2"
+    assert shelf.artefacts == {"v1": an_artefact()}
+
+
+def test_a_worker_does_not_take_a_forged_rule_set() -> None:
+    empty = Artefact(version="v1", rules={}, contracts={}, lateness_ms={})
+    other = Artefact(version="v2", rules={}, contracts={}, lateness_ms={})
+    log = a_log(
+        artefact_record(other, b"no secret"),
+        release_record(Release(number=1, version="v1", author="li", at=5), SECRET),
+        artefact_record(empty, SECRET),
+    )
+    library = ArtefactLibrary(log, secret=SECRET)
+    asyncio.run(library.need("ruleset", "v1"))
+    assert set(library.book.rule_sets) == {"v1"}
