@@ -50,6 +50,13 @@ class ArtefactLibrary:
                 waited += 1
                 await asyncio.sleep(POLL_S)
 
+    async def newest(self, kind: str) -> str:
+        """Return the version whose artefact came last, '' if there is none."""
+        async with self._busy:
+            await self._read(kind)
+        held = self._rule_sets if kind == "ruleset" else self._models
+        return next(reversed(held), "")
+
     async def _read(self, kind: str) -> None:
         topic = _TOPICS[kind]
         while True:

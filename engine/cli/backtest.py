@@ -1,0 +1,242 @@
+"""`engine backtest`: what rules would have done in the past, and what they would have cost."""
+
+import asyncio
+import gc
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic, time
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from engine.adapters.files import read_contracts, read_offers, read_rules
+from engine.adapters.kafka_client import partition_count
+from engine.adapters.kafka_reader import KafkaReader
+from engine.cli.bars import show
+from engine.cli.command import Command
+from engine.clock import parse_iso
+from engine.config import Settings
+from engine.errors import ConfigError
+from engine.events import topics
+from engine.events.contract import Contracts, parse_contracts
+from engine.rules.compile import RuleSet, compile_rules
+from engine.rules.text.values import length_ms
+from engine.runtime.backtest import Run, dumped, over_events, over_log, story_of
+from engine.runtime.library import ArtefactLibrary
+from engine.runtime.mapped import accepted, mapped_messages
+from engine.runtime.releases import read_shelf
+from engine.runtime.setup import sources_of
+from engine.simulation.backtest import Watch, awake, report
+
+TOPIC = "topic"
+COLLECT_AT = 200_000  # the past only grows: a full collection would look at all of it, for nothing
+
+
+def _configure(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--rules", type=Path, help="folder of the proposed rules; or one file, put among the live"
+    )
+    parser.add_argument(
+        "--events",
+        required=True,
+        help="`topic`; or a dump of it (NDJSON); or with --mapping a file",
+    )
+    parser.add_argument("--mapping", type=Path, help="topics/mappings/NAME.yaml, of a file")
+    parser.add_argument(
+        "--live", type=Path, help="folder of the live rules (`topic`: what is live there)"
+    )
+    parser.add_argument(
+        "--rule", action="append", default=[], help="let this draft or shadow act; repeatable"
+    )
+    parser.add_argument("--since", default="", help="count from then: 2026-03-01, or 7d ago")
+    parser.add_argument("--until", default="", help="count until then")
+    parser.add_argument("--segment", default="tier", help="trait that customers are grouped by")
+    parser.add_argument("--decisions", type=Path, help="write every trigger's id, a line each")
+    parser.add_argument("--topics", default="topics", help="folder of the contracts (topics)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--lang", choices=("zh", "en"), default=_language())
+
+
+def _language() -> str:
+    return "zh" if os.environ.get("LANG", "").startswith("zh") else "en"
+
+
+def _run(arguments: Namespace) -> int:
+    settings = replace(Settings.from_env(os.environ), topics_dir=arguments.topics)
+    gc.set_threshold(COLLECT_AT)
+    began = monotonic()
+    if arguments.events == TOPIC:
+        runs = asyncio.run(_over_topic(arguments, settings))
+    else:
+        runs = _over_file(arguments, settings)
+    proposed, live = runs[-1].watch, runs[0].watch if len(runs) > 1 else None
+    folder = arguments.rules or arguments.live or Path(settings.rules_dir)
+    offers = read_offers(folder if folder.is_dir() else settings.rules_dir)
+    found = report(proposed, live, offers=offers)
+    found["events_per_s"] = round(found["events"] * len(runs) / max(monotonic() - began, 1e-3))
+    if arguments.decisions:
+        _write(arguments.decisions, proposed)
+    if arguments.json:
+        print(orjson.dumps(found).decode())
+    else:
+        show(found, Console(), lang=arguments.lang)
+    return 0
+
+
+def _write(path: Path, watch: Watch) -> None:
+    with path.open("wb") as out:
+        for name, (rule, customer, at) in watch.triggers.items():
+            line = {"id": name, "rule": rule, "customer": customer, "at": at}
+            out.write(orjson.dumps(line) + b"\n")
+
+
+def _over_file(arguments: Namespace, settings: Settings) -> list[Run]:
+    contracts = parse_contracts(read_contracts(settings.topics_dir))
+    live = read_rules(arguments.live) if arguments.live else None
+    runs = _runs(arguments, contracts, live, version="")
+    path = Path(arguments.events)
+    sources = sources_of(settings)
+    if arguments.mapping:
+        messages = mapped_messages(path, arguments.mapping)
+        values = (f.value for f in accepted(settings, messages, _refuse))
+        total = len(messages)
+    else:
+        total = path.stat().st_size if path.is_file() else 0
+    with _progress(total, quiet=arguments.json) as tell:
+        over_events(
+            runs,
+            _told(values, tell) if arguments.mapping else dumped(path, tell),
+            secret=settings.secret_key,
+            lateness_ms=sources.lateness_ms,
+            where=str(path),
+        )
+    return runs
+
+
+def _refuse(message: dict[str, Any], raw: bytes, error: Exception) -> None:
+    print(f"engine: passed over: {error}", file=sys.stderr)
+
+
+def _told(values: Iterator[bytes], tell: Callable[[int], None]) -> Iterator[bytes]:
+    for number, value in enumerate(values, 1):
+        yield value
+        if number % 500 == 0:
+            tell(500)
+
+
+async def _over_topic(arguments: Namespace, settings: Settings) -> list[Run]:
+    reader = KafkaReader(settings.kafka_bootstrap)
+    try:
+        count = await asyncio.to_thread(partition_count, settings.kafka_bootstrap, topics.EVENTS)
+        shelf = await read_shelf(reader, settings.secret_key)
+        if not shelf.live:
+            raise ConfigError(
+                "no rule set was ever live there; run `engine setup`", code="rules/none"
+            )
+        artefact = shelf.artefacts[shelf.live]
+        library = ArtefactLibrary(reader, secret=settings.secret_key)
+        await library.need("ruleset", shelf.live)
+        rules = library.book.rule_sets[shelf.live]
+        watch = Watch(rules.rules, **_span(arguments))
+        contracts = parse_contracts(read_contracts(settings.topics_dir))
+        runs = [Run(watch, None)]
+        if arguments.rules:
+            runs += _runs(arguments, contracts, artefact.rules, version=shelf.live)[1:]
+        story = await story_of(reader, count)
+        if not story.is_whole:
+            print("engine: the log was cut: what was before is not known", file=sys.stderr)
+        with _progress(story.size, quiet=arguments.json) as tell:
+            await over_log(
+                runs, reader, library, story, tell, ruleset=shelf.live,
+                lateness_ms=sources_of(settings).lateness_ms,
+            )  # fmt: skip
+    finally:
+        await reader.close()
+    return runs
+
+
+def _runs(
+    arguments: Namespace, contracts: Contracts, live: Mapping[str, str] | None, *, version: str
+) -> list[Run]:
+    """Return the runs: the live rules, if there are any to compare with, then the proposed."""
+    texts, names = _proposed(arguments, contracts, live)
+    rules = compile_rules(texts, contracts, version="proposed")
+    unknown = [name for name in names if name not in rules.rules]
+    if unknown:
+        raise ConfigError(
+            f"no rule {', '.join(unknown)} in {arguments.rules}", code="rules/unknown"
+        )
+    found = []
+    if live is not None:
+        rules_live = compile_rules(live, contracts, version=version or "live")
+        found.append(_run_of(rules_live, arguments))
+    return [*found, _run_of(awake(rules, names), arguments)]
+
+
+def _run_of(rules: RuleSet, arguments: Namespace) -> Run:
+    return Run(Watch(rules.rules, **_span(arguments)), rules)
+
+
+def _proposed(
+    arguments: Namespace, contracts: Contracts, live: Mapping[str, str] | None
+) -> tuple[dict[str, str], list[str]]:
+    """Return the proposed files and the rules of them that are to act though they are drafts."""
+    path = arguments.rules or Path("rules")
+    texts = read_rules(path)
+    if path.is_dir() or live is None:
+        return texts, list(arguments.rule)
+    new = compile_rules(texts, contracts, version="new").rules
+    old = compile_rules(live, contracts, version="old").rules
+    replaced = {old[name].path for name in new if name in old}
+    kept = {name: text for name, text in live.items() if name not in replaced}
+    return {**kept, **texts}, [*arguments.rule, *new]
+
+
+def _span(arguments: Namespace) -> dict[str, Any]:
+    return {
+        "since": instant(arguments.since),
+        "until": instant(arguments.until),
+        "segment": arguments.segment,
+    }
+
+
+def instant(text: str) -> int:
+    """Return UTC ms of `2026-03-01`, of an instant, or of `7d` ago; 0 for ''."""
+    if not text:
+        return 0
+    if (ago := length_ms(text)) is not None:
+        return int(time() * 1000) - ago
+    try:
+        return parse_iso(text)
+    except ValueError:
+        raise ConfigError(
+            f"`{text}` is no time; write 2026-03-01, 2026-03-01T08:00:00+08:00, or 7d",
+            code="config/time",
+        ) from None
+
+
+@contextmanager
+def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Show how far it is and the time left, to people only."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda n: None
+        return
+    columns = (TextColumn("{task.percentage:>3.0f} %"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("", total=total)
+        yield lambda n: bars.advance(task, n)
+
+
+SPEC = Command(
+    name="backtest",
+    help="say what rules would have done in the past, and what that costs",
+    configure=_configure,
+    run=_run,
+)

@@ -1,0 +1,125 @@
+"""What a back-test found, in a terminal: a line and a bar for each rule, then its answers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+BAR_WIDTH = 24
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+SHOWN_MAX = 8  # rows of one answer
+DAYS_MAX = 31
+WORDS = {
+    "en": {
+        "title": "{events:,} events, {customers:,} customers",
+        "rule": "rule", "would": "would act", "people": "people", "held": "held out",
+        "stopped": "came to nothing",
+        "cost": "cost", "channels": "channels", "segments": "segments",
+        "days": "days", "beats": "beats", "lost_to": "loses to", "goals": "goals",
+        "goal": "{goals} of {decisions} reached the goal, held out {goals_held_out} of {held_out}",
+        "silent": "never came true", "more": "more than live", "fewer": "fewer than live",
+        "same": "The live rules did exactly the same: {same:,} triggers.",
+        "diff": "{same:,} triggers are the same as live.",
+        "sum": "{decisions:,} decisions, {held_out:,} held out",
+        "spent": "messages {messages:,.2f}, offers at most {offers_at_most:,.2f} {currency}",
+        "limit": "limit", "suppressed": "suppressed", "no_channel": "no consent or address",
+        "quiet": "held by quiet hours", "expired": "too late", "condition": "condition not true",
+        "unknown": "something missing", "errors": "{n} errors in rules; see the dead letters' page",
+    },
+    "zh": {
+        "title": "{events:,} 个事件,{customers:,} 位客户",
+        "sum": "触发 {decisions:,} 次,对照组 {held_out:,} 次",
+        "rule": "规则", "would": "将触发", "people": "客户数", "held": "对照组",
+        "stopped": "未触发原因", "cost": "成本", "channels": "渠道", "segments": "分层",
+        "days": "日期", "beats": "胜过", "lost_to": "输给", "goals": "目标",
+        "goal": "{decisions} 次中 {goals} 次达成目标,对照组 {held_out} 次中 {goals_held_out} 次",
+        "silent": "从未触发", "more": "比线上多", "fewer": "比线上少",
+        "same": "与线上规则完全一致:{same:,} 次触发。", "diff": "{same:,} 次触发与线上一致。",
+        "spent": "消息 {messages:,.2f},优惠最多 {offers_at_most:,.2f} {currency}",
+        "limit": "频次上限", "suppressed": "被抑制", "no_channel": "无授权或无地址",
+        "quiet": "静默时段推迟", "expired": "已过时效", "condition": "条件不成立",
+        "unknown": "缺少数据", "errors": "规则出错 {n} 次",
+    },
+}  # fmt: skip
+
+
+def show(found: Mapping[str, Any], console: Console, *, lang: str) -> None:
+    """Print a report of `simulation/backtest.py`."""
+    words = WORDS[lang]
+    console.print(f"[bold]{words['title'].format(**found)}: {words['sum'].format(**found)}[/]")
+    console.print(words["spent"].format(**found["cost"], currency=found["currency"]))
+    table = Table(box=None, pad_edge=False)
+    table.add_column(words["rule"], overflow="fold")
+    table.add_column(words["would"], justify="right")
+    table.add_column("", width=BAR_WIDTH)
+    table.add_column(words["people"], justify="right")
+    table.add_column(words["held"], justify="right")
+    table.add_column(words["stopped"])
+    ranked = sorted(found["rules"], key=lambda rule: (-rule["decisions"], rule["rule"]))
+    most = max((rule["decisions"] for rule in ranked), default=0)
+    for rule in ranked:
+        taken = ", ".join(f"{words.get(why, why)} {n:,}" for why, n in rule["stopped"].items())
+        table.add_row(
+            rule["rule"],
+            f"{rule['decisions']:,}",
+            f"[green]{bar(rule['decisions'], most)}[/]",
+            f"{rule['customers']:,}",
+            f"{rule['held_out']:,}",
+            taken,
+        )
+    console.print(table)
+    for rule in ranked:
+        if rule["decisions"] or rule["lost_to"]:
+            _answers(rule, console, words)
+    if found["silent"]:
+        console.print(f"{words['silent']}: {', '.join(found['silent'])}", style="yellow")
+    if found["rule_errors"]:
+        console.print(words["errors"].format(n=found["rule_errors"]), style="red")
+    if "diff" in found:
+        _difference(found["diff"], console, words)
+
+
+def bar(value: float, most: float, width: int = BAR_WIDTH) -> str:
+    """Return a bar of up to `width` characters, in eighths; something is never nothing.
+
+    >>> bar(1, 2, 4), bar(1, 1000, 4), bar(0, 2, 4)
+    ('██', '▏', '')
+    """
+    if not value or not most:
+        return ""
+    eighths = max(1, round(value / most * width * 8))
+    return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+
+
+def _answers(rule: Mapping[str, Any], console: Console, words: Mapping[str, str]) -> None:
+    console.print(f"\n[bold]{escape(rule['rule'])}[/]")
+    for name in ("channels", "segments", "days", "lost_to", "beats"):
+        values: Mapping[str, int] = rule[name]
+        if not values:
+            continue
+        rows = list(values.items())
+        rows = rows[-DAYS_MAX:] if name == "days" else rows[:SHOWN_MAX]
+        table = Table(box=None, pad_edge=False, show_header=False)
+        most = max(n for _, n in rows)
+        for number, (key, n) in enumerate(rows):
+            label = f"[dim]{words[name]}[/]" if number == 0 else ""
+            table.add_row(label, escape(key), f"{n:,}", f"[cyan]{bar(n, most)}[/]")
+        console.print(table)
+    if rule["goals"] or rule["goals_held_out"]:
+        console.print(words["goal"].format(**rule))
+
+
+def _difference(diff: Mapping[str, Any], console: Console, words: Mapping[str, str]) -> None:
+    console.print()
+    if diff["is_same"]:
+        console.print(words["same"].format(**diff), style="green")
+        return
+    console.print(words["diff"].format(**diff))
+    for name, style, sign in (("more", "green", "+"), ("fewer", "red", "-")):
+        for rule, only in diff[name].items():
+            who = ", ".join(only["who"][:3])
+            console.print(
+                f"  {sign}{only['count']:,} {escape(rule)}  ({words[name]}; {who})", style=style
+            )

@@ -1,0 +1,189 @@
+"""History for back-tests: a dump of the log, a mapped file, or the topic itself, under rule sets.
+
+Over the topic each partition's records are folded as they stand, ticks and messages between actors
+too, so the live rule sets decide to the byte as they did. A file has source events only: all else
+is made anew, with the ticks of its own time.
+"""
+
+import gzip
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from engine.errors import ConfigError, MappingError
+from engine.events import topics
+from engine.events.codec import decode
+from engine.events.record import Record, header
+from engine.pipeline.book import Book
+from engine.pipeline.envelope import read
+from engine.ports import Reader
+from engine.rules.compile import RuleSet
+from engine.runtime.library import ArtefactLibrary
+from engine.simulation.backtest import Watch
+from engine.simulation.past import Past, book_of
+
+CHUNK = 2_000  # events that one rule set sees before the next one sees them
+_GZIP = b"\x1f\x8b"
+Tell = Callable[[int], None]
+"""Told how much further it is: bytes of a dump, events of a mapped file, records of a log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A rule set over a history; `rules` None: those that the log itself names, in their time."""
+
+    watch: Watch
+    rules: RuleSet | None
+
+
+def dumped(path: Path, tell: Tell) -> Iterator[bytes]:
+    """Yield the events of an NDJSON dump: a value of topic `channel.events` in each line.
+
+    Control records, which a dump by other tools may have among them, are passed over.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            zipped = file.read(2) == _GZIP
+            file.seek(0)
+            at = 0
+            lines = gzip.GzipFile(fileobj=file) if zipped else file
+            for number, line in enumerate(lines, 1):
+                if line.startswith(b"{") and b'"ids":' in line:
+                    yield line
+                if number % CHUNK == 0:
+                    tell(file.tell() - at)
+                    at = file.tell()
+    except (OSError, EOFError) as error:
+        raise ConfigError(f"cannot read it: {error}", where=str(path)) from None
+
+
+def over_events(
+    runs: Sequence[Run],
+    values: Iterator[bytes],
+    *,
+    secret: bytes,
+    lateness_ms: Callable[[str], int],
+    where: str = "",
+) -> int:
+    """Let events happen, in the order in which they came, under each rule set; return how many.
+
+    Raises
+    ------
+    MappingError
+        For a value that is no event, with its number.
+    """
+    pasts = []
+    for run in runs:
+        assert run.rules is not None, "a file names no rule sets"
+        book = book_of(run.rules, secret=secret, lateness_ms=lateness_ms)
+        pasts.append(Past(book, run.watch.heard, version=run.rules.version))
+    count = 0
+    chunk: list[bytes] = []
+    for value in values:
+        chunk.append(value)
+        if len(chunk) == CHUNK:
+            _let_happen(pasts, chunk, count, where)
+            count += len(chunk)
+            chunk.clear()
+    _let_happen(pasts, chunk, count, where)
+    for run, past in zip(runs, pasts, strict=True):
+        past.end()
+        run.watch.counted(past.counts)
+    return count + len(chunk)
+
+
+def _let_happen(pasts: Sequence[Past], values: Sequence[bytes], before: int, where: str) -> None:
+    for past in pasts:
+        for number, value in enumerate(values, before + 1):
+            try:
+                event = decode(value)
+            except (msgspec.MsgspecError, ValueError) as error:
+                raise MappingError(f"no event: {error}", where=f"{where}:{number}") from None
+            if event.ids:
+                past.event(event, value)
+
+
+@dataclass(slots=True)
+class Story:
+    """The log as a history: where each partition begins and ends now. `is_whole`: none was cut."""
+
+    bounds: list[tuple[int, int]]
+
+    @property
+    def size(self) -> int:
+        """How many records there are."""
+        return sum(end - start for start, end in self.bounds)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the log still has all that ever happened: else windows and limits begin empty."""
+        return all(start == 0 for start, _ in self.bounds)
+
+
+async def story_of(reader: Reader, partition_count: int) -> Story:
+    """Return what topic `channel.events` holds now."""
+    return Story([await reader.bounds(topics.EVENTS, p) for p in range(partition_count)])
+
+
+async def over_log(
+    runs: Sequence[Run],
+    reader: Reader,
+    library: ArtefactLibrary,
+    story: Story,
+    tell: Tell,
+    *,
+    ruleset: str,
+    lateness_ms: Callable[[str], int],
+) -> None:
+    """Fold every partition of the log again under each rule set.
+
+    `ruleset`: the one that is live now, for where the log does not say it any more.
+    """
+    book = library.book
+    model = "" if story.is_whole else await library.newest("model")
+    count = len(story.bounds)
+    for partition, (start, end) in enumerate(story.bounds):
+        pasts = [
+            Past(
+                book
+                if run.rules is None
+                else Book(book.secret, {run.rules.version: run.rules}, book.models, lateness_ms),
+                run.watch.heard,
+                index=partition,
+                count=count,
+                version="" if run.rules is None else run.rules.version,
+                ruleset=ruleset if start else "",
+                model=model if start else "",
+            )
+            for run in runs
+        ]
+        offset = start
+        while offset < end:
+            found = await reader.read(topics.EVENTS, partition, offset, count_max=CHUNK)
+            records = [record for record in found if record.offset < end]
+            if not records:
+                break
+            await _have_artefacts(library, records)
+            for past in pasts:
+                for record in records:
+                    past.record(record)
+            tell(records[-1].offset + 1 - offset)
+            offset = records[-1].offset + 1
+        for run, past in zip(runs, pasts, strict=True):
+            run.watch.counted(past.counts)
+
+
+async def _have_artefacts(library: ArtefactLibrary, records: Sequence[Record]) -> None:
+    """Wait for what the records name; what does not bear our seal is not waited for."""
+    for record in records:
+        if header(record.headers, "kind") in (b"ruleset", b"model"):
+            arrival = read(record, library.book.secret)
+            if arrival.error is None:
+                await library.need(arrival.kind, arrival.body.version)

@@ -1,0 +1,116 @@
+"""`engine backtest` over files: dumps, mapped files, one rule among the live ones, costs."""
+
+import gzip
+import json
+from pathlib import Path
+from random import Random
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from engine.cli.backtest import instant
+from engine.cli.bars import show
+from engine.cli.main import main
+from engine.errors import ConfigError
+from tests.simulation.test_backtest import HEAD, KEEN, LEFT, story
+from tests.turns import ROOT
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a dump, live rules, and a draft beside them."""
+    monkeypatch.chdir(ROOT)
+    events = story(Random(5), now=1_700_000_000_000)
+    lines = [msgspec.json.encode(event) for event in events]
+    lines.insert(3, b'{"now":1700000000000,"passed":1700000000000}')
+    (tmp_path / "log.ndjson").write_bytes(b"\n".join(lines) + b"\n")
+    (tmp_path / "log.ndjson.gz").write_bytes(gzip.compress(b"\n".join(lines)))
+    (tmp_path / "live").mkdir()
+    (tmp_path / "live" / "left.yaml").write_text(LEFT + HEAD.format(status="live"))
+    (tmp_path / "live" / "offers.yaml").write_text("offers: {cart-10-off: 10.0}\n")
+    (tmp_path / "keen.yaml").write_text(KEEN + HEAD.format(status="draft"))
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, object]:
+    """Run the command; return its JSON."""
+    assert main(["backtest", "--json", *map(str, arguments)]) == 0
+    found: dict[str, object] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_a_dump_is_read_packed_or_not(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = [
+        run(capsys, "--rules", here / "live", "--events", here / name)
+        for name in ("log.ndjson", "log.ndjson.gz")
+    ]
+    for each in found:
+        each.pop("events_per_s")
+    assert found[0] == found[1]
+    assert found[0]["events"] == 160, "the tick among them is no event"
+    assert found[0]["decisions"] > 0  # type: ignore[operator]
+    assert found[0]["cost"]["offers_at_most"] == found[0]["decisions"] * 10  # type: ignore[index,operator]
+
+
+def test_one_file_takes_its_place_among_the_live_rules_and_acts_though_it_is_a_draft(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = run(
+        capsys, "--rules", here / "keen.yaml", "--live", here / "live",
+        "--events", here / "log.ndjson",
+    )  # fmt: skip
+    rules = {rule["rule"]: rule for rule in found["rules"]}  # type: ignore[attr-defined]
+    assert rules.keys() == {"keen", "left"}
+    assert rules["keen"]["beats"] == {"left": rules["left"]["lost_to"]["keen"]}
+    assert found["diff"]["more"]["keen"]["count"] == rules["keen"]["decisions"]  # type: ignore[index]
+
+
+def test_a_mapped_file_is_the_one_of_replay(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "".join(f"{n % 3} 1997010{n} 1 200.00\n" for n in range(1, 9))
+    (here / "sales.txt").write_text("header\n" + rows)
+    rule = "rule: bought\nwhen: [{event: order.placed}]\ndo: [{case: look}]\n"
+    (here / "live" / "left.yaml").write_text(rule + HEAD.format(status="live"))
+    found = run(
+        capsys, "--rules", here / "live", "--events", here / "sales.txt",
+        "--mapping", "topics/mappings/cdnow.yaml", "--since", "1997-01-04T00:00:00-05:00",
+    )  # fmt: skip
+    assert (found["events"], found["customers"], found["decisions"]) == (8, 3, 5)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_table_says_all_of_it(
+    here: Path, capsys: pytest.CaptureFixture[str], lang: str
+) -> None:
+    found = run(
+        capsys, "--rules", here / "keen.yaml", "--live", here / "live",
+        "--events", here / "log.ndjson",
+    )  # fmt: skip
+    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    show(found, console, lang=lang)
+    text = console.export_text()
+    for rule in found["rules"]:  # type: ignore[attr-defined]
+        assert f"{rule['decisions']:,}" in text and rule["rule"] in text
+    assert "█" in text and "+" in text
+    assert ("would act" in text) == (lang == "en")
+
+
+def test_mistakes_are_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "bad.ndjson").write_text('{"ids":[],"id":1}\n')
+    for arguments, words in (
+        (["--events", here / "nothing.ndjson"], "cannot read it"),
+        (["--events", here / "bad.ndjson"], "bad.ndjson:1: no event"),
+        (["--events", here / "log.ndjson", "--rule", "kene"], "no rule kene"),
+        (["--events", here / "log.ndjson", "--since", "yesterday"], "`yesterday` is no time"),
+    ):
+        assert main(["backtest", "--rules", str(here / "live"), *map(str, arguments)]) == 1
+        assert words in capsys.readouterr().err
+
+
+def test_a_time_is_a_day_an_instant_or_a_length_of_time() -> None:
+    assert instant("") == 0
+    assert instant("1970-01-02") == 86_400_000
+    assert instant("1970-01-02T08:00:00+08:00") == 86_400_000
+    assert instant("1d") - instant("2d") == pytest.approx(86_400_000, abs=5_000)
+    with pytest.raises(ConfigError):
+        instant("soon")
