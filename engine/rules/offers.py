@@ -1,4 +1,4 @@
-"""What marketing can give and what it costs: `rules/offers.yaml`."""
+"""What marketing can give and what it costs: `rules/offers.yaml`, a file that rules share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -18,6 +18,7 @@ from engine.rules.text.source import Node, parse_source
 
 CATALOGUE = ("offers", "messages", "cases")
 KEYS = ("sets", "conditions", "segments", *CATALOGUE)
+COSTS = ("currency", "channels")  # beside a list of offers: engine/rules/offers.py
 CONDITION = ("if", "title")
 SEGMENT = ("if", "title", "daily")
 _IS_RULE = re.compile(r"^rule[ \t]*:", re.MULTILINE)
@@ -75,7 +76,7 @@ def parse_shared(
         root, found = parse_source(path, text)
         reader = Reader(path)
         reader.problems += found
-        if reader.keys(root, KEYS):
+        if reader.keys(root, (*KEYS, *COSTS)):
             files.read(reader, root)
         files.readers.append(reader)
     shared = files.shared()

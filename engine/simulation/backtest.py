@@ -171,7 +171,13 @@ def awake(rules: RuleSet, names: Iterable[str]) -> RuleSet:
         else rule
         for name, rule in rules.rules.items()
     }
-    return index(found, rules.contracts, version=rules.version, warnings=rules.warnings)
+    return index(
+        found,
+        rules.contracts,
+        version=rules.version,
+        warnings=rules.warnings,
+        shared=rules.shared,
+    )
 
 
 def report(
