@@ -56,6 +56,19 @@ def pass_on_ring(
         )
 
 
+def take_in_ways(
+    state: Partition, arrival: Arrival, gone: Tombstone, arrived: Links, book: Book
+) -> None:
+    """Keep of a state that comes too late, its person was erased, who had left it before.
+
+    They are somebody else and live: their events still come by the one who is erased.
+    """
+    if arrived.moved:
+        gone.moved = gone.moved | arrived.moved
+        state.dirty.add(arrival.name)
+    pass_on_ring(state, arrival, arrived, gone.moved, book)
+
+
 def erase(state: Partition, arrival: Arrival) -> None:
     """A0: nothing of the person stays here; events homed here are dropped from now on."""
     body: messages.Absorb = arrival.body

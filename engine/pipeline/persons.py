@@ -121,7 +121,7 @@ def move_in(state: Partition, arrival: Arrival, book: Book) -> None:
         if node.fwd:
             forward(state, arrival, node.fwd, pr=0, shared=False, secret=book.secret)
         else:
-            parting.pass_on_ring(state, arrival, _arrived(name, body).links, node.moved, book)
+            parting.take_in_ways(state, arrival, node, _arrived(name, body).links, book)
         return
     loser = _arrived(name, body)
     live = live_at(state, arrival)
@@ -180,7 +180,8 @@ def _pass_on(
         forward(state, arrival, home, pr=0, shared=False, secret=book.secret)
         return
     if node.erased and (here == home or not node.way(home)):
-        state.outcome.count("dropped_erased")
+        if arrival.kind == "event":
+            state.outcome.count("dropped_erased")
         return
     if by_hint:
         to, pr = node.fwd, 0

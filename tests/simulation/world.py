@@ -210,7 +210,9 @@ class World:
             assert owner is not None
             try:
                 await owner.batch(batch)
-            except EngineError:
+            except (EngineError, AssertionError):
+                # What is loaded across a fall-back is of two states and may not fit together; a
+                # worker takes over again, as from every other error (runtime/engage.py).
                 self._owners[partition] = None
             return True
         return False
@@ -287,7 +289,10 @@ def end_of_chain(nodes: dict[str, Node], name: str) -> str | None:
 
 
 def run(world: World, script: list[tuple[str, object]]) -> None:
-    """Play a script of ('event', Event), ('tick', ms), ('work', n) and settle."""
+    """Play a script and settle.
+
+    Of ('event', Event), ('erase', name), ('split', (name, ids)), ('tick', ms), ('work', n).
+    """
 
     async def play() -> None:
         for what, value in script:
@@ -301,6 +306,9 @@ def run(world: World, script: list[tuple[str, object]]) -> None:
             elif what == "erase":
                 assert isinstance(value, str)
                 world.erase(value)
+            elif what == "split":
+                assert isinstance(value, tuple)
+                world.split(*value)
             elif what == "tick":
                 assert isinstance(value, int)
                 await world.tick(value)
