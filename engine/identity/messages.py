@@ -57,11 +57,15 @@ class MoveIn(msgspec.Struct):
 
 
 class Refusal(msgspec.Struct):
-    """The registrar refused to join `name` to the addressed node; `hard`: it was erased."""
+    """The registrar refused to join `name` to the addressed node; `hard`: it was erased.
+
+    `ev`: of the claim that is refused; what was claimed with trust is immune to one without.
+    """
 
     tenant: str
     name: str
     hard: bool = False
+    ev: int = 0
 
 
 class Shorten(msgspec.Struct):

@@ -9,12 +9,14 @@ RETRY_MS = 30 * DAY_MS  # a refused identifier is asked for again in the next pe
 MINE = 3  # its state or an event down its chain has arrived here
 TRUSTED = 2  # claimed with trust
 CLAIMED = 1
+PROVED = 100_000  # periods of RETRY_MS; a release that does not know it asks once too often
 
 
 class Links(msgspec.Struct, array_like=True, gc=False):
     """What a live node knows of identifiers.
 
-    `seen`: birth id -> MINE, TRUSTED, CLAIMED, or -(period of RETRY_MS in which it was refused).
+    `seen`: birth id -> MINE, TRUSTED, CLAIMED, or -(period of RETRY_MS in which it was refused),
+    further below zero by PROVED where a claim with trust was.
     `moved`: home -> node it went to at a split. `ring`, `ring_at`: see `identity/ring.py`.
     `shared`: events homed here come from too many people.
     """
@@ -62,16 +64,29 @@ def wants_claim(links: Links, name: str, *, at: int, trusted: bool) -> bool:
     seen = links.seen.get(name)
     if seen is None:
         return True
-    if seen <= 0 and at // RETRY_MS > -seen:
+    if seen > 0:
+        return trusted and seen < TRUSTED
+    if at // RETRY_MS > _period(seen):
         return True
-    return trusted and seen < TRUSTED
+    return trusted and seen > -PROVED
 
 
-def refuse(links: Links, name: str, *, hard: bool, now: int) -> None:
-    """Note a refusal (IDENTITY.md, R); what is proved or trusted is immune to a weak one."""
-    seen = links.seen.get(name)
-    if seen == CLAIMED or (hard and seen == TRUSTED):
-        links.seen[name] = -(now // RETRY_MS)
+def refuse(links: Links, name: str, *, hard: bool, ev: int, now: int) -> None:
+    """Note a refusal (IDENTITY.md, R); what is mine or trusted is immune to a weaker one.
+
+    What was refused in an earlier period would be asked for again: it is forgotten here.
+    """
+    seen, period = links.seen.get(name), now // RETRY_MS
+    if seen is None or seen == MINE:
+        return
+    if seen != TRUSTED or hard or ev:
+        links.seen[name] = -period - (PROVED if ev or seen <= -PROVED else 0)
+    for old in [x for x, level in links.seen.items() if level <= 0 and _period(level) < period]:
+        del links.seen[old]
+
+
+def _period(seen: int) -> int:
+    return -seen - PROVED if seen <= -PROVED else -seen
 
 
 def merge_links(winner: Links, loser: Links, absorbed: str) -> None:

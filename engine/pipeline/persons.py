@@ -142,7 +142,7 @@ def refusal(state: Partition, arrival: Arrival, book: Book) -> None:
     name = arrival.name
     node = state.nodes[name]
     if isinstance(node, Live):
-        refuse(node.links, body.name, hard=body.hard, now=state.meta.now)
+        refuse(node.links, body.name, hard=body.hard, ev=body.ev, now=state.meta.now)
         state.dirty.add(name)
     elif node is not None and node.fwd:
         forward(state, arrival, node.fwd, pr=0, shared=False, secret=book.secret)

@@ -52,7 +52,7 @@ def claim(state: Partition, arrival: Arrival, book: Book) -> None:
             )
         elif verdict is not None:
             state.outcome.count("refused")
-            refusal = messages.Refusal(body.tenant, name, verdict.hard)
+            refusal = messages.Refusal(body.tenant, name, verdict.hard, body.ev)
             send_control(state, "ref", body.by, refusal, secret=book.secret, hop=arrival.hop)
             if verdict.quarantined:
                 state.outcome.count("quarantined")
