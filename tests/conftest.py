@@ -8,6 +8,7 @@ from hypothesis import settings
 
 from engine.runtime.embedded import EmbeddedBroker, EmbeddedRedis
 from tests.apache.broker import ApacheKafka, missing_tools
+from tests.clusters import RedisCluster
 from tests.servers import started, unavailable
 
 # No deadlines: a loaded machine is no finding. In CI the same examples on every machine.
@@ -24,6 +25,15 @@ def redis_url() -> Iterator[str]:
     server = EmbeddedRedis()
     yield started(server)
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """Three masters with a replica each; whole again after each test, its slots anywhere."""
+    cluster = RedisCluster(3, replicas=1)
+    cluster.start()
+    yield cluster
+    cluster.stop()
 
 
 @pytest.fixture(scope="session")

@@ -1,115 +1,27 @@
-"""Redis as the Store: one connection per partition, commands packed by hand, replies by hiredis.
+"""Redis as the Store, alone or as a cluster: one connection per partition, to its slot's node."""
 
-A command is one join of ready parts: packing by the client library costs three times as much, and
-it would retry by itself, which only the protocol may do (PROTOCOL.md 1.3, cache rule).
-"""
-
-import asyncio
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
 
 import orjson
-from redis.asyncio import Connection
-from redis.asyncio.connection import parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
 
-from engine.errors import Fenced, Stale, StoreError
+from engine.adapters.wire import Reply, Wires
+from engine.errors import Fenced, Stale
 from engine.keys import Space
 from engine.outcome import Meta
 from engine.ports import Commit, Snapshot
 
 META_VERSION = 1
 _FUNCTIONS = files("engine.adapters").joinpath("functions.lua").read_text()
-Reply = Any
-
-
-def pack(*parts: bytes) -> bytes:
-    """Return a command in RESP: an array of bulk strings.
-
-    >>> pack(b"GET", b"k")
-    b'*2\\r\\n$3\\r\\nGET\\r\\n$1\\r\\nk\\r\\n'
-    """
-    out = [b"*%d\r\n" % len(parts)]
-    for part in parts:
-        out.append(b"$%d\r\n%b\r\n" % (len(part), part))
-    return b"".join(out)
-
-
-class Wire:
-    """One connection to Redis that never retries and says plainly what went wrong."""
-
-    def __init__(
-        self, url: str, *, functions: str = _FUNCTIONS, timeout_s: float = 5.0
-    ) -> None:
-        options: dict[str, Any] = dict(parse_url(url))
-        kind = options.pop("connection_class", Connection)
-        self._url = url
-        self._functions = functions
-        self._connection = kind(
-            **options,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            decode_responses=False,
-        )
-        self._busy = asyncio.Lock()
-        self._loaded = False
-
-    async def call(self, *parts: bytes) -> Reply:
-        """Send one command and return its reply; StoreError when the outcome is not known."""
-        async with self._busy:
-            return await self._call(parts)
-
-    async def function(self, *parts: bytes) -> Reply:
-        """Call a Function of ours; loads the library first, and again after Redis lost it."""
-        async with self._busy:
-            if not self._loaded:
-                await self._load()
-            try:
-                return await self._call((b"FCALL", *parts))
-            except StoreError as error:
-                if "Function not found" not in str(error):
-                    raise
-                await self._load()
-                return await self._call((b"FCALL", *parts))
-
-    async def close(self) -> None:
-        """Close the connection."""
-        await self._connection.disconnect(nowait=True)
-
-    async def _load(self) -> None:
-        await self._call((b"FUNCTION", b"LOAD", b"REPLACE", self._functions.encode()))
-        self._loaded = True
-
-    async def _call(self, parts: Sequence[bytes]) -> Reply:
-        connection = self._connection
-        try:
-            await connection.connect()
-            await connection.send_packed_command(pack(*parts), check_health=False)
-            return await connection.read_response()
-        except ResponseError as error:
-            raise StoreError(f"Redis refused: {error}", code="store/refused") from error
-        except asyncio.CancelledError:
-            await connection.disconnect(nowait=True)  # a reply may still come: never reuse
-            raise
-        except (RedisError, OSError, TimeoutError) as error:
-            await connection.disconnect(nowait=True)
-            raise StoreError(
-                f"Redis at {self._url.rsplit('@', 1)[-1]} did not answer: {error}",
-                code="store/unreachable",
-            ) from error
 
 
 class RedisStore:
     """State of the partitions in Redis (ports.Store)."""
 
     def __init__(self, url: str, space: Space) -> None:
-        self._url = url
         self._space = space
-        self._wires: dict[int, Wire] = {}
+        self._wires = Wires(url, lambda p: self._key(p, "m"), functions=_FUNCTIONS)
+        self._wire = self._wires.of
 
     async def acquire(self, partition: int, token: str) -> Snapshot:
         """Take a partition over: from now on only `token` may commit."""
@@ -170,20 +82,12 @@ class RedisStore:
 
     async def meta(self, partition: int) -> Meta:
         """Return what is stored of a partition besides its nodes."""
-        reply = await self._wire(partition).call(b"HGETALL", self._key(partition, "m"))
+        reply = await self._wire(partition).ask(b"HGETALL", self._key(partition, "m"))
         return decode_meta(pairs(reply))
 
     async def close(self) -> None:
         """Close all connections."""
-        for wire in self._wires.values():
-            await wire.close()
-        self._wires.clear()
-
-    def _wire(self, partition: int) -> Wire:
-        wire = self._wires.get(partition)
-        if wire is None:
-            wire = self._wires[partition] = Wire(self._url)
-        return wire
+        await self._wires.close()
 
     def _key(self, partition: int, name: str) -> bytes:
         return self._space.key(partition, name).encode()

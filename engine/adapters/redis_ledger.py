@@ -5,7 +5,8 @@ from importlib.resources import files
 
 import msgspec
 
-from engine.adapters.redis import Wire, pairs
+from engine.adapters.redis import pairs
+from engine.adapters.wire import Wires
 from engine.clock import DAY_MS
 from engine.delivery.model import HELD_MAX, Job
 from engine.errors import Fenced, Stale
@@ -25,12 +26,13 @@ class RedisLedger:
 
     def __init__(self, url: str, space: Space) -> None:
         self._space = space
-        self._wire = Wire(url, functions=_FUNCTIONS)
+        self._wires = Wires(url, lambda p: self._key(p, "l"), functions=_FUNCTIONS)
+        self._wire = self._wires.of
 
     async def acquire(self, partition: int, token: str) -> LedgerSnapshot:
         """Take a partition's ledger over; return offset, oseq and the jobs that are to come."""
         keys = [self._key(partition, "l"), self._key(partition, "due")]
-        held, due = await self._wire.function(
+        held, due = await self._wire(partition).function(
             b"touchpoint_ledger_acquire", b"2", *keys, token.encode()
         )
         fields = {bytes(k).decode(): bytes(v) for k, v in pairs(held)}
@@ -54,7 +56,7 @@ class RedisLedger:
         found: list[Job | None] = []
         for start in range(0, len(members), LOAD_MAX):
             names = [self._key(partition, f"d:{m}") for m in members[start : start + LOAD_MAX]]
-            values = await self._wire.call(b"MGET", *names)
+            values = await self._wire(partition).call(b"MGET", *names)
             found += [None if value is None else _job(value) for value in values]
         return found
 
@@ -72,7 +74,7 @@ class RedisLedger:
         arguments.append(b"%d" % len(update.counts))
         for name, by in update.counts.items():
             arguments += [name.encode(), b"%d" % by]
-        reply = await self._wire.function(
+        reply = await self._wire(partition).function(
             b"touchpoint_ledger_apply", b"%d" % len(keys), *keys, *arguments
         )
         if reply == b"FENCED":
@@ -82,14 +84,14 @@ class RedisLedger:
 
     async def owner(self, partition: int) -> str:
         """Return the token of a ledger's owner, '' if it has none."""
-        reply = await self._wire.call(b"HGET", self._key(partition, "l"), b"ep")
+        reply = await self._wire(partition).call(b"HGET", self._key(partition, "l"), b"ep")
         return bytes(reply or b"").decode()
 
     async def counts(self, partitions: Sequence[int]) -> Mapping[str, int]:
         """Return the counts of all partitions together: jobs settled, by state."""
         total: dict[str, int] = {}
         for partition in partitions:
-            reply = await self._wire.call(b"HGETALL", self._key(partition, "l"))
+            reply = await self._wire(partition).ask(b"HGETALL", self._key(partition, "l"))
             for name, value in pairs(reply):
                 key = bytes(name).decode()
                 if key not in NOT_COUNTS:
@@ -97,8 +99,8 @@ class RedisLedger:
         return total
 
     async def close(self) -> None:
-        """Close the connection."""
-        await self._wire.close()
+        """Close all connections."""
+        await self._wires.close()
 
     def _key(self, partition: int, name: str) -> bytes:
         return self._space.ledger_key(partition, name).encode()

@@ -1,6 +1,7 @@
 """How far the inbox has been re-keyed, in Redis (ports.Offsets)."""
 
-from engine.adapters.redis import Wire, pairs
+from engine.adapters.redis import pairs
+from engine.adapters.wire import Wires
 from engine.keys import Space
 
 
@@ -9,39 +10,40 @@ class RedisOffsets:
 
     def __init__(self, url: str, space: Space) -> None:
         self._space = space
-        self._wire = Wire(url)
+        self._wires = Wires(url, self._key)
+        self._wire = self._wires.of
 
     async def get(self, partition: int) -> int:
         """Return the offset to read next."""
-        reply = await self._wire.call(b"HGET", self._key(partition), b"next")
+        reply = await self._wire(partition).call(b"HGET", self._key(partition), b"next")
         return int(reply or 0)
 
     async def put(self, partition: int, offset: int, *, accepted: int, dead: int) -> None:
         """Note the offset to read next, and what was taken and refused on the way there."""
-        key = self._key(partition)
-        await self._wire.call(b"HINCRBY", key, b"accepted", b"%d" % accepted)
-        await self._wire.call(b"HINCRBY", key, b"dead", b"%d" % dead)
-        await self._wire.call(b"HSET", key, b"next", b"%d" % offset)
+        key, wire = self._key(partition), self._wire(partition)
+        await wire.call(b"HINCRBY", key, b"accepted", b"%d" % accepted)
+        await wire.call(b"HINCRBY", key, b"dead", b"%d" % dead)
+        await wire.call(b"HSET", key, b"next", b"%d" % offset)
 
     async def note(self, *, accepted: int, dead: int) -> None:
         """Note what came in by a door that keeps no offset, such as a file."""
-        key = self._key(0)
-        await self._wire.call(b"HINCRBY", key, b"accepted", b"%d" % accepted)
-        await self._wire.call(b"HINCRBY", key, b"dead", b"%d" % dead)
+        key, wire = self._key(0), self._wire(0)
+        await wire.call(b"HINCRBY", key, b"accepted", b"%d" % accepted)
+        await wire.call(b"HINCRBY", key, b"dead", b"%d" % dead)
 
     async def counts(self) -> tuple[int, int]:
         """Return (accepted, dead) over all partitions."""
         accepted = dead = 0
         for partition in range(self._space.partition_count):
-            reply = await self._wire.call(b"HGETALL", self._key(partition))
+            reply = await self._wire(partition).ask(b"HGETALL", self._key(partition))
             held = {bytes(k): int(v) for k, v in pairs(reply)}
             accepted += held.get(b"accepted", 0)
             dead += held.get(b"dead", 0)
         return accepted, dead
 
     async def close(self) -> None:
-        """Close the connection."""
-        await self._wire.close()
+        """Close all connections."""
+        await self._wires.close()
 
     def _key(self, partition: int) -> bytes:
         return self._space.inbox_key(partition).encode()

@@ -1,8 +1,8 @@
 """The read path: any identifier, any old id, to the one person that it leads to now."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.errors import StoreError
 from engine.events.ids import birth_id, normalise
 from engine.events.record import partition_of
 from engine.identity.node import Tombstone
@@ -53,10 +53,7 @@ class Lookup:
         way: list[str] = []
         while len(way) < CHAIN_MAX:
             name = node_name(self._tenant, node_id)
-            values: Sequence[bytes | None] = await self._store.load(
-                partition_of(node_id, self._count), [name]
-            )
-            node = decode_node(name, values[0])
+            node = decode_node(name, await self._read(node_id, name))
             if isinstance(node, Live) and way and way[0] in node.links.moved:
                 node_id = node.links.moved[way[0]]  # parted, and its own signpost not yet told
                 continue
@@ -67,3 +64,11 @@ class Lookup:
             way.append(node_id)
             node_id = node.target if len(way) == 1 else node.fwd
         return None
+
+    async def _read(self, node_id: str, name: str) -> bytes | None:
+        partition = partition_of(node_id, self._count)
+        try:
+            found = await self._store.load(partition, [name])
+        except StoreError:  # its slot may have moved: a reader remembers nothing, so may ask again
+            found = await self._store.load(partition, [name])
+        return found[0]

@@ -12,7 +12,7 @@ import pytest
 
 from engine.adapters.kafka_client import TopicSpec, create_topics, wait_ready
 from engine.adapters.kafka_reader import KafkaReader
-from engine.adapters.redis import Wire
+from engine.adapters.wire import Wire
 from engine.errors import ConfigError, LogError
 from engine.runtime.embedded import EmbeddedBroker, EmbeddedRedis
 from tests.servers import started

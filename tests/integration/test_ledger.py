@@ -5,22 +5,24 @@ from collections.abc import Awaitable, Callable
 from hashlib import sha256
 
 import pytest
+from redis import Redis
 
 from engine.adapters.memory_ledger import MemoryLedger
-from engine.adapters.redis import Wire
 from engine.adapters.redis_ledger import KEPT_MS, RedisLedger
+from engine.adapters.wire import Wire
 from engine.delivery.model import HELD_MAX, Job
 from engine.errors import Fenced, Stale
 from engine.keys import Space
 from engine.ports import LedgerUpdate
 from engine.runtime.sender import Jobs
+from tests.clusters import REAL, emptied
 
 Scenario = Callable[[Jobs], Awaitable[None]]
 Play = Callable[[Scenario], None]
 SPACE = Space("ledger-test", 8)
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
+@pytest.fixture(params=["memory", *REAL])
 def play(request: pytest.FixtureRequest) -> Play:
     """Return a function that runs a scenario on an empty ledger."""
 
@@ -28,20 +30,17 @@ def play(request: pytest.FixtureRequest) -> Play:
         if request.param == "memory":
             asyncio.run(scenario(MemoryLedger()))
         else:
-            asyncio.run(_on_redis(scenario, request.getfixturevalue("redis_url")))
+            asyncio.run(_on_redis(scenario, emptied(request.param, request)))
 
     return run
 
 
 async def _on_redis(scenario: Scenario, url: str) -> None:
-    wire = Wire(url)
-    await wire.call(b"FLUSHALL")
     ledger = RedisLedger(url, SPACE)
     try:
         await scenario(ledger)
     finally:
         await ledger.close()
-        await wire.close()
 
 
 def pending(name: str = "crm", body: bytes = b"\x00{}") -> Job:
@@ -187,6 +186,8 @@ def test_more_jobs_than_one_command_holds(play: Play) -> None:
 
 @pytest.mark.redis
 def test_of_very_many_jobs_only_the_first_bring_their_bytes(redis_url: str) -> None:
+    Redis.from_url(redis_url).flushall()
+
     async def scenario(ledger: Jobs) -> None:
         await ledger.acquire(3, "a")
         jobs = {f"t{n}": pending() for n in range(HELD_MAX + 5)}
@@ -211,6 +212,8 @@ async def _digest(wire: Wire) -> str:
 
 @pytest.mark.redis
 def test_a_refusal_leaves_every_byte_as_it_was(redis_url: str) -> None:
+    Redis.from_url(redis_url).flushall()
+
     async def scenario(ledger: Jobs) -> None:
         wire = Wire(redis_url)
         await ledger.acquire(3, "a")
@@ -230,6 +233,8 @@ def test_a_refusal_leaves_every_byte_as_it_was(redis_url: str) -> None:
 
 @pytest.mark.redis
 def test_only_settled_jobs_go_away_by_themselves(redis_url: str) -> None:
+    Redis.from_url(redis_url).flushall()
+
     async def scenario(ledger: Jobs) -> None:
         wire = Wire(redis_url)
         await ledger.acquire(3, "a")
@@ -248,6 +253,8 @@ def test_only_settled_jobs_go_away_by_themselves(redis_url: str) -> None:
 
 @pytest.mark.redis
 def test_functions_that_redis_lost_are_loaded_again(redis_url: str) -> None:
+    Redis.from_url(redis_url).flushall()
+
     async def scenario(ledger: Jobs) -> None:
         wire = Wire(redis_url)
         await ledger.acquire(3, "a")

@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from engine.adapters.memory import MemoryStore
-from engine.adapters.redis import RedisStore, Wire, decode_meta, encode_meta
+from engine.adapters.redis import RedisStore, decode_meta, encode_meta
+from engine.adapters.wire import Wire
 from engine.errors import Fenced, Stale, StoreError
 from engine.keys import Space
 from engine.outcome import Meta
 from engine.ports import Commit, Store
 from engine.runtime.embedded import EmbeddedRedis
+from tests.clusters import REAL, emptied
 
 Scenario = Callable[[Store], Awaitable[None]]
 SPACE = Space("test", 8)
@@ -24,25 +26,22 @@ def redis_url() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
+@pytest.fixture(params=["memory", *REAL])
 def play(request: pytest.FixtureRequest) -> Callable[[Scenario], None]:
     """Return a function that runs a scenario on an empty store."""
 
     async def on_redis(scenario: Scenario, url: str) -> None:
-        wire = Wire(url)
-        await wire.call(b"FLUSHALL")
         store = RedisStore(url, SPACE)
         try:
             await scenario(store)
         finally:
             await store.close()
-            await wire.close()
 
     def run(scenario: Scenario) -> None:
         if request.param == "memory":
             asyncio.run(scenario(MemoryStore()))
-        else:
-            asyncio.run(on_redis(scenario, request.getfixturevalue("redis_url")))
+            return
+        asyncio.run(on_redis(scenario, emptied(request.param, request)))
 
     return run
 

@@ -13,8 +13,9 @@ import msgspec
 from redis.exceptions import RedisError
 
 from engine.adapters import redis, redis_ledger
-from engine.adapters.redis import RedisStore, Wire, decode_meta, pairs
+from engine.adapters.redis import RedisStore, decode_meta, pairs
 from engine.adapters.redis_ledger import RedisLedger
+from engine.adapters.wire import Wire
 from engine.delivery.model import Job
 from engine.errors import StoreError
 from engine.keys import Space
@@ -43,15 +44,6 @@ class LuaWire(Wire):
         """Nothing to close."""
 
 
-class _Store(RedisStore):
-    def __init__(self, space: Space, client: Any) -> None:
-        super().__init__("redis://simulated", space)
-        self._one = LuaWire(client, redis._FUNCTIONS)
-
-    def _wire(self, partition: int) -> Wire:
-        return self._one
-
-
 class LuaSlots(Slots):
     """The same as in memory, in Redis (simulation.faults.Slots)."""
 
@@ -60,9 +52,13 @@ class LuaSlots(Slots):
         self._space = Space("storm", count)
         self._client = fakeredis.FakeRedis()
         self._client.response_callbacks.clear()  # replies as they come over the wire
-        self.store = _Store(self._space, self._client)  # type: ignore[assignment]
+        store = RedisStore("redis://simulated", self._space)
+        one = LuaWire(self._client, redis._FUNCTIONS)
+        store._wire = lambda partition: one
+        self.store = store  # type: ignore[assignment]
         ledger = RedisLedger("redis://simulated", self._space)
-        ledger._wire = LuaWire(self._client, redis_ledger._FUNCTIONS)
+        other = LuaWire(self._client, redis_ledger._FUNCTIONS)
+        ledger._wire = lambda partition: other
         self.ledger = ledger  # type: ignore[assignment]
 
     def ledger_state(self, partition: int) -> tuple[int, list[int]]:
