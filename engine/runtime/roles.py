@@ -7,6 +7,7 @@ is set; a crash of any of its parts ends the process, and the supervisor starts 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import time
 
@@ -38,6 +39,7 @@ from engine.runtime.setup import contracts_of, endpoints_of, sources_of, topic_s
 from engine.runtime.ticker import Ticker
 
 WATCH_S = 5.0
+LOOK_UPS_MAX = 64  # host names that are looked up at once
 log = logging.getLogger(__name__)
 Role = Callable[["Engine", asyncio.Event], Awaitable[None]]
 
@@ -149,6 +151,8 @@ async def deliver(engine: Engine, stop: asyncio.Event) -> None:
     async def log_start(partition: int) -> int:
         return (await engine.reader.bounds(topics.TRIGGERS, partition))[0]
 
+    # Names are looked up in these threads: one that nobody answers for must not have them all.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOK_UPS_MAX))
     sender = HttpSender()
     ledger = RedisLedger(settings.redis_url, engine.space)
     dispatcher = Dispatcher(

@@ -25,7 +25,7 @@ from engine.runtime.observe import Meter
 QUEUE_MAX = 100_000  # jobs that wait for one endpoint; more are dead letters at once
 IDLE_S = 0.2  # at most between two looks at the queues: expiry runs on another clock
 NEVER = 2**63
-PUT_OFF_MS = 1_000  # an attempt that could not even begin
+PUT_OFF_MS, PUT_OFF_MS_MAX = 1_000, 30_000  # attempts that could not even begin
 BACKOFF_S, BACKOFF_S_MAX = 0.1, 5.0  # to write down how an attempt ended
 FENCED_WAIT_MS = 5_000  # a zombie learns meanwhile that it was expelled, and gives up
 DRAIN_S = 3.0  # attempts on their way when a partition is given up, or at the end
@@ -40,7 +40,10 @@ class Jobs(Ledger, Protocol):
 
 @dataclass(slots=True)
 class _Part:
-    """What this process holds of one trigger partition; `next`: the offset that comes next."""
+    """What this process holds of one trigger partition; `next`: the offset that comes next.
+
+    `paused_until`: real ms before which its store or log is not troubled again.
+    """
 
     token: str
     off: int
@@ -49,6 +52,14 @@ class _Part:
     jobs: dict[str, Job] = field(default_factory=dict)
     lost_at: int = 0  # real ms at which the ledger said that another owns it
     leaving: bool = False
+    paused_until: int = 0
+    pause_ms: int = 0
+
+    def pause(self, now: int) -> None:
+        """Begin no attempt for a while; longer each time, until one went well."""
+        if now >= self.paused_until:
+            self.pause_ms = min(max(PUT_OFF_MS, 2 * self.pause_ms), PUT_OFF_MS_MAX)
+            self.paused_until = now + self.pause_ms
 
 
 class Dispatcher:
@@ -96,8 +107,8 @@ class Dispatcher:
         )
         self._parts: dict[int, _Part] = {}
         self._busy: dict[Ticket, asyncio.Task[None]] = {}
+        self._seeking: dict[int, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
-        self._paused_until = 0
 
     async def assigned(self, partition: int) -> int | None:
         """Take the partition's ledger over, with the jobs that are still to come."""
@@ -168,15 +179,16 @@ class Dispatcher:
             task.cancel()
 
     async def step(self) -> None:
-        """Start all attempts that are due by now and have room."""
-        await self._find_again()
+        """Start all attempts that are due by now and have room; wait for nothing."""
+        self._find_again()
         self._start_due()
 
     async def settle(self, *, timeout_s: float | None = None) -> set[asyncio.Task[None]]:
         """Wait until no attempt is on its way; return those that still are after the time."""
-        if not self._busy:
+        tasks = [*self._busy.values(), *self._seeking.values()]
+        if not tasks:
             return set()
-        _, late = await asyncio.wait(self._busy.values(), timeout=timeout_s)
+        _, late = await asyncio.wait(tasks, timeout=timeout_s)
         return late
 
     def _idle_s(self) -> float:
@@ -184,20 +196,27 @@ class Dispatcher:
         soon = (min(dues, default=0) - self._real_ms()) / 1000
         return soon if 0 < soon < IDLE_S else IDLE_S
 
-    async def _find_again(self) -> None:
+    def _find_again(self) -> None:
         """Take lost partitions over again: Redis may have lost our token, and nobody took it."""
-        for partition, part in list(self._parts.items()):
-            now = self._real_ms()
-            if part.lost_at and not part.leaving and now - part.lost_at >= FENCED_WAIT_MS:
+        now = self._real_ms()
+        for partition, part in self._parts.items():
+            waited = part.lost_at and now - part.lost_at >= FENCED_WAIT_MS
+            if waited and not part.leaving and partition not in self._seeking:
                 part.lost_at = now
-                try:
-                    again, found = await self._acquire(partition)
-                except (EngineError, OSError, TimeoutError) as error:
-                    log.warning("ledger of partition %d: %s", partition, error)
-                    continue
-                # Revoked meanwhile: then the new owner finds itself fenced once, and we are gone.
-                if self._parts.get(partition) is part and not part.leaving:
-                    self._take(partition, again, found)
+                seeking = asyncio.create_task(self._seek(partition, part))
+                self._seeking[partition] = seeking
+
+    async def _seek(self, partition: int, part: _Part) -> None:
+        try:
+            again, found = await self._acquire(partition)
+        except (EngineError, OSError, TimeoutError) as error:
+            log.warning("ledger of partition %d: %s", partition, error)
+            return
+        finally:
+            del self._seeking[partition]
+        # Revoked meanwhile: then the new owner finds itself fenced once, and we are gone.
+        if self._parts.get(partition) is part and not part.leaving:
+            self._take(partition, again, found)
 
     async def _acquire(self, partition: int) -> tuple[_Part, LedgerSnapshot]:
         token = secrets.token_hex(8)
@@ -214,8 +233,6 @@ class Dispatcher:
 
     def _start_due(self) -> None:
         now, log_now = self._real_ms(), self._clock.now()
-        if now < self._paused_until:
-            return
         for lane in self._lanes.values():
             while lane.has_room:
                 ticket = lane.queue.pop_expired(log_now)
@@ -224,7 +241,9 @@ class Dispatcher:
                 if ticket is None:
                     break
                 part = self._owned(ticket)
-                if part is not None and not part.leaving:
+                if part is not None and now < part.paused_until:
+                    lane.queue.push(ticket, part.paused_until, NEVER)
+                elif part is not None and not part.leaving:
                     lane.running += 1
                     self._busy[ticket] = asyncio.create_task(self._attempt(lane, ticket))
         waiting = sum(len(lane.queue) for lane in self._lanes.values())
@@ -235,7 +254,8 @@ class Dispatcher:
             await self._deliver(lane, ticket)
         except (EngineError, OSError, TimeoutError) as error:
             log.warning("delivery %s: %s", ticket.member, error)
-            self._paused_until = self._real_ms() + PUT_OFF_MS  # store or log: that is for all
+            if part := self._parts.get(ticket.partition):
+                part.pause(self._real_ms())
             self._put_off(lane, ticket)
         except Exception:  # a bug in front of one job: the others go on, this one expires
             log.exception("delivery %s", ticket.member)
@@ -258,6 +278,7 @@ class Dispatcher:
         job.state = verdict.state
         if await self._write_down(ticket, job, verdict):
             part = self._parts[ticket.partition]
+            part.pause_ms = 0
             if verdict.due is None:
                 part.jobs.pop(ticket.member, None)
                 self._meter.count("engine_deliver_triggers_total", outcome=job.state)
