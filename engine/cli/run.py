@@ -1,4 +1,7 @@
-"""`engine run ROLE[,ROLE]`: one process of an installation, by environment variables."""
+"""`engine run ROLE[,ROLE]`: one process of an installation, by environment variables.
+
+`engine run work --workers N`: as many processes as are asked for, looked after by this one.
+"""
 
 import asyncio
 import gc
@@ -11,7 +14,9 @@ from engine.api.serve import collect
 from engine.cli.command import Command
 from engine.config import Settings
 from engine.errors import ConfigError
+from engine.runtime.processes import Process
 from engine.runtime.roles import ROLES, Engine, Role
+from engine.runtime.supervisor import Supervisor, core_count, instances
 
 GC_THRESHOLD = 50_000  # state is packed: there is little to find, and a full pass stops the batch
 
@@ -19,6 +24,12 @@ GC_THRESHOLD = 50_000  # state is packed: there is little to find, and a full pa
 def _configure(parser: ArgumentParser) -> None:
     known = ", ".join([*ROLES, "collect"])
     parser.add_argument("roles", help=f"one or more of {known}, with commas between")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        help="processes of role work that share the partitions (1); 0: one for each core",
+    )
 
 
 def _run(arguments: Namespace) -> int:
@@ -29,16 +40,55 @@ def _run(arguments: Namespace) -> int:
     for name in names:
         if name not in roles:
             raise ConfigError(f"no role `{name}`; one of {', '.join(roles)}", code="config/role")
+    count = arguments.workers or core_count()
+    if count != 1:
+        _check_workers(count, names, settings)
+        asyncio.run(_supervise(count, settings))
+        return 0
     gc.set_threshold(GC_THRESHOLD)
     asyncio.run(_main(settings, names))
     return 0
 
 
-async def _main(settings: Settings, names: list[str]) -> None:
+def _check_workers(count: int, names: list[str], settings: Settings) -> None:
+    if names != ["work"]:
+        raise ConfigError(
+            f"--workers is for role work alone, not for {','.join(names)}; "
+            "start the other roles by a command of their own",
+            code="config/workers",
+        )
+    if not 1 <= count <= settings.partitions:
+        raise ConfigError(
+            f"--workers {count}: each needs a partition, and there are {settings.partitions}",
+            code="config/workers",
+        )
+
+
+async def _supervise(count: int, settings: Settings) -> None:
+    stop = _stop_signal()
+    supervisor = Supervisor()
+    for index, env in enumerate(instances(count, settings)):
+        command = ["engine.cli.main", "run", "work"]
+        supervisor.start(Process(f"work-{index}", command, env=env))
+    watching = asyncio.create_task(supervisor.run())
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    watching.cancel()
+    await supervisor.stop()
+    if watching in done:
+        watching.result()  # it never ends by itself but by an error
+
+
+def _stop_signal() -> asyncio.Event:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _main(settings: Settings, names: list[str]) -> None:
+    stop = _stop_signal()
     engine = Engine(settings)
     engine.meter.serve(settings.metrics_port)
     roles = {**ROLES, "collect": collect}

@@ -17,22 +17,23 @@ from engine.runtime.stack import Plan, Stack
 
 def _configure(parser: ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8080, help="of the collector (8080)")
+    parser.add_argument("--workers", type=int, default=1, help="processes of role work (1)")
     parser.add_argument(
         "--json", action="store_true", help="one line of JSON when ready, one at the end"
     )
 
 
 def _run(arguments: Namespace) -> int:
-    return asyncio.run(_main(arguments.port, as_json=arguments.json))
+    return asyncio.run(_main(arguments.port, arguments.workers, as_json=arguments.json))
 
 
-async def _main(port: int, *, as_json: bool) -> int:
+async def _main(port: int, workers: int, *, as_json: bool) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     settings = Settings(port=port, any_key="demo", started_ms=int(time() * 1000))
-    async with Stack(Plan(settings)) as stack:
+    async with Stack(Plan(settings, workers=workers)) as stack:
         ready = {
             "ready": True,
             "collector": stack.url,

@@ -1,4 +1,4 @@
-"""Child processes of the embedded stack: started with our environment, gone when we are."""
+"""Child processes of a stack or a supervisor: started with our environment, gone when we are."""
 
 import ctypes
 import logging
@@ -21,29 +21,41 @@ def _die_with_parent() -> None:
 
 
 class Process:
-    """One `python -m ...` child; what it prints goes to `<name>.log` in `folder`."""
+    """One `python -m ...` child.
+
+    `folder`: what it prints goes to `<name>.log` there; None: to where ours goes.
+    """
 
     def __init__(
-        self, name: str, arguments: Sequence[str], *, env: Mapping[str, str], folder: Path
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        folder: Path | None = None,
     ) -> None:
         self.name = name
-        self.log_path = folder / f"{name}.log"
+        self.log_path = folder / f"{name}.log" if folder else None
         self._command = [sys.executable, "-m", *arguments]
         self._env = {**os.environ, **env}
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start the child; a second call starts it again."""
-        with self.log_path.open("ab") as output:
+        output = self.log_path.open("ab") if self.log_path else None
+        try:
             self._child = subprocess.Popen(
                 self._command,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=subprocess.STDOUT if output else None,
                 start_new_session=True,  # Ctrl-C is ours to pass on, in order
                 preexec_fn=_die_with_parent,
             )
+        finally:
+            if output:
+                output.close()
 
     @property
     def exit_code(self) -> int | None:
@@ -52,7 +64,7 @@ class Process:
 
     def last_words(self) -> str:
         """Return the end of what the child printed."""
-        if not self.log_path.exists():
+        if self.log_path is None or not self.log_path.exists():
             return ""
         return self.log_path.read_text(errors="replace")[-2_000:]
 

@@ -29,6 +29,7 @@ from engine.runtime.learner import CHECKPOINT
 from engine.runtime.lookup import Lookup
 from engine.runtime.processes import Process
 from engine.runtime.setup import publish_rules, topic_specs
+from engine.runtime.supervisor import Supervisor, instances
 from engine.runtime.totals import Totals, summed, tally, unaccounted
 
 READY_S = 60.0
@@ -39,10 +40,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to start. `roles`: a process each. `rules` None: all of the rules folder at once."""
+    """What to start. `roles`: a process each; of `work`, as many as `workers`, `work-0` and so on.
+
+    `rules` None: all of the rules folder at once.
+    """
 
     settings: Settings
     roles: Sequence[str] = ("keep", "work", "deliver", "collect")
+    workers: int = 1
     receiver: bool = True
     rules_version: str = "v1"
     rules: dict[str, str] | None = None
@@ -56,18 +61,22 @@ class Stack:
         self._plan = plan
         self._redis = EmbeddedRedis()
         self._broker = EmbeddedBroker()
-        self._processes: list[Process] = []
+        self._supervisor = Supervisor()
         self._roles: set[str] = set()
         self._folder = tempfile.TemporaryDirectory(prefix="touchpoint-")
         self._receiver_url = ""
         self._watch: asyncio.Task[None] | None = None
         self.settings = plan.settings
-        self.restarts = 0
         self.publisher: KafkaPublisher
         self.reader: KafkaReader
         self.store: RedisStore
         self.ledger: RedisLedger
         self.offsets: RedisOffsets
+
+    @property
+    def restarts(self) -> int:
+        """How often a process ended by itself and was started again."""
+        return self._supervisor.restarts
 
     @property
     def url(self) -> str:
@@ -122,7 +131,7 @@ class Stack:
 
     def last_words(self) -> str:
         """Return what the processes printed, for an error's sake."""
-        return "\n".join(f"--- {p.name}\n{p.last_words()}" for p in self._processes)
+        return "\n".join(f"--- {p.name}\n{p.last_words()}" for p in self._supervisor.processes)
 
     async def _start(self) -> None:
         redis_url = self._redis.start()
@@ -148,7 +157,7 @@ class Stack:
         if plan_.receiver:
             await self._start_receiver()
         await self.start_roles(plan_.roles)
-        self._watch = asyncio.create_task(self._supervise())
+        self._watch = asyncio.create_task(self._supervisor.run())
 
     async def start_roles(self, roles: Sequence[str], *, started_ms: int | None = None) -> None:
         """Start a process for each role and wait until all are ready.
@@ -158,21 +167,27 @@ class Stack:
         if started_ms is not None:
             self.settings = replace(self.settings, started_ms=started_ms)
         env = _environment(self.settings)
-        folder = Path(self._folder.name)
         for role in roles:
-            process = Process(role, ["engine.cli.main", "run", role], env=env, folder=folder)
-            process.start()
-            self._processes.append(process)
             self._roles.add(role)
+            if role == "work" and self._plan.workers > 1:
+                for index, more in enumerate(instances(self._plan.workers, self.settings)):
+                    self._start_process(f"{role}-{index}", ["run", role], {**env, **more})
+            else:
+                self._start_process(role, ["run", role], env)
         await self._until_ready()
+
+    def _start_process(self, name: str, command: list[str], env: dict[str, str]) -> None:
+        arguments = ["engine.cli.main", *command]
+        self._supervisor.start(
+            Process(name, arguments, env=env, folder=Path(self._folder.name))
+        )
 
     async def _start_receiver(self) -> None:
         secret = "whsec_" + b64encode(secrets.token_bytes(32)).decode("ascii")
         port = free_port()
         arguments = ["engine.simulation.receiver", "--port", str(port), "--secret", secret]
         process = Process("receiver", arguments, env={}, folder=Path(self._folder.name))
-        process.start()
-        self._processes.append(process)
+        self._supervisor.start(process)
         self._receiver_url = f"http://127.0.0.1:{port}"
         endpoint = {
             "name": "sample",
@@ -185,7 +200,7 @@ class Stack:
     async def _until_ready(self) -> None:
         deadline = monotonic() + READY_S
         while True:
-            for process in self._processes:
+            for process in self._supervisor.processes:
                 if process.exit_code is not None:
                     raise ConfigError(
                         f"process {process.name} ended: {process.last_words()}",
@@ -212,17 +227,6 @@ class Stack:
         if "deliver" in self._roles:
             return all([await self.ledger.owner(p) for p in range(self.settings.partitions)])
         return True
-
-    async def _supervise(self) -> None:
-        while True:
-            await asyncio.sleep(0.5)
-            for process in self._processes:
-                if process.exit_code is not None:
-                    self.restarts += 1
-                    log.error(
-                        "process %s ended with %s: started again", process.name, process.exit_code
-                    )
-                    process.start()
 
     async def _drain(self) -> None:
         """Wait until nothing is under way any more, or DRAIN_S have passed."""
@@ -274,24 +278,18 @@ class Stack:
 
     def kill_role(self, name: str) -> None:
         """Kill one role as a crash would; the supervisor starts it again."""
-        for process in self._processes:
+        for process in self._supervisor.processes:
             if process.name == name:
                 process.kill()
 
     async def stop_role(self, name: str) -> None:
         """Stop one role and let it end cleanly; it is not started again."""
-        for process in [p for p in self._processes if p.name == name]:
-            self._processes.remove(process)
-            process.ask_to_stop()
-            await asyncio.to_thread(process.wait)
+        await self._supervisor.stop(p for p in self._supervisor.processes if p.name == name)
 
     async def _end(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
-        for process in self._processes:
-            process.ask_to_stop()
-        for process in self._processes:
-            await asyncio.to_thread(process.wait)
+        await self._supervisor.stop()
         for name in ("publisher", "reader", "store", "ledger", "offsets"):
             part = getattr(self, name, None)
             if part is not None:
