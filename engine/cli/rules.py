@@ -1,7 +1,9 @@
 """`engine rules check` and `engine rules test`: what a marketer runs before anything is live."""
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from time import monotonic
 
 import orjson
@@ -10,8 +12,10 @@ from engine.adapters.files import read_contracts, read_rules
 from engine.cli.command import Command
 from engine.errors import RulesError
 from engine.events.contract import parse_contracts
-from engine.rules.compile import RuleSet, compile_rules
-from engine.rules.text.problems import report
+from engine.rules.compile import RuleSet, compile_rules, unfit
+from engine.rules.sentence import LANGUAGES
+from engine.rules.text.problems import Problem, report
+from engine.rules.text.schema import schema
 from engine.simulation.cases import run_case
 
 
@@ -20,30 +24,61 @@ def _configure(parser: ArgumentParser) -> None:
     for name, help_ in (
         ("check", "say every mistake of every file, with its place"),
         ("test", "run the tests inside the files, on the engine's own core"),
+        ("schema", "print the JSON Schema of rule files, for editors"),
     ):
         action = actions.add_parser(name, help=help_)
         action.add_argument("dir", nargs="?", default="rules", help="folder or file (rules)")
         action.add_argument("--topics", default="topics", help="folder of the contracts (topics)")
+        action.add_argument("--lang", choices=LANGUAGES, help="of mistakes (that of the locale)")
         if name == "test":
             action.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _run(arguments: Namespace) -> int:
     contracts = parse_contracts(read_contracts(arguments.topics))
+    if arguments.action == "schema":
+        print(orjson.dumps(schema(contracts), option=orjson.OPT_INDENT_2).decode())
+        return 0
     texts = read_rules(arguments.dir)
+    lang = arguments.lang or _language()
     try:
         rules = compile_rules(texts, contracts, version="check")
     except RulesError as error:
-        print(error.message)
-        count, files = len(error.problems), len({p.path for p in error.problems})  # type: ignore[attr-defined]
-        print(f"\n{count} mistakes in {files} of {len(texts)} files", file=sys.stderr)
-        return 1
-    if arguments.action == "check":
-        if rules.warnings:
-            print(report(rules.warnings, texts))
-        print(f"{len(texts)} files, {len(rules.rules)} rules: no mistakes")
-        return 0
-    return _test(rules, as_json=arguments.json)
+        return _mistaken([p for p in error.problems if isinstance(p, Problem)], texts, lang)
+    if arguments.action == "test":
+        return _test(rules, as_json=arguments.json)
+    if rules.warnings:
+        wrong = unfit(rules)
+        codes = {(each.path, each.code) for each in wrong}
+        print(report([p for p in rules.warnings if (p.path, p.code) not in codes], texts, lang))
+        if wrong:
+            return _mistaken(wrong, texts, lang)
+    print(_DONE[lang].format(files=len(texts), rules=len(rules.rules)))
+    return 0
+
+
+_DONE = {
+    "en": "{files} files, {rules} rules: no mistakes",
+    "zh": "{files}个文件，{rules}条规则：没有错误",
+}
+_WRONG = {
+    "en": "\n{count} mistakes in {wrong} of {files} files",
+    "zh": "\n{files}个文件中的{wrong}个有{count}处错误",
+}
+
+
+def _mistaken(problems: Sequence[Problem], texts: dict[str, str], lang: str) -> int:
+    print(report(problems, texts, lang))
+    wrong = len({problem.path for problem in problems})
+    words = _WRONG[lang].format(count=len(problems), wrong=wrong, files=len(texts))
+    print(words, file=sys.stderr)
+    return 1
+
+
+def _language() -> str:
+    """Return the language of the locale: zh where it is Chinese, else en."""
+    found = next((v for n in ("LC_ALL", "LC_MESSAGES", "LANG") if (v := os.environ.get(n))), "")
+    return "zh" if found.startswith("zh") else "en"
 
 
 def _test(rules: RuleSet, *, as_json: bool) -> int:

@@ -9,7 +9,7 @@ from engine.rules.text.reader import Reader, nearest
 from engine.rules.text.source import Node
 
 _VALUE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
-_KEYS = {
+KEYS = {
     "offer": ("channels", "fields", "kind", "deadline"),
     "message": ("channels", "fields", "kind", "deadline"),
     "case": ("channels", "fields", "kind", "deadline"),
@@ -36,14 +36,14 @@ def parse_actions(
             continue
         kind = kinds[0]
         for name, (key, _) in node.pairs.items():
-            if name in _ALL and name not in (kind, *_KEYS[kind]):
+            if name in _ALL and name not in (kind, *KEYS[kind]):
                 reader.add(key, "R101", f"'{kind}' has no '{name}'", "it has " + _known(kind))
         found.append(_action(reader, node, kind, scopes, trigger))
     return tuple(found)
 
 
 def _known(kind: str) -> str:
-    return ", ".join(name for name in _KEYS[kind] if name != "kind")
+    return ", ".join(name for name in KEYS[kind] if name != "kind")
 
 
 def _action(reader: Reader, node: Node, kind: str, scopes: Scopes, trigger: str) -> Action:

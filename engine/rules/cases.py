@@ -14,9 +14,9 @@ from engine.rules.text.source import Node
 from engine.rules.text.values import LENGTH_HINT, length_ms
 
 START = "2026-03-04T10:00:00+08:00"  # a Wednesday morning in Shanghai: no quiet hours
-_CASE = ("name", "given", "events", "expect")
-_GIVEN = ("features", "profile", "start", "held_out")
-_EXPECT = ("at", *ACTIONS, "held_out", "channels", "instance")
+CASE = ("name", "given", "events", "expect")
+GIVEN = ("features", "profile", "start", "held_out")
+EXPECT = ("at", *ACTIONS, "held_out", "channels", "instance")
 
 
 def parse_cases(reader: Reader, root: Node, contracts: Contracts) -> tuple[Case, ...]:
@@ -24,13 +24,13 @@ def parse_cases(reader: Reader, root: Node, contracts: Contracts) -> tuple[Case,
     return tuple(
         _case(reader, node, contracts)
         for node in reader.items(root, "tests")
-        if reader.keys(node, _CASE, ("name", "events", "expect"))
+        if reader.keys(node, CASE, ("name", "events", "expect"))
     )
 
 
 def _case(reader: Reader, node: Node, contracts: Contracts) -> Case:
     given = reader.child(node, "given") or Node("map", node.line, node.column)
-    reader.keys(given, _GIVEN)
+    reader.keys(given, GIVEN)
     start = reader.text(given, "start", START)
     try:
         start_at = parse_iso(start)
@@ -120,7 +120,7 @@ def _event(
 
 
 def _expect(reader: Reader, node: Node) -> Mapping[str, Any] | None:
-    if not reader.keys(node, _EXPECT):
+    if not reader.keys(node, EXPECT):
         return None
     found = {n: reader.data(v) for n, (_, v) in node.pairs.items() if n != "at"}
     if "at" in node.pairs:

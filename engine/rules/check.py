@@ -10,6 +10,8 @@ from engine.rules.text.reader import Reader, nearest
 from engine.rules.text.source import Node
 from engine.rules.when import TRANSITIONS
 
+UNTESTED = "R131"
+
 
 def check_rule(reader: Reader, root: Node, rule: Rule, contracts: Contracts) -> None:
     """Note the mistakes of a rule whose parts have been read."""
@@ -125,11 +127,11 @@ def _tests(reader: Reader, root: Node, rule: Rule) -> None:
     for node, case in zip(nodes, rule.cases, strict=False):
         _expected(reader, node, case, rule.actions)
     fires = any(case.expect for case in rule.cases)
-    if rule.status == "live" and not (fires and any(not case.expect for case in rule.cases)):
+    if not (fires and any(not case.expect for case in rule.cases)):
         place = reader.child(root, "tests") or reader.child(root, "rule") or root
-        message = "a live rule has a test that fires and one that does not"
+        message = "a rule has a test that fires and one that does not"
         hint = "add one test with expect: [..] and one with expect: []"
-        reader.add(place, "R131", message, hint, level="warning")
+        reader.add(place, UNTESTED, message, hint, level="warning")
 
 
 def _expected(reader: Reader, node: Node, case: Case, actions: tuple[Action, ...]) -> None:

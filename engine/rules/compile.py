@@ -7,7 +7,7 @@ from engine.errors import RulesError
 from engine.events.contract import Contracts
 from engine.profile.apply import Plan, plan_of
 from engine.profile.windows import Columns, joined
-from engine.rules.check import check_groups
+from engine.rules.check import UNTESTED, check_groups
 from engine.rules.expression.compile import Reads, Value
 from engine.rules.listeners import Listener, Listeners, listeners_of
 from engine.rules.model import Doubts, Rule, Segment, Step
@@ -81,6 +81,20 @@ def compile_rules(
         raise RulesError(report(errors, dict(rules)), problems=tuple(errors))
     problems += check_groups(found, rules)
     return index(found, contracts, version=version, warnings=tuple(problems), shared=shared)
+
+
+def unfit(rules: RuleSet) -> list[Problem]:
+    """Return what keeps live rules from being published, as errors: those without their tests.
+
+    A rule set in the log may hold such rules all the same: a worker must run what it was given, and
+    who tries the engine on a rule of five lines (`engine up`) needs no test yet.
+    """
+    live = {rule.path for rule in rules.rules.values() if rule.status == "live"}
+    return [
+        problem._replace(level="error")
+        for problem in rules.warnings
+        if problem.code == UNTESTED and problem.path in live
+    ]
 
 
 def index(

@@ -32,6 +32,7 @@ TOP = (
     *("table", "repeat", "do", "limits", "group", "quiet_hours", "holdout", "goal", "fresh"),
     "tests",
 )
+REQUIRED = ("rule", "owner", "do", "when")
 _ID = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 
 
@@ -48,7 +49,7 @@ def parse_rule(
     root, problems = parse_source(path, text)
     reader = Reader(path)
     reader.problems += problems
-    if not reader.keys(root, TOP, ("rule", "owner", "do", "when")):
+    if not reader.keys(root, TOP, REQUIRED):
         return None, reader.problems
     parser = _Parser(reader, root, contracts, shared)
     version = sha256((text + shared.used(text)).encode()).hexdigest()[:12]

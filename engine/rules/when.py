@@ -1,6 +1,7 @@
 """When a rule comes true: its steps, what must not happen, what calls it off, or a date."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.events.contract import Contracts
@@ -12,7 +13,15 @@ from engine.rules.text.source import Node
 from engine.rules.text.values import minutes_of_day
 
 TRANSITIONS = {"entered": "segment.entered", "left": "segment.left"}
-STEP = ("event", "as", "where", "times", "within", "not", "schedule", "unless", *TRANSITIONS)
+STEPS: Mapping[str, tuple[str, ...]] = {  # kind of step -> the keys that it may have
+    "event": ("event", "as", "where", "times", "within"),
+    "not": ("not", "as", "where", "within"),
+    "unless": ("unless", "as", "where"),
+    "entered": ("entered", "as"),
+    "left": ("left", "as"),
+    "schedule": ("schedule",),
+}
+STEP = tuple(dict.fromkeys(key for keys in STEPS.values() for key in keys))
 DATE = ("date", "before", "at", "every")
 SILENCE = ("silence", "of", "at")
 EVERY = ("year", "once")
@@ -88,6 +97,11 @@ class _When:
 
     def part(self, node: Node, index: int) -> None:
         reader = self.reader
+        kind = next((name for name in STEPS if name in node.pairs), None)
+        for name, (key, _) in node.pairs.items():
+            if kind is not None and name in STEP and name not in STEPS[kind]:
+                hint = "it has " + ", ".join(STEPS[kind][1:]) if STEPS[kind][1:] else ""
+                reader.add(key, "R101", f"'{kind}' has no '{name}'", hint)
         if "unless" in node.pairs:
             self.cancels.append(self.cancel(node))
             return
@@ -131,9 +145,6 @@ class _When:
         """Read `entered: SEGMENT` or `left: SEGMENT`."""
         reader, event = self.reader, TRANSITIONS[name]
         segment, known = reader.text(node, name), self.scopes.shared.segments
-        for key, (place, _) in node.pairs.items():
-            if key not in (name, "as"):
-                reader.add(place, "R101", f"'{name}' has no '{key}'", "put a condition under if:")
         if segment not in known:
             place = node.pairs[name][1]
             hint = nearest(segment, known) or "segments stand in a file of their own"
@@ -150,8 +161,6 @@ class _When:
         """Read `not: .. within: ..`; the length may be computed: `within: "{{ .. }}"`."""
         reader = self.reader
         event, alias = self.named(node, "not"), self.alias(node, "absent")
-        if "times" in node.pairs:
-            reader.add(node.pairs["times"][0], "R101", "'not' has no 'times'")
         value = reader.child(node, "within")
         within: int | None = None
         computed: Value | None = None
@@ -167,9 +176,6 @@ class _When:
     def cancel(self, node: Node) -> Step:
         """Read `unless: ..`: what calls the rule off from its first step until it acts."""
         event, alias = self.named(node, "unless"), self.alias(node, f"unless{len(self.cancels)}")
-        for name in ("times", "within"):
-            if name in node.pairs:
-                self.reader.add(node.pairs[name][0], "R101", f"'unless' has no '{name}'")
         if len(self.cancels) == CANCELS_MAX:
             self.reader.add(node, "R122", f"a rule has at most {CANCELS_MAX} 'unless'")
         return Step(event, alias, self.unseen(node, alias, event))

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from unicodedata import east_asian_width
 
+from engine.rules.text.chinese import LEVELS, chinese
+
 
 class Problem(NamedTuple):
     """One mistake. `line`, `column` from 1; `length` in characters; `level` error or warning."""
@@ -18,8 +20,14 @@ class Problem(NamedTuple):
     level: str = "error"
 
 
-def told(problem: Problem, text: str) -> str:
-    """Return a mistake as it is printed, with the line that it is in and a caret under it."""
+def told(problem: Problem, text: str, lang: str = "en") -> str:
+    """Return a mistake as it is printed, with the line that it is in and a caret under it.
+
+    `lang`: en or zh.
+    """
+    level, message, hint = problem.level, problem.message, problem.hint
+    if lang == "zh":
+        level, message, hint = LEVELS[level], chinese(message), chinese(hint)
     place = f"{problem.path}:{problem.line}:{problem.column}"
     lines = text.splitlines()
     shown = lines[problem.line - 1] if 0 < problem.line <= len(lines) else ""
@@ -29,19 +37,19 @@ def told(problem: Problem, text: str) -> str:
     under = shown[problem.column - 1 : problem.column - 1 + max(1, problem.length)]
     caret = "^" * max(1, sum(_width(c) for c in under))
     out = [
-        f"{place}: {problem.level} {problem.code}: {problem.message}",
+        f"{place}: {level} {problem.code}: {message}",
         f"{number} | {shown}",
         f"{'':>6} | {'':>{before}}{caret}",
     ]
-    if problem.hint:
-        out.append(f"{'':>6} = {problem.hint}")
+    if hint:
+        out.append(f"{'':>6} = {hint}")
     return "\n".join(out)
 
 
-def report(problems: Sequence[Problem], texts: dict[str, str]) -> str:
+def report(problems: Sequence[Problem], texts: dict[str, str], lang: str = "en") -> str:
     """Return all mistakes, in the order of files and lines."""
     ordered = sorted(problems, key=lambda p: (p.path, p.line, p.column))
-    return "\n".join(told(p, texts.get(p.path, "")) for p in ordered)
+    return "\n".join(told(p, texts.get(p.path, ""), lang) for p in ordered)
 
 
 def _width(character: str) -> int:

@@ -1,0 +1,194 @@
+"""The JSON Schema of rule files, for editors: completion and red lines while one types.
+
+It says less than the checker (no expression is looked into), but never another thing: its keys and
+choices are the parser's own constants.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from engine.events.contract import Contracts
+from engine.events.ids import ENTITIES
+from engine.rules import shared
+from engine.rules.actions import KEYS as ACTION_KEYS
+from engine.rules.cases import CASE, EXPECT, GIVEN
+from engine.rules.model import ACTIONS, CHANNELS, KINDS, REPEATS, STATUSES
+from engine.rules.parse import REQUIRED, TOP
+from engine.rules.scopes import RESERVED
+from engine.rules.when import DATE, EVERY, SILENCE, STEPS
+
+DIALECT = "http://json-schema.org/draft-07/schema#"  # what the YAML plug-ins of editors know
+TEXT = {"type": "string"}
+LENGTH = {"type": "string", "pattern": r"^(\d{1,7}(\.\d+)?[smhdw])+$", "examples": ["30m", "7d"]}
+CONDITION = {"type": ["string", "boolean"], "examples": ["event.value > 100.0"]}
+COMPUTED = {"type": "string", "pattern": r"^\s*\{\{.*\}\}\s*$"}
+CLOCK = {"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d$", "examples": ["09:00"]}
+SHARE = {
+    "anyOf": [
+        {"type": "string", "pattern": r"^\s*\d+(\.\d+)?%\s*$", "examples": ["10%"]},
+        {"type": "number", "minimum": 0, "maximum": 1},
+    ]
+}
+AT = {"type": "string", "pattern": r"^-?(\d+(\.\d+)?[smhdw])+$"}
+LIMIT = {
+    "type": "string",
+    "pattern": r"^\s*\d+\s+per\s+\S+(\s+in\s+group\s+\S+)?\s*$",
+    "examples": ["1 per 7d", "3 per day in group promo"],
+}
+TITLE = {
+    "anyOf": [TEXT, {"type": "object", "additionalProperties": TEXT, "properties": {"en": TEXT}}]
+}
+
+
+def schema(contracts: Contracts) -> dict[str, Any]:
+    """Return the schema for rule files and shared files; event types are those of the contracts."""
+    events = {"enum": sorted(contracts.by_name)}
+    return {
+        "$schema": DIALECT,
+        "title": "Touchpoint rule",
+        "if": {"required": ["rule"]},
+        "then": _rule(events, contracts),
+        "else": _shared(),
+    }
+
+
+def _object(
+    keys: Iterable[str], shapes: Mapping[str, Any], required: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Return the shape of a map with exactly these keys; each must have a shape."""
+    found: dict[str, Any] = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {key: shapes[key] for key in keys},
+    }
+    if required:
+        found["required"] = list(required)
+    return found
+
+
+def _one_or_more(shape: Mapping[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [shape, {"type": "array", "items": shape}]}
+
+
+def _rule(events: Mapping[str, Any], contracts: Contracts) -> dict[str, Any]:
+    action = {"anyOf": [_action(kind) for kind in ACTIONS]}
+    cell = {"anyOf": [action, {"type": "array", "items": action}]}
+    cells = {"type": "object", "additionalProperties": cell}
+    grades = {"type": "object", "additionalProperties": CONDITION, "maxProperties": 6}
+    shapes = {
+        "rule": {"type": "string", "pattern": r"^[a-z0-9]+([-_.][a-z0-9]+)*$"},
+        "title": TITLE,
+        "owner": TEXT,
+        "why": TEXT,
+        "status": {"enum": list(STATUSES)},
+        "priority": {"type": "integer", "minimum": -1000, "maximum": 1000},
+        "kind": {"enum": list(KINDS)},
+        "key": {"enum": ["person", *ENTITIES]},
+        "per": TEXT,
+        "when": _one_or_more(_step(events)),
+        "if": CONDITION,
+        "table": {"type": "object", "additionalProperties": grades, "maxProperties": 2},
+        "repeat": {"enum": list(REPEATS)},
+        "do": {
+            "anyOf": [
+                *_one_or_more(action)["anyOf"],
+                cells,
+                {"type": "object", "additionalProperties": cells},
+            ]
+        },
+        "limits": _one_or_more(LIMIT),
+        "group": TEXT,
+        "quiet_hours": {"type": "string", "pattern": r"^\s*\d\d:\d\d\s*-\s*\d\d:\d\d\s*$"},
+        "holdout": SHARE,
+        "goal": _object(("event", "within"), {"event": events, "within": LENGTH}, ("event",)),
+        "fresh": LENGTH,
+        "tests": {"type": "array", "items": _test(contracts)},
+    }
+    return _object(TOP, shapes, REQUIRED)
+
+
+def _step(events: Mapping[str, Any]) -> dict[str, Any]:
+    date = {"date": TEXT, "before": LENGTH, "at": CLOCK, "every": {"enum": list(EVERY)}}
+    silence = {"silence": LENGTH, "of": events, "at": CLOCK}
+    shapes = {
+        "event": events,
+        "not": events,
+        "unless": events,
+        "entered": TEXT,
+        "left": TEXT,
+        "as": {
+            "type": "string",
+            "pattern": r"^[a-z][a-z0-9_]*$",
+            "not": {"enum": list(RESERVED)},
+        },
+        "where": CONDITION,
+        "times": {"type": "integer", "minimum": 1, "maximum": 100},
+        "within": {"anyOf": [LENGTH, COMPUTED]},
+        "schedule": {
+            "anyOf": [_object(DATE, date, ("date",)), _object(SILENCE, silence, ("silence",))]
+        },
+    }
+    return {"anyOf": [_object(keys, shapes, (kind,)) for kind, keys in STEPS.items()]}
+
+
+def _action(kind: str) -> dict[str, Any]:
+    scalar = {"type": ["string", "number", "boolean"]}
+    shapes = {
+        kind: TEXT,
+        "channels": _one_or_more({"enum": list(CHANNELS)}),
+        "fields": {"type": "object", "additionalProperties": scalar},
+        "kind": {"enum": list(KINDS)},
+        "deadline": LENGTH,
+        "for": LENGTH,
+    }
+    return _object((kind, *ACTION_KEYS[kind]), shapes, (kind,))
+
+
+def _test(contracts: Contracts) -> dict[str, Any]:
+    anything = {"type": "object"}
+    event = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "at": AT,
+            "arrives": AT,
+            **dict.fromkeys(sorted(contracts.by_name), anything),
+        },
+        "maxProperties": 3,
+    }
+    bool_ = {"type": "boolean"}
+    expect = {
+        "at": AT,
+        **dict.fromkeys(ACTIONS, TEXT),
+        "held_out": bool_,
+        "channels": {"type": "array", "items": {"enum": list(CHANNELS)}},
+        "instance": TEXT,
+    }
+    given = {"features": anything, "profile": anything, "start": TEXT, "held_out": bool_}
+    shapes = {
+        "name": TEXT,
+        "given": _object(GIVEN, given),
+        "events": {"type": "array", "items": event},
+        "expect": {"type": "array", "items": _object(EXPECT, expect)},
+    }
+    return _object(CASE, shapes, ("name", "events", "expect"))
+
+
+def _shared() -> dict[str, Any]:
+    named = {"anyOf": [CONDITION, _object(shared.CONDITION, {"if": CONDITION, "title": TITLE})]}
+    segment = {
+        "anyOf": [
+            CONDITION,
+            _object(
+                shared.SEGMENT, {"if": CONDITION, "title": TITLE, "daily": {"type": "boolean"}}
+            ),
+        ]
+    }
+    listed = {"anyOf": [{"type": "array", "items": TEXT}, {"type": "object"}]}
+    shapes = {
+        "sets": {"type": "object", "additionalProperties": {"type": "array", "items": TEXT}},
+        "conditions": {"type": "object", "additionalProperties": named},
+        "segments": {"type": "object", "additionalProperties": segment},
+        **dict.fromkeys(shared.CATALOGUE, listed),
+    }
+    return _object(shared.KEYS, shapes)
