@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from engine.events.catalogue import Contract
 from engine.events.contract import Contracts
 from engine.rules.model import Action, Case, Rule
+from engine.rules.parts.when import TRANSITIONS
 from engine.rules.text.problems import Problem
 from engine.rules.text.reader import Reader, nearest
 from engine.rules.text.source import Node
-from engine.rules.when import TRANSITIONS
 
 UNTESTED = "R131"
 

@@ -12,11 +12,11 @@ from engine.rules.expression.compile import Reads, Value
 from engine.rules.listeners import Listener, Listeners, listeners_of
 from engine.rules.model import Doubts, Rule, Segment, Step
 from engine.rules.parse import parse_rule
+from engine.rules.parts.shared import NOTHING, Shared, is_shared, parse_shared
+from engine.rules.parts.when import TRANSITIONS
 from engine.rules.scopes import FACTS
 from engine.rules.sentence import sentences
-from engine.rules.shared import NOTHING, Shared, is_shared, parse_shared
 from engine.rules.text.problems import Problem, report
-from engine.rules.when import TRANSITIONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from hashlib import sha256
 from engine.clock import HOUR_MS
 from engine.events.contract import Contracts
 from engine.events.ids import ENTITIES
-from engine.rules.actions import parse_actions
 from engine.rules.cases import parse_cases
 from engine.rules.check import check_rule
 from engine.rules.model import (
@@ -18,14 +17,15 @@ from engine.rules.model import (
     Limit,
     Rule,
 )
+from engine.rules.parts.actions import parse_actions
+from engine.rules.parts.shared import NOTHING, Shared
+from engine.rules.parts.table import parse_table
+from engine.rules.parts.when import event_named, parse_condition, parse_pattern
 from engine.rules.scopes import Scopes
-from engine.rules.shared import NOTHING, Shared
-from engine.rules.table import parse_table
 from engine.rules.text.problems import Problem
 from engine.rules.text.reader import Reader, nearest
 from engine.rules.text.source import Node, parse_source
 from engine.rules.text.values import limit, minutes_of_day, share
-from engine.rules.when import event_named, parse_condition, parse_pattern
 
 TOP = (
     *("rule", "title", "owner", "why", "status", "priority", "kind", "key", "per", "when", "if"),

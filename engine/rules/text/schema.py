@@ -9,13 +9,13 @@ from typing import Any
 
 from engine.events.contract import Contracts
 from engine.events.ids import ENTITIES
-from engine.rules import shared
-from engine.rules.actions import KEYS as ACTION_KEYS
 from engine.rules.cases import CASE, EXPECT, GIVEN
 from engine.rules.model import ACTIONS, CHANNELS, KINDS, REPEATS, STATUSES
 from engine.rules.parse import REQUIRED, TOP
+from engine.rules.parts import shared
+from engine.rules.parts.actions import KEYS as ACTION_KEYS
+from engine.rules.parts.when import DATE, EVERY, SILENCE, STEPS
 from engine.rules.scopes import RESERVED
-from engine.rules.when import DATE, EVERY, SILENCE, STEPS
 
 DIALECT = "http://json-schema.org/draft-07/schema#"  # what the YAML plug-ins of editors know
 TEXT = {"type": "string"}

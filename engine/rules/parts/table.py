@@ -2,10 +2,10 @@
 
 from engine.rules.expression.compile import Condition
 from engine.rules.model import Axis, Table
+from engine.rules.parts.when import parse_condition
 from engine.rules.scopes import Scopes
 from engine.rules.text.reader import Reader
 from engine.rules.text.source import Node
-from engine.rules.when import parse_condition
 
 AXES_MAX = 2
 GRADES_MAX = 6
