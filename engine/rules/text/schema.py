@@ -190,5 +190,7 @@ def _shared() -> dict[str, Any]:
         "conditions": {"type": "object", "additionalProperties": named},
         "segments": {"type": "object", "additionalProperties": segment},
         **dict.fromkeys(shared.CATALOGUE, listed),
+        "currency": TEXT,
+        "channels": {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}},
     }
-    return _object(shared.KEYS, shapes)
+    return _object((*shared.KEYS, *shared.COSTS), shapes)
