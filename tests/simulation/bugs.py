@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace as replace_struct
 
 from engine.adapters import memory, redis
-from engine.decision import act, calendar, decide, limits
+from engine.decision import act, decide, limits
 from engine.delivery import intake
 from engine.errors import LogError
 from engine.events import topics
@@ -21,6 +22,7 @@ from engine.identity import node
 from engine.matching import absence
 from engine.pipeline import envelope, fold, persons, state, think
 from engine.ports import LedgerSnapshot
+from engine.profile import calendar
 from engine.runtime import attempt, engage, partition, rekey, sender, ticker
 from tests.simulation import checks, cluster, faults
 from tests.simulation.lua import LuaSlots
@@ -417,7 +419,7 @@ def days_of_utc() -> list[Patch]:
 @bug("quiet hours are those of UTC")
 def nights_of_utc() -> list[Patch]:
     def quiet_until(at: int, quiet: Any, zone: Any) -> Any:
-        return calendar.quiet_until(at, quiet, calendar.UTC)
+        return calendar.quiet_until(at, quiet, ZoneInfo("UTC"))
 
     return [(decide, "quiet_until", quiet_until)]
 
