@@ -59,6 +59,8 @@ def act(
             entry = _entry(rule, match, action, held_out=held_out)
             entry.update(id=trigger.id, channels=ways, reason=reason)
             decided(turn, entry)
+    arm = "held_out" if held_out else "fired" if is_real else "shadow"
+    turn.outcome.count(f"{arm}:{rule.id}")
     reserve(state, match.at)
     if is_real and rule.kind != "service":
         reserve_groups(rule, actor, match.at)

@@ -36,6 +36,7 @@ def reach_goals(turn: Turn, event: Event) -> None:
     if not open_:
         return
     goal = max(open_, key=lambda each: (each.at, each.trigger))
+    turn.outcome.count(f"{'goal_held_out' if goal.held_out else 'goal'}:{goal.rule}")
     turn.emitted.append(
         GoalReached(
             trigger=goal.trigger,

@@ -16,7 +16,7 @@ def stopped(turn: Turn, rule: Rule, match: Match, why: str) -> None:
     """
     passed_over(turn, rule, match, why)
     turn.outcome.count("suppressed")
-    turn.outcome.count(f"stopped:{why}")
+    turn.outcome.count(f"stopped:{why}:{rule.id}")
     entries = turn.actor.triggers
     same = next((e for e in entries if e.get("rule") == rule.id and e.get("outcome") == why), None)
     times = 1 if same is None else int(same.get("times", 1)) + 1

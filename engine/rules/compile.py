@@ -24,8 +24,8 @@ class RuleSet:
     """Every rule of one version. `columns`: what the logs must keep, by event type.
 
     `listeners`: (kind of actor, event type) -> the rules that it concerns. `goals`: event types
-    that some rule has as its goal. `scheduled`: rules that begin with a date. `plans`: what each
-    event type that has a contract does to a profile.
+    that some rule has as its goal, also one that acts no more. `scheduled`: rules that begin with a
+    date. `plans`: what each event type that has a contract does to a profile.
     """
 
     version: str
@@ -137,7 +137,7 @@ def index(
             key: listeners_of(steps.get(key, []), absent.get(key, []), cancels.get(key, []))
             for key in steps.keys() | absent.keys() | cancels.keys()
         },
-        goals=frozenset(r.goal.event for r in awake if r.goal is not None),
+        goals=frozenset(r.goal.event for r in rules.values() if r.goal and r.status != "draft"),
         scheduled=tuple(r for r in awake if r.schedule is not None),
         warnings=warnings,
         plans={name: plan_of(name, contract) for name, contract in contracts.by_name.items()},

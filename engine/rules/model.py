@@ -7,7 +7,7 @@ from typing import Any
 from engine.profile.model import Actor
 from engine.rules.expression.compile import Condition, Value
 
-STATUSES = ("draft", "shadow", "live", "paused")
+STATUSES = ("draft", "shadow", "live", "paused", "retired")
 REPEATS = ("restart", "keep-first", "each")
 KINDS = ("marketing", "service")
 ACTIONS = ("offer", "message", "case", "event", "suppress")
@@ -161,7 +161,10 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `version`: hash of its text; partial matches of another version end."""
+    """One rule. `version`: hash of what it says; partial matches of another version end.
+
+    `status` retired: it never acts again, but goals of its decisions are still reported.
+    """
 
     id: str
     path: str

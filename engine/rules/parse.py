@@ -1,6 +1,7 @@
 """The shape of a rule file: its text becomes a Rule, or all its mistakes at their places."""
 
 import re
+from dataclasses import replace
 from hashlib import sha256
 
 from engine.clock import HOUR_MS
@@ -33,6 +34,7 @@ TOP = (
     "tests",
 )
 REQUIRED = ("rule", "owner", "do", "when")
+WORDS = ("title", "owner", "why", "status", "tests")  # they are not part of a rule's version
 _ID = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 
 
@@ -52,11 +54,28 @@ def parse_rule(
     if not reader.keys(root, TOP, REQUIRED):
         return None, reader.problems
     parser = _Parser(reader, root, contracts, shared)
-    version = sha256((text + shared.used(text)).encode()).hexdigest()[:12]
+    version = sha256((_content(root) + shared.used(text)).encode()).hexdigest()[:12]
     rule = parser.rule(version)
     check_rule(reader, root, rule, contracts)
     wrong = any(p.level == "error" for p in reader.problems)
     return (None if wrong else rule), reader.problems
+
+
+def _content(root: Node) -> str:
+    """Return what a file says, without what only people and tests read, nor how it is laid out.
+
+    A mended title or one more test must not end the waits of customers.
+    """
+    pairs = {name: pair for name, pair in sorted(root.pairs.items()) if name not in WORDS}
+    return repr(_plain(replace(root, pairs=pairs)))
+
+
+def _plain(node: Node) -> object:
+    if node.kind == "map":
+        return {name: _plain(value) for name, (_, value) in node.pairs.items()}
+    if node.kind == "list":
+        return [_plain(item) for item in node.items]
+    return node.text, node.style in ("'", '"')
 
 
 class _Parser:

@@ -83,7 +83,8 @@ def note_batch(
         if code.startswith("trigger:"):
             meter.count("engine_work_triggers_total", n, rule=code[8:], outcome="fired")
         elif code.startswith("stopped:"):
-            meter.count("engine_work_triggers_total", n, rule="", outcome=code[8:])
+            why = code.split(":")[1]
+            meter.count("engine_work_triggers_total", n, rule="", outcome=why)
         elif code in CODES and n > 0:
             meter.count("engine_work_events_total", n, outcome=code)
 

@@ -65,7 +65,7 @@ def test_a_group_is_shared_and_service_stands_outside() -> None:
     customer = shopper(offer("a", limits=limits), offer("b", limits=limits), service)
     customer.send(CART, 0)
     assert [name for _, name in customer.fired] == ["a", "c"]
-    assert customer.counts["stopped:limit"] == 1
+    assert customer.counts["stopped:limit:b"] == 1
 
 
 def test_who_is_held_out_or_in_the_shadow_takes_no_place_in_the_group() -> None:
@@ -88,7 +88,7 @@ def test_suppression_by_an_earlier_rule_is_seen_by_a_later_one_and_ends() -> Non
     customer.tick(3600)
     customer.send(CART, 3600)
     assert [at for at, _ in customer.fired] == [3600]
-    assert customer.counts["stopped:suppressed"] == 2
+    assert customer.counts["stopped:suppressed:a"] == 2
 
 
 def test_too_late_is_counted_and_told_on_the_card_but_not_sent() -> None:
@@ -96,7 +96,7 @@ def test_too_late_is_counted_and_told_on_the_card_but_not_sent() -> None:
     customer.tick(HOUR_S)
     customer.send(CART, 0)
     assert customer.fired == []
-    assert customer.counts["stopped:expired"] == 1
+    assert customer.counts["stopped:expired:a"] == 1
     assert customer.actor.triggers == [{"rule": "a", "at": NOON, "outcome": "expired", "times": 1}]
 
 
@@ -141,7 +141,7 @@ def test_channels_need_consent_and_an_address(
     customer.actor.keys = keys
     customer.send(CART, 0)
     assert [t.channels for t in customer.triggers] == ([] if expected is None else [expected])
-    assert customer.counts.get("stopped:no_channel", 0) == (expected is None)
+    assert customer.counts.get("stopped:no_channel:a", 0) == (expected is None)
 
 
 def test_the_comparison_group_is_the_share_that_was_asked_for_and_always_the_same() -> None:
@@ -161,6 +161,19 @@ def test_a_goal_counts_once_for_the_newest_decision_in_both_arms(holdout: str) -
     assert [(g.trigger, g.held_out) for g in customer.goals] == [
         (customer.triggers[1].id, holdout == "100%")
     ]
+    arm, goal = ("fired", "goal") if holdout == "0%" else ("held_out", "goal_held_out")
+    assert (customer.counts[f"{arm}:a"], customer.counts[f"{goal}:a"]) == (2, 1)
+
+
+def test_the_goal_of_a_retired_rule_is_reported_and_it_acts_no_more() -> None:
+    goal = f"{{event: {ORDER}, within: 1h}}"
+    customer = shopper(offer(goal=goal))
+    carts(customer, 0)
+    retired = "owner: a\nstatus: retired\n" + offer(goal=goal)
+    customer.rules = rules_of(retired)
+    assert carts(customer, 60) == [0]
+    customer.send(ORDER, 120)
+    assert [g.trigger for g in customer.goals] == [customer.triggers[0].id]
 
 
 def test_a_delivery_that_failed_for_good_gives_the_limit_back_once() -> None:

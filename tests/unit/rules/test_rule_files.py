@@ -186,3 +186,25 @@ def test_the_columns_of_all_conditions_are_kept() -> None:
     head = HEAD.split("\n")[1] + "\n"
     columns = compiled(head + text, head + other).columns["order.placed"]
     assert (columns.numbers, columns.words) == (("value",), ("category",))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_same"),
+    [
+        ("case: look", "case: look # at it", True),
+        ("event.value > 100.0", "'event.value > 100.0'", False),  # a quoted text may be other data
+        ("owner: a@shop.example\n", "owner: b@shop.example\ntitle: Look\nwhy: To see.\n", True),
+        ("do:", "tests: [{name: a, events: [], expect: []}]\ndo:", True),
+        ("rule: good\nowner: a@shop.example\n", "owner: a@shop.example\nrule: good\n", True),
+        ("owner:", "status: paused\nowner:", True),
+        ("100.0", "101.0", False),
+        ("case: look", "case: see", False),
+        ("do:", "limits: [1 per 7d]\ndo:", False),
+    ],
+)
+def test_the_version_of_a_rule_follows_what_it_does_and_not_its_words(
+    old: str, new: str, is_same: bool
+) -> None:
+    first, second = (compiled(text).rules["good"] for text in (GOOD, GOOD.replace(old, new, 1)))
+    assert GOOD.replace(old, new, 1) != GOOD
+    assert (first.version == second.version) == is_same
