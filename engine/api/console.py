@@ -16,6 +16,7 @@ from engine.errors import EngineError
 from engine.ports import Clock
 from engine.profile.card import card
 from engine.runtime.lookup import Lookup
+from engine.runtime.overview import Overview
 from engine.runtime.totals import Totals
 
 _STATIC = files("engine.api").joinpath("static")
@@ -34,6 +35,7 @@ def console(
     feed: Feed,
     clock: Clock,
     totals: Callable[[], Awaitable[Totals]],
+    overview: Overview,
     orders: Sequence[Route],
 ) -> Starlette:
     """Return the ASGI app of the console and its API; `orders`: what changes something."""
@@ -51,6 +53,12 @@ def console(
 
     async def totals_now(request: Request) -> Response:
         return _json(asdict(await totals()))
+
+    async def rules(request: Request) -> Response:
+        try:
+            return _json(await overview.rules())
+        except EngineError as error:
+            return _json({"error": str(error), "code": error.code}, status=503)
 
     async def customer(request: Request) -> Response:
         name = request.path_params["identifier"]
@@ -79,6 +87,7 @@ def console(
             Route("/static/{name}", static),
             Route("/api/feed", stream),
             Route("/api/totals", totals_now),
+            Route("/api/rules", rules),
             Route("/api/customers/{identifier:path}", customer),
         ]
     )

@@ -70,17 +70,8 @@ def _language() -> str:
 
 def _run(arguments: Namespace) -> int:
     settings = replace(Settings.from_env(os.environ), topics_dir=arguments.topics)
-    gc.set_threshold(COLLECT_AT)
-    began = monotonic()
-    if arguments.events == TOPIC:
-        runs = asyncio.run(_over_topic(arguments, settings))
-    else:
-        runs = _over_file(arguments, settings)
-    proposed, live = runs[-1].watch, runs[0].watch if len(runs) > 1 else None
-    folder = arguments.rules or arguments.live or Path(settings.rules_dir)
-    offers = read_offers(folder if folder.is_dir() else settings.rules_dir)
-    found = report(proposed, live, offers=offers)
-    found["events_per_s"] = round(found["events"] * len(runs) / max(monotonic() - began, 1e-3))
+    live = read_rules(arguments.live) if arguments.live else None
+    found, proposed = tried(arguments, settings, live)
     if arguments.decisions:
         _write(arguments.decisions, proposed)
     if arguments.json:
@@ -90,6 +81,23 @@ def _run(arguments: Namespace) -> int:
     return 0
 
 
+def tried(
+    arguments: Namespace, settings: Settings, live: Mapping[str, str] | None
+) -> tuple[dict[str, Any], Watch]:
+    """Return the report, and what was seen; `live`: the live files, for a history in a file."""
+    gc.set_threshold(COLLECT_AT)
+    began = monotonic()
+    if arguments.events == TOPIC:
+        runs = asyncio.run(_over_topic(arguments, settings))
+    else:
+        runs = _over_file(arguments, settings, live)
+    folder = arguments.rules or arguments.live or Path(settings.rules_dir)
+    offers = read_offers(folder if folder.is_dir() else settings.rules_dir)
+    found = report(runs[-1].watch, runs[0].watch if len(runs) > 1 else None, offers=offers)
+    found["events_per_s"] = round(found["events"] * len(runs) / max(monotonic() - began, 1e-3))
+    return found, runs[-1].watch
+
+
 def _write(path: Path, watch: Watch) -> None:
     with path.open("wb") as out:
         for name, (rule, customer, at) in watch.triggers.items():
@@ -97,9 +105,10 @@ def _write(path: Path, watch: Watch) -> None:
             out.write(orjson.dumps(line) + b"\n")
 
 
-def _over_file(arguments: Namespace, settings: Settings) -> list[Run]:
+def _over_file(
+    arguments: Namespace, settings: Settings, live: Mapping[str, str] | None
+) -> list[Run]:
     contracts = parse_contracts(read_contracts(settings.topics_dir))
-    live = read_rules(arguments.live) if arguments.live else None
     runs = _runs(arguments, contracts, live, version="")
     path = Path(arguments.events)
     sources = sources_of(settings)
@@ -166,7 +175,8 @@ def _runs(
     arguments: Namespace, contracts: Contracts, live: Mapping[str, str] | None, *, version: str
 ) -> list[Run]:
     """Return the runs: the live rules, if there are any to compare with, then the proposed."""
-    texts, names = _proposed(arguments, contracts, live)
+    texts, names = proposed(arguments.rules or Path("rules"), contracts, live)
+    names = [*arguments.rule, *names]
     rules = compile_rules(texts, contracts, version="proposed")
     unknown = [name for name in names if name not in rules.rules]
     if unknown:
@@ -184,19 +194,21 @@ def _run_of(rules: RuleSet, arguments: Namespace) -> Run:
     return Run(Watch(rules.rules, **_span(arguments)), rules)
 
 
-def _proposed(
-    arguments: Namespace, contracts: Contracts, live: Mapping[str, str] | None
+def proposed(
+    path: Path, contracts: Contracts, live: Mapping[str, str] | None
 ) -> tuple[dict[str, str], list[str]]:
-    """Return the proposed files and the rules of them that are to act though they are drafts."""
-    path = arguments.rules or Path("rules")
+    """Return the files that a path proposes, and the rules of a single one.
+
+    A single file is put among the live ones, in the place of a rule of that name.
+    """
     texts = read_rules(path)
     if path.is_dir() or live is None:
-        return texts, list(arguments.rule)
+        return texts, []
     new = compile_rules(texts, contracts, version="new").rules
     old = compile_rules(live, contracts, version="old").rules
     replaced = {old[name].path for name in new if name in old}
     kept = {name: text for name, text in live.items() if name not in replaced}
-    return {**kept, **texts}, [*arguments.rule, *new]
+    return {**kept, **texts}, list(new)
 
 
 def _span(arguments: Namespace) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`engine rules check` and `engine rules test`: what a marketer runs before anything is live."""
+"""`engine rules check`, `test`: what a marketer runs first; the rest is in its own two files."""
 
 import os
 import sys
@@ -9,6 +9,7 @@ from time import monotonic
 import orjson
 
 from engine.adapters.files import read_contracts, read_rules
+from engine.cli import publishing, reading
 from engine.cli.command import Command
 from engine.errors import RulesError
 from engine.events.contract import parse_contracts
@@ -32,9 +33,15 @@ def _configure(parser: ArgumentParser) -> None:
         action.add_argument("--lang", choices=LANGUAGES, help="of mistakes (that of the locale)")
         if name == "test":
             action.add_argument("--json", action="store_true", help="print one JSON object")
+    for part in (publishing, reading):
+        for name, help_ in part.ACTIONS.items():
+            part.configure(name, actions.add_parser(name, help=help_))
 
 
 def _run(arguments: Namespace) -> int:
+    for part in (publishing, reading):
+        if arguments.action in part.ACTIONS:
+            return int(part.run(arguments))
     contracts = parse_contracts(read_contracts(arguments.topics))
     if arguments.action == "schema":
         print(orjson.dumps(schema(contracts), option=orjson.OPT_INDENT_2).decode())
@@ -109,7 +116,7 @@ def _test(rules: RuleSet, *, as_json: bool) -> int:
 
 SPEC = Command(
     name="rules",
-    help="check and test the rules of marketing",
+    help="check, test, publish and follow the rules of marketing",
     configure=_configure,
     run=_run,
 )

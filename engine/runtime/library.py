@@ -2,18 +2,21 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
 from engine.churn.model import parse_model
-from engine.errors import ConfigError
+from engine.errors import ConfigError, EngineError
 from engine.events import topics
 from engine.events.contract import parse_contracts
+from engine.events.record import Record
 from engine.pipeline.book import Book, default_lateness
 from engine.ports import Reader
 from engine.rules.compile import compile_rules
 from engine.runtime.releases import LIVE, Artefact, opened
 
 POLL_S = 0.2
+FOLLOW_S = 1.0
 READ_MAX = 500
 _TOPICS = {"ruleset": topics.RULE_SETS, "model": topics.MODELS}
 log = logging.getLogger(__name__)
@@ -28,6 +31,8 @@ class ArtefactLibrary:
         self._models: dict[str, Any] = {}
         self._lateness: dict[str, int] = {}
         self._offsets = dict.fromkeys(_TOPICS, 0)
+        self._places: dict[str, int] = {}  # version of a rule set -> offset of its artefact
+        self._tried = ""
         self._busy = asyncio.Lock()
         self.book = Book(
             secret=secret,
@@ -44,6 +49,8 @@ class ArtefactLibrary:
             async with self._busy:
                 if version not in held:
                     await self._read(kind)
+                    if kind == "ruleset" and version in self._places:
+                        await self._take_rules(version)
             if version not in held:
                 if waited % 50 == 0:
                     log.warning("waiting for the artefact of %s %s", kind, version)
@@ -54,8 +61,24 @@ class ArtefactLibrary:
         """Return the version whose artefact came last, '' if there is none."""
         async with self._busy:
             await self._read(kind)
-        held = self._rule_sets if kind == "ruleset" else self._models
-        return next(reversed(held), "")
+        return next(reversed(self._places if kind == "ruleset" else self._models), "")
+
+    async def follow(self, stop: asyncio.Event) -> None:
+        """Compile each rule set as soon as it is proposed: then its release makes nobody wait."""
+        while not stop.is_set():
+            try:
+                version = await self.newest("ruleset")
+                if version and version not in self._rule_sets and self._is_worth_trying(version):
+                    async with self._busy:
+                        await self._take_rules(version)
+            except (EngineError, OSError, TimeoutError) as error:
+                log.warning("rule sets: %s", error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), FOLLOW_S)
+
+    def _is_worth_trying(self, version: str) -> bool:
+        worth, self._tried = version != self._tried, version
+        return worth
 
     async def _read(self, kind: str) -> None:
         topic = _TOPICS[kind]
@@ -68,27 +91,33 @@ class ArtefactLibrary:
             for record in found:
                 self._offsets[kind] = record.offset + 1
                 if kind == "ruleset":
-                    await self._take_rules(record.key.decode(), record.value)
+                    self._note_rules(record)
                 elif record.value:
                     self._take_model(record.key, record.value)
 
-    async def _take_rules(self, name: str, value: bytes) -> None:
+    def _note_rules(self, record: Record) -> None:
+        name = record.key.decode()
+        if not name.startswith(LIVE):
+            self._places.pop(name, None)  # out and in again: the newest is the last
+            self._places[name] = record.offset
+
+    async def _take_rules(self, version: str) -> None:
         """Compile a rule set in a thread: the partitions go on with the one that they have."""
-        if name.startswith(LIVE):
-            return
+        found = await self._reader.read(
+            topics.RULE_SETS, 0, self._places[version], count_max=1
+        )
         try:
-            found = opened(name, value, self.book.secret)
+            artefact = opened(version, found[0].value if found else b"", self.book.secret)
         except ConfigError as error:
             log.error("%s", error)
             return
-        assert isinstance(found, Artefact)
-        rules = await asyncio.to_thread(
+        assert isinstance(artefact, Artefact)
+        self._rule_sets[version] = await asyncio.to_thread(
             lambda: compile_rules(
-                found.rules, parse_contracts(found.contracts), version=found.version
+                artefact.rules, parse_contracts(artefact.contracts), version=version
             )
         )
-        self._rule_sets[found.version] = rules
-        self._lateness.update(found.lateness_ms)
+        self._lateness.update(artefact.lateness_ms)
 
     def _take_model(self, key: bytes, value: bytes) -> None:
         name, _, version = key.decode().partition("@")

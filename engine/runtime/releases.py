@@ -2,7 +2,6 @@
 
 import gzip
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -27,7 +26,8 @@ class Artefact(msgspec.Struct, kw_only=True):
     """All that a worker needs to run a rule set. `rules`, `contracts`: path -> text.
 
     `lateness_ms`: event type -> the largest lateness of the sources that may send it. `author`: who
-    asked for it; `at`: UTC ms. `checks`: what was found before it was published, for the record.
+    asked for it; `at`: UTC ms; `previous`: what was live then. `checks`: what was found before it
+    was published, for the record.
     """
 
     version: str
@@ -36,6 +36,8 @@ class Artefact(msgspec.Struct, kw_only=True):
     lateness_ms: dict[str, int]
     author: str = ""
     at: int = 0
+    why: str = ""
+    previous: str = ""
     checks: dict[str, Any] = {}
 
     @property
@@ -173,14 +175,3 @@ async def read_shelf(reader: Reader, secret: bytes) -> Shelf:
                 shelf.artefacts[item.version] = item
     shelf.releases = [releases[number] for number in sorted(releases)]
     return shelf
-
-
-def changed(
-    old: Mapping[str, str], new: Mapping[str, str]
-) -> dict[str, list[str]]:
-    """Return the names that are new, gone or other: `added`, `removed`, `changed`."""
-    return {
-        "added": sorted(new.keys() - old.keys()),
-        "removed": sorted(old.keys() - new.keys()),
-        "changed": sorted(name for name in old.keys() & new.keys() if old[name] != new[name]),
-    }

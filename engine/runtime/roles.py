@@ -105,10 +105,12 @@ async def work(engine: Engine, stop: asyncio.Event) -> None:
         repaired=lambda _, reason: meter.count("engine_work_repairs_total", reason=reason),
     )
     watching = asyncio.create_task(_watch(engine, handler, stop))
+    following = asyncio.create_task(library.follow(stop))
     try:
         await _serve(engine.group("engage"), topics.EVENTS, handler, stop)
     finally:
         watching.cancel()
+        following.cancel()
 
 
 async def _watch(engine: Engine, handler: Engage, stop: asyncio.Event) -> None:

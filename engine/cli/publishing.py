@@ -1,0 +1,279 @@
+"""The part of `engine rules` that changes what is live: publish, approve, rollback, retire."""
+
+import asyncio
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from difflib import unified_diff
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+
+from engine.adapters.clock import clock_of
+from engine.adapters.files import read_contracts
+from engine.adapters.kafka_client import KafkaPublisher, partition_count
+from engine.adapters.kafka_reader import KafkaReader
+from engine.cli.backtest import TOPIC, proposed, tried
+from engine.clock import iso
+from engine.config import Settings
+from engine.errors import EngineError
+from engine.events import topics
+from engine.events.contract import parse_contracts
+from engine.rules.compile import compile_rules
+from engine.rules.model import Rule
+from engine.runtime.publish import Publication, Who, rules_of
+from engine.runtime.releases import Release, Shelf
+
+NO_HISTORY = "none"
+ACTIONS = {
+    "publish": "check, test and back-test rules, and propose them; in a demo they go live at once",
+    "approve": "let in what somebody else has proposed",
+    "rollback": "make rules live again that were live before",
+    "retire": "let a rule act no more; its goals are still counted",
+    "diff": "say what a folder or a version would change",
+    "history": "say who made what live, and when",
+}
+
+
+def configure(name: str, action: ArgumentParser) -> None:
+    """Add the arguments of one of ACTIONS."""
+    if name in ("publish", "diff"):
+        action.add_argument(
+            "path", nargs="?", type=Path, default=Path("rules"), help="folder or file"
+        )
+    if name == "publish":
+        action.add_argument(
+            "--events",
+            default=TOPIC,
+            help=f"history to back-test over: `topic`, a file, `{NO_HISTORY}`",
+        )
+        action.add_argument("--mapping", type=Path, help="topics/mappings/NAME.yaml, of a file")
+    if name == "approve":
+        action.add_argument("version")
+    if name in ("rollback", "diff"):
+        where = {"rollback": {"nargs": "?", "default": ""}, "diff": {}}[name]
+        flag = "version" if name == "rollback" else "--version"
+        action.add_argument(flag, **where, help="a rule set of the log")  # type: ignore[arg-type]
+    if name == "retire":
+        action.add_argument("rule")
+    if name not in ("diff", "history"):
+        action.add_argument("--as", dest="name", required=True, help="who you are, such as li@shop")
+        action.add_argument(
+            "--key", default=os.environ.get("STAFF_KEY", ""), help="yours (STAFF_KEY)"
+        )
+        action.add_argument("--why", default="", help="for those who read the history")
+    action.add_argument("--topics", default="topics", help="folder of the contracts (topics)")
+    action.add_argument("--kafka", help="address of the broker (KAFKA_BOOTSTRAP)")
+    action.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: Namespace) -> int:
+    """Run one of ACTIONS."""
+    environ = dict(os.environ)
+    if arguments.kafka:
+        environ["KAFKA_BOOTSTRAP"] = os.environ["KAFKA_BOOTSTRAP"] = arguments.kafka
+    settings = replace(Settings.from_env(environ), topics_dir=arguments.topics)
+    steps: dict[str, Callable[[Namespace, Settings], dict[str, Any]]] = {
+        "publish": _publish,
+        "approve": _approve,
+        "rollback": _roll_back,
+        "retire": _retire,
+        "diff": _diff,
+        "history": _history,
+    }
+    found = steps[arguments.action](arguments, settings)
+    if arguments.json:
+        print(orjson.dumps(found).decode())
+    else:
+        _say(found, Console())
+    return 0
+
+
+def _publish(arguments: Namespace, settings: Settings) -> dict[str, Any]:
+    shelf = _with(settings, lambda house: house.shelf())
+    live = shelf.artefacts[shelf.live].rules if shelf.live else {}
+    contracts = parse_contracts(read_contracts(settings.topics_dir))
+    texts, _ = proposed(arguments.path, contracts, live if shelf.live else None)
+    checks: dict[str, Any] = {"backtest": NO_HISTORY}
+    if arguments.events != NO_HISTORY:
+        checks = _tried(arguments, settings, live if shelf.live else None)
+    who = Who(arguments.name, arguments.key)
+
+    async def propose(house: Publication) -> dict[str, Any]:
+        found = await house.propose(texts, who, why=arguments.why, checks=checks)
+        told = {
+            "version": found.version,
+            "author": found.author,
+            "checks": found.checks,
+            "live": not house.needs_two,
+            "diff": difference(_rules(live, shelf), rules_of(found).rules),
+        }
+        if not house.needs_two:
+            await house.approve(found.version, None)
+        return told
+
+    done: dict[str, Any] = _with(settings, propose)
+    return done
+
+
+def _tried(
+    arguments: Namespace, settings: Settings, live: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """Return what the back-test found, in short; rules that raise are not published."""
+    more = {"rules": arguments.path, "rule": [], "live": None, "since": "", "until": ""}
+    found, _ = tried(Namespace(**{**vars(arguments), **more, "segment": "tier"}), settings, live)
+    if found["rule_errors"]:
+        raise EngineError(
+            f"{found['rule_errors']} errors of rules in the back-test; see `engine backtest`",
+            code="rules/errors",
+        )
+    short = {name: found[name] for name in ("events", "decisions", "held_out", "cost")}
+    diff = found.get("diff", {"more": {}, "fewer": {}})
+    counts = {
+        name: {rule: only["count"] for rule, only in diff[name].items()}
+        for name in ("more", "fewer")
+    }
+    return {"backtest": {"over": arguments.events, **short, **counts}}
+
+
+def _approve(arguments: Namespace, settings: Settings) -> dict[str, Any]:
+    who = Who(arguments.name, arguments.key)
+    return _told(_with(settings, lambda house: house.approve(arguments.version, who)))
+
+
+def _roll_back(arguments: Namespace, settings: Settings) -> dict[str, Any]:
+    who = Who(arguments.name, arguments.key)
+    return _told(
+        _with(settings, lambda house: house.roll_back(arguments.version, who, why=arguments.why))
+    )
+
+
+def _retire(arguments: Namespace, settings: Settings) -> dict[str, Any]:
+    """Retire a rule; its file here follows, if it is the one that is live."""
+    who = Who(arguments.name, arguments.key)
+    before = _with(settings, lambda house: house.shelf())
+    release, path, text = _with(
+        settings, lambda house: house.retire(arguments.rule, who, why=arguments.why)
+    )
+    here = Path(path)
+    same = here.is_file() and here.read_text() == before.artefacts[before.live].rules[path]
+    if same:
+        here.write_text(text)
+    return {**_told(release), "file": path, "file_changed": same}
+
+
+def _diff(arguments: Namespace, settings: Settings) -> dict[str, Any]:
+    shelf = _with(settings, lambda house: house.shelf())
+    live = shelf.artefacts[shelf.live].rules if shelf.live else {}
+    if arguments.version:
+        if arguments.version not in shelf.artefacts:
+            known = ", ".join(shelf.artefacts) or "none"
+            raise EngineError(
+                f"no rule set `{arguments.version}`; there are {known}", code="rules/unknown"
+            )
+        texts = shelf.artefacts[arguments.version].rules
+        new = rules_of(shelf.artefacts[arguments.version]).rules
+    else:
+        contracts = parse_contracts(read_contracts(settings.topics_dir))
+        texts, _ = proposed(arguments.path, contracts, live if shelf.live else None)
+        new = compile_rules(texts, contracts, version="new").rules
+    old = _rules(live, shelf)
+    return {
+        "live": shelf.live,
+        "diff": difference(old, new),
+        "text": _text_diff(live, texts, old, new),
+    }
+
+
+def _history(arguments: Namespace, settings: Settings) -> dict[str, Any]:
+    shelf = _with(settings, lambda house: house.shelf())
+    waiting = [
+        {"version": each.version, "author": each.author, "at": iso(each.at), "why": each.why}
+        for each in shelf.artefacts.values()
+        if each.previous == shelf.live and each.version != shelf.live
+    ]
+    return {"live": shelf.live, "releases": [_told(r) for r in shelf.releases], "waiting": waiting}
+
+
+def _rules(live: Mapping[str, str], shelf: Shelf) -> Mapping[str, Rule]:
+    return rules_of(shelf.artefacts[shelf.live]).rules if live else {}
+
+
+def difference(old: Mapping[str, Rule], new: Mapping[str, Rule]) -> dict[str, list[str]]:
+    """Return rules by what happens to them; those of `changed` begin anew, the others go on."""
+    both = sorted(old.keys() & new.keys())
+    return {
+        "added": sorted(new.keys() - old.keys()),
+        "removed": sorted(old.keys() - new.keys()),
+        "changed": [name for name in both if old[name].version != new[name].version],
+        "status": [
+            f"{name}: {old[name].status} -> {new[name].status}"
+            for name in both
+            if old[name].status != new[name].status
+        ],
+        "unchanged": [name for name in both if old[name].version == new[name].version],
+    }
+
+
+def _text_diff(
+    live: Mapping[str, str],
+    texts: Mapping[str, str],
+    old: Mapping[str, Rule],
+    new: Mapping[str, Rule],
+) -> str:
+    lines: list[str] = []
+    for name in sorted(old.keys() | new.keys()):
+        before = live[old[name].path] if name in old else ""
+        after = texts[new[name].path] if name in new else ""
+        lines += unified_diff(
+            before.splitlines(), after.splitlines(), f"live/{name}", f"new/{name}", lineterm=""
+        )
+    return "\n".join(lines)
+
+
+def _told(release: Release) -> dict[str, Any]:
+    return {
+        name: value
+        for name in ("number", "version", "previous", "kind", "author", "approver", "why")
+        if (value := getattr(release, name)) != ""
+    } | {"at": iso(release.at)}
+
+
+def _say(found: Mapping[str, Any], console: Console) -> None:
+    for name, value in found.items():
+        if name == "text":
+            for line in value.splitlines():
+                style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
+                console.print(line, style=style, markup=False, highlight=False)
+        elif isinstance(value, Mapping):
+            for key, inner in value.items():
+                shown = ", ".join(map(str, inner)) if isinstance(inner, list) else inner
+                if shown not in ("", {}, None):
+                    console.print(f"{name} {key}: {shown}", markup=False)
+        elif isinstance(value, list):
+            for item in value:
+                shown = "  ".join(f"{k} {v}" for k, v in item.items())
+                console.print(f"{name}: {shown}", markup=False)
+        else:
+            console.print(f"{name}: {value}", markup=False)
+
+
+def _with(settings: Settings, do: Callable[[Publication], Awaitable[Any]]) -> Any:
+    return asyncio.run(_connected(settings, do))
+
+
+async def _connected(settings: Settings, do: Callable[[Publication], Awaitable[Any]]) -> Any:
+    publisher = KafkaPublisher(settings.kafka_bootstrap)
+    reader = KafkaReader(settings.kafka_bootstrap)
+    try:
+        count = await asyncio.to_thread(partition_count, settings.kafka_bootstrap, topics.EVENTS)
+        clock = clock_of(settings)
+        return await do(
+            Publication(settings, publisher, reader, now=clock.now, partition_count=count)
+        )
+    finally:
+        await publisher.close()
+        await reader.close()

@@ -1,0 +1,112 @@
+"""The part of `engine rules` that only reads: what is live, what it has done, why and why not."""
+
+import asyncio
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import orjson
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from engine.adapters.kafka_reader import KafkaReader
+from engine.adapters.redis import RedisStore
+from engine.config import Settings
+from engine.errors import EngineError
+from engine.keys import Space
+from engine.runtime.overview import Overview
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+COLUMNS = ("rule", "status", "fired", "held out", "goal", "goal held out", "effect", "stopped")
+ACTIONS = {"list": "what is live, and what each rule has done in both arms"}
+
+
+def configure(name: str, action: ArgumentParser) -> None:
+    """Add the arguments of one of ACTIONS."""
+    action.add_argument(
+        "--url", default=DEFAULT_URL, help=f"of a running engine ({DEFAULT_URL}), without REDIS_URL"
+    )
+    action.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: Namespace) -> int:
+    """Run one of ACTIONS."""
+    found = asyncio.run(_list(arguments))
+    if arguments.json:
+        print(orjson.dumps(found).decode())
+    else:
+        _show(found, Console())
+    return 0
+
+
+async def _list(arguments: Namespace) -> dict[str, Any]:
+    if "REDIS_URL" not in os.environ:
+        return await get_json(arguments.url, "/api/rules")
+    settings = Settings.from_env(os.environ)
+    store = RedisStore(settings.redis_url, Space(settings.generation, settings.partitions))
+    reader = KafkaReader(settings.kafka_bootstrap)
+    try:
+        overview = Overview(
+            store, reader, partition_count=settings.partitions, secret=settings.secret_key
+        )
+        return await overview.rules()
+    finally:
+        await reader.close()
+        await store.close()
+
+
+async def get_json(url: str, path: str) -> dict[str, Any]:
+    """Return what a running engine answers.
+
+    Raises
+    ------
+    EngineError
+        api/unreachable if nobody answers; the answer's own code if it is an error.
+    """
+    try:
+        async with aiohttp.ClientSession() as session, session.get(url + path) as answer:
+            body: dict[str, Any] = orjson.loads(await answer.read())
+    except (aiohttp.ClientError, orjson.JSONDecodeError) as error:
+        raise EngineError(
+            f"no engine answers at {url} ({error}); start one with `engine up`, "
+            "or set REDIS_URL, KAFKA_BOOTSTRAP and GENERATION",
+            code="api/unreachable",
+        ) from None
+    if "error" in body:
+        raise EngineError(str(body["error"]), code=str(body.get("code", "api/error")))
+    return body
+
+
+def _show(found: Mapping[str, Any], console: Console) -> None:
+    others = f", {found['others']} partitions still on another" if found["others"] else ""
+    console.print(f"rule set {found['version'] or 'none'}{others}")
+    table = Table(box=None, pad_edge=False)
+    for name in COLUMNS:
+        table.add_column(name, overflow="fold")
+    for row in found["rules"]:
+        table.add_row(
+            escape(row["rule"]),
+            row["status"],
+            f"{row['fired']:,}",
+            f"{row['held_out']:,}",
+            _share(row["goals"], row["fired"]),
+            _share(row["goals_held_out"], row["held_out"]),
+            _effect(row["effect"]),
+            ", ".join(f"{why} {n:,}" for why, n in row["stopped"].items()),
+        )
+    console.print(table)
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part:,} ({part / whole:.0%})" if whole else "-"
+
+
+def _effect(effect: Mapping[str, float] | None) -> str:
+    if effect is None:
+        return "-"
+    sure = effect["low"] > 0 or effect["high"] < 0
+    style = ("green" if effect["share"] > 0 else "red") if sure else "dim"
+    return f"[{style}]{effect['share']:+.1%} ({effect['low']:+.1%} to {effect['high']:+.1%})[/]"

@@ -1,0 +1,275 @@
+"""How rules go live: checked, tested and back-tested, asked for by one person, let in by another.
+
+A proposal is an artefact in the log that nothing names yet; workers load and compile it meanwhile.
+A release is RULESET(v) in every partition. Going back, and taking a rule out, need one person only:
+both only return to what two have agreed to, or do less.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from hmac import compare_digest
+from pathlib import Path
+from typing import Any
+
+from engine.adapters.files import read_text
+from engine.config import DEMO_SECRET, Settings
+from engine.errors import ConfigError, ContractError, EngineError
+from engine.events.contract import load_yaml, parse_contracts
+from engine.ports import Publisher, Reader
+from engine.rules.compile import RuleSet, compile_rules
+from engine.runtime.learner import version_records
+from engine.runtime.releases import (
+    Artefact,
+    Release,
+    Shelf,
+    artefact_record,
+    read_shelf,
+    release_record,
+)
+from engine.runtime.setup import artefact_of
+from engine.simulation.cases import run_case
+
+STAFF = "staff.yaml"
+_STATUS = re.compile(r"^status:[ \t]*[^\s#]+", re.MULTILINE)
+_RULE = re.compile(r"^rule:.*$", re.MULTILINE)
+Checks = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Somebody of the house, by name; `key` '' where the house has no keys."""
+
+    name: str
+    key: str = ""
+
+
+class Publication:
+    """Rule sets of one installation. `now`: UTC ms; `partition_count`: of `channel.events`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        publisher: Publisher,
+        reader: Reader,
+        *,
+        now: Callable[[], int],
+        partition_count: int,
+    ) -> None:
+        self._settings = settings
+        self._secret = settings.secret_key
+        self._publisher = publisher
+        self._reader = reader
+        self._now = now
+        self._count = partition_count
+
+    @property
+    def needs_two(self) -> bool:
+        """Whether a second person lets rules in: everywhere but in a demo."""
+        return self._settings.secret != DEMO_SECRET
+
+    async def shelf(self) -> Shelf:
+        """Return what the log holds of rule sets."""
+        return await read_shelf(self._reader, self._secret)
+
+    async def propose(
+        self, texts: Mapping[str, str], who: Who, *, why: str = "", checks: Checks | None = None
+    ) -> Artefact:
+        """Put a rule set into the log, for another person to let in; return it.
+
+        Raises
+        ------
+        RulesError
+            If any file has a mistake.
+        EngineError
+            `rules/tests` if a test inside a file fails; `rules/same` if it is what is live.
+        """
+        self._known(who)
+        shelf = await self.shelf()
+        found = artefact_of(self._settings, texts, version="proposed", author=who.name)
+        if shelf.live and shelf.artefacts[shelf.live].hash == found.hash:
+            raise EngineError(f"these rules are live as {shelf.live}", code="rules/same")
+        rules = compile_rules(found.rules, parse_contracts(found.contracts), version=found.version)
+        failed = failing(rules)
+        if failed:
+            raise EngineError("tests fail:\n" + "\n".join(failed), code="rules/tests")
+        found.version = shelf.next_version(found.hash)
+        found.previous, found.at, found.why = shelf.live, self._now(), why
+        tests = sum(len(rule.cases) for rule in rules.rules.values())
+        found.checks = {"rules": len(rules.rules), "tests": tests, **(checks or {})}
+        await self._publisher.publish([artefact_record(found, self._secret)])
+        return found
+
+    async def approve(self, version: str, who: Who | None) -> Release:
+        """Let a proposal in; `who` None: its author alone, where one is enough.
+
+        Raises
+        ------
+        EngineError
+            `rules/unknown` version, `rules/two-people` if author and approver are one, `rules/old`
+            if other rules have gone live since it was proposed.
+        """
+        shelf = await self.shelf()
+        found = _artefact(shelf, version)
+        if who is not None:
+            self._known(who)
+        approver = "" if who is None else who.name
+        if self.needs_two and approver in ("", found.author):
+            raise EngineError(
+                f"{found.author or 'somebody'} asked for {version}; another person lets it in",
+                code="rules/two-people",
+            )
+        if version == shelf.live:
+            await self._announce(version)  # again: nobody knows how far the first time came
+            return shelf.releases[-1]
+        if found.previous != shelf.live:
+            raise EngineError(
+                f"{version} was made for {found.previous or 'nothing'}, and {shelf.live} is live; "
+                "publish it again",
+                code="rules/old",
+            )
+        return await self._release(shelf, found, "publish", found.author, approver, found.why)
+
+    async def roll_back(self, version: str, who: Who, *, why: str = "") -> Release:
+        """Make a version live that was live before; '' is the one before the live one."""
+        self._known(who)
+        shelf = await self.shelf()
+        before = [release.version for release in shelf.releases if release.version != shelf.live]
+        if not before or (version and version not in before):
+            raise EngineError(
+                f"{version or 'nothing'} was not live before; {', '.join(before) or 'nothing'} was",
+                code="rules/unknown",
+            )
+        found = _artefact(shelf, version or before[-1])
+        return await self._release(shelf, found, "rollback", who.name, "", why)
+
+    async def retire(self, rule: str, who: Who, *, why: str = "") -> tuple[Release, str, str]:
+        """Let a rule act no more; return the release, and the rule's file with its new text.
+
+        Raises
+        ------
+        EngineError
+            `rules/unknown` if no such rule is live.
+        """
+        self._known(who)
+        shelf = await self.shelf()
+        live = _artefact(shelf, shelf.live)
+        rules = compile_rules(live.rules, parse_contracts(live.contracts), version="live").rules
+        if rule not in rules:
+            raise EngineError(f"no rule `{rule}` is live", code="rules/unknown")
+        path = rules[rule].path
+        text = with_status(live.rules[path], "retired")
+        changed = {**live.rules, path: text}
+        done = compile_rules(changed, parse_contracts(live.contracts), version="retired")
+        assert done.rules[rule].status == "retired", "the line that says so was changed"
+        found = Artefact(
+            version="",
+            rules=changed,
+            contracts=live.contracts,
+            lateness_ms=live.lateness_ms,
+            author=who.name,
+            at=self._now(),
+            why=why,
+            previous=shelf.live,
+        )
+        found.version = shelf.next_version(found.hash)
+        await self._publisher.publish([artefact_record(found, self._secret)])
+        release = await self._release(shelf, found, "retire", who.name, "", f"{rule}: {why}")
+        return release, path, text
+
+    async def _release(
+        self, shelf: Shelf, found: Artefact, kind: str, author: str, approver: str, why: str
+    ) -> Release:
+        release = Release(
+            number=shelf.releases[-1].number + 1 if shelf.releases else 1,
+            version=found.version,
+            previous=shelf.live,
+            kind=kind,
+            author=author,
+            approver=approver,
+            at=self._now(),
+            why=why,
+        )
+        await self._publisher.publish([release_record(release, self._secret)])
+        await self._announce(release.version)
+        return release
+
+    async def _announce(self, version: str) -> None:
+        records = version_records("ruleset", version, self._count, self._secret)
+        await self._publisher.publish(records)
+
+    def _known(self, who: Who) -> None:
+        """Check a name against the house's list, where it has one; a name must be there anyhow."""
+        if not who.name:
+            raise EngineError("who are you? name yourself with --as", code="rules/who")
+        path = Path(self._settings.topics_dir) / STAFF
+        if not path.is_file():
+            return
+        people = parse_staff(read_text(path), where=str(path))
+        wanted = people.get(who.name, "")
+        given = sha256(who.key.encode()).hexdigest()
+        if not compare_digest(wanted, given):
+            raise EngineError(
+                f"`{who.name}` is not in {path}, or the key is another; see --key", code="rules/who"
+            )
+
+
+def parse_staff(text: str, *, where: str) -> dict[str, str]:
+    """Return who may publish: name -> sha256 of the key, in hex.
+
+    Raises
+    ------
+    ConfigError
+        If the text is anything else than `people: {name: 64 hex digits}`.
+    """
+    try:
+        body = load_yaml(text, where)
+    except ContractError as error:
+        raise ConfigError(str(error), where=where) from None
+    people = body.get("people") if isinstance(body, dict) else None
+    if not isinstance(people, dict) or not all(
+        isinstance(key, str) and re.fullmatch(r"[0-9a-f]{64}", key) for key in people.values()
+    ):
+        raise ConfigError("want people: {name: sha256 of the key}", where=where)
+    return {str(name): key for name, key in people.items()}
+
+
+def failing(rules: RuleSet) -> list[str]:
+    """Return what the tests inside the files find wrong, a line each."""
+    return [
+        f"{rule.path}:{case.line}: {rule.id}: {case.name}: {'; '.join(differences)}"
+        for rule in rules.rules.values()
+        for case in rule.cases
+        if (differences := run_case(rule, case, rules))
+    ]
+
+
+def with_status(text: str, status: str) -> str:
+    """Return a rule file with another status, all else as it was.
+
+    >>> with_status("rule: a\\nstatus: live   # now\\n", "retired")
+    'rule: a\\nstatus: retired   # now\\n'
+    >>> with_status("rule: a\\n", "live")
+    'rule: a\\nstatus: live\\n'
+    """
+    line = f"status: {status}"
+    if _STATUS.search(text):
+        return _STATUS.sub(line, text, count=1)
+    return _RULE.sub(lambda found: f"{found[0]}\n{line}", text, count=1)
+
+
+def rules_of(artefact: Artefact) -> RuleSet:
+    """Return the rule set of an artefact, compiled."""
+    contracts = parse_contracts(artefact.contracts)
+    return compile_rules(artefact.rules, contracts, version=artefact.version)
+
+
+def _artefact(shelf: Shelf, version: str) -> Artefact:
+    found = shelf.artefacts.get(version)
+    if found is None:
+        known: Sequence[str] = list(shelf.artefacts)[-5:]
+        raise EngineError(
+            f"no rule set `{version}`; there are {', '.join(known) or 'none'}", code="rules/unknown"
+        )
+    return found

@@ -1,0 +1,207 @@
+"""How rules go live: two people, nothing lost of what another published meanwhile, and back."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.adapters.memory import MemoryLog
+from engine.config import Settings
+from engine.errors import EngineError, RulesError
+from engine.events import topics
+from engine.events.record import header
+from engine.runtime.library import ArtefactLibrary
+from engine.runtime.publish import Publication, Who, with_status
+from engine.runtime.releases import Release
+from tests.turns import ROOT
+
+LI, WANG = Who("li@shop.example"), Who("wang@shop.example")
+SECRET = "of the installation"
+RULE = """rule: {name}
+owner: a@shop.example
+status: live   # for now
+when: [{{event: cart.updated}}]
+do: [{{case: {case}}}]
+limits: [1 per 1d]
+tests:
+  - {{name: fires, events: [{{at: 0m, cart.updated: {{value: 1.0, cart_id: a, items: 1}}}}],
+     expect: [{{at: 0m, case: {expect}}}]}}
+  - {{name: not, events: [], expect: []}}
+"""
+
+
+def a_rule(name: str = "a", *, case: str = "look", expect: str = "look") -> dict[str, str]:
+    """Return one rule file by its path."""
+    return {f"{name}.yaml": RULE.format(name=name, case=case, expect=expect)}
+
+
+class House:
+    """A log in memory and a publication over it."""
+
+    def __init__(self, *, secret: str = SECRET, topics_dir: Path | None = None) -> None:
+        self.log = MemoryLog({topics.RULE_SETS: 1, topics.EVENTS: 2})
+        self.settings = replace(
+            Settings(), secret=secret, topics_dir=str(topics_dir or ROOT / "topics")
+        )
+        self.publication = Publication(
+            self.settings, self.log, self.log, now=lambda: 5, partition_count=2
+        )
+
+    def announced(self) -> list[str]:
+        """Return the versions that partition 1 was told, in order."""
+        records = [r for r in self.log.records(topics.EVENTS) if r.partition == 1]
+        assert all(header(record.headers, "kind") == b"ruleset" for record in records)
+        return [record.value.decode().split('"')[3] for record in records]
+
+    async def goes_live(self, texts: dict[str, str]) -> str:
+        """Publish with two people; return the version."""
+        version = (await self.publication.propose(texts, LI)).version
+        await self.publication.approve(version, WANG)
+        return version
+
+
+def told(code: str, what: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    """It is refused for this reason."""
+    with pytest.raises(EngineError) as caught:
+        asyncio.run(what())
+    assert caught.value.code == code
+
+
+def test_one_asks_another_lets_in_and_workers_have_it_before() -> None:
+    house = House()
+
+    async def story() -> None:
+        found = await house.publication.propose(a_rule(), LI, why="more looks")
+        assert house.announced() == []
+        assert found.checks == {"rules": 1, "tests": 2}
+        library = ArtefactLibrary(house.log, secret=house.settings.secret_key)
+        assert await library.newest("ruleset") == found.version
+        release = await house.publication.approve(found.version, WANG)
+        assert (release.author, release.approver, release.why) == (LI.name, WANG.name, "more looks")
+        shelf = await house.publication.shelf()
+        assert shelf.live == found.version and shelf.releases == [release]
+        await library.need("ruleset", found.version)
+        assert set(library.book.rule_sets[found.version].rules) == {"a"}
+
+    asyncio.run(story())
+    assert len(house.announced()) == 1
+
+
+@pytest.mark.parametrize("who", [LI, None])
+def test_nobody_lets_in_what_he_asked_for(who: Who | None) -> None:
+    house = House()
+
+    async def story() -> None:
+        found = await house.publication.propose(a_rule(), LI)
+        await house.publication.approve(found.version, who)
+
+    told("rules/two-people", story)
+    assert house.announced() == []
+
+
+def test_in_a_demo_one_is_enough() -> None:
+    house = House(secret=Settings().secret)
+
+    async def story() -> Release:
+        found = await house.publication.propose(a_rule(), LI)
+        return await house.publication.approve(found.version, None)
+
+    assert asyncio.run(story()).approver == ""
+    assert len(house.announced()) == 1
+
+
+def test_a_proposal_that_others_have_overtaken_is_made_again() -> None:
+    house = House()
+
+    async def story() -> None:
+        first = await house.publication.propose(a_rule("a"), LI)
+        await house.goes_live(a_rule("b"))
+        await house.publication.approve(first.version, WANG)
+
+    told("rules/old", story)
+
+
+def test_what_went_live_half_is_said_again() -> None:
+    house = House()
+
+    async def story() -> None:
+        version = await house.goes_live(a_rule())
+        await house.publication.approve(version, WANG)
+
+    asyncio.run(story())
+    assert len(house.announced()) == 2 and len(set(house.announced())) == 1
+
+
+def test_mistakes_failing_tests_and_what_is_live_already_are_refused() -> None:
+    house = House()
+    with pytest.raises(RulesError):
+        asyncio.run(house.publication.propose({"a.yaml": "rule: a\n"}, LI))
+    with pytest.raises(RulesError):  # a test that can only fail
+        asyncio.run(house.publication.propose(a_rule(expect="see"), LI))
+    late = {n: t.replace("{at: 0m, case", "{at: 1m, case") for n, t in a_rule().items()}
+    told("rules/tests", lambda: house.publication.propose(late, LI))
+    told("rules/who", lambda: house.publication.propose(a_rule(), Who("")))
+    asyncio.run(house.goes_live(a_rule()))
+    told("rules/same", lambda: house.publication.propose(a_rule(), LI))
+    told("rules/unknown", lambda: house.publication.approve("v99", WANG))
+
+
+def test_back_to_what_was_live_before_needs_one_person() -> None:
+    house = House()
+
+    async def story() -> None:
+        told_first = await house.goes_live(a_rule("a"))
+        second = await house.goes_live(a_rule("b"))
+        with pytest.raises(EngineError, match="not live before"):
+            await house.publication.roll_back(second, LI)
+        back = await house.publication.roll_back("", LI, why="too many")
+        assert (back.version, back.previous, back.kind) == (told_first, second, "rollback")
+        again = await house.publication.roll_back(second, LI)
+        assert [r.number for r in (await house.publication.shelf()).releases] == [1, 2, 3, 4]
+        assert again.version == second
+
+    asyncio.run(story())
+    assert len(house.announced()) == 4
+
+
+def test_there_is_nothing_to_go_back_to_at_first() -> None:
+    house = House()
+    asyncio.run(house.goes_live(a_rule()))
+    told("rules/unknown", lambda: house.publication.roll_back("", LI))
+
+
+def test_a_retired_rule_stays_in_the_set_and_the_others_are_as_they_were() -> None:
+    house = House()
+
+    async def story() -> None:
+        await house.goes_live({**a_rule("a"), **a_rule("b")})
+        release, path, text = await house.publication.retire("a", WANG, why="nobody looks")
+        assert (path, release.kind) == ("a.yaml", "retire")
+        assert text == a_rule("a")["a.yaml"].replace("live ", "retired ")
+        shelf = await house.publication.shelf()
+        assert shelf.artefacts[shelf.live].rules == {**a_rule("b"), "a.yaml": text}
+
+    asyncio.run(story())
+    told("rules/unknown", lambda: house.publication.retire("c", LI))
+
+
+def test_where_the_house_has_a_list_name_and_key_must_be_in_it(tmp_path: Path) -> None:
+    for folder in (ROOT / "topics").iterdir():
+        (tmp_path / folder.name).symlink_to(folder)
+    key = sha256(b"secret of li").hexdigest()
+    (tmp_path / "staff.yaml").write_text(f"people: {{{LI.name}: {key}}}\n")
+    house = House(topics_dir=tmp_path)
+    asyncio.run(house.publication.propose(a_rule(), Who(LI.name, "secret of li")))
+    told("rules/who", lambda: house.publication.propose(a_rule("b"), LI))
+    told("rules/who", lambda: house.publication.propose(a_rule("b"), WANG))
+    (tmp_path / "staff.yaml").write_text("people: {li: short}\n")
+    told("config", lambda: house.publication.propose(a_rule("b"), LI))
+
+
+def test_a_status_is_changed_where_it_stands_and_added_where_it_does_not() -> None:
+    assert with_status("rule: a\nstatus: 'live'\n", "paused") == "rule: a\nstatus: paused\n"
+    assert with_status("rule: a\nowner: b\n", "live") == "rule: a\nstatus: live\nowner: b\n"
