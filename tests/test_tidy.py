@@ -30,6 +30,7 @@ CONFINED = {
     "prometheus_client": ("runtime/observe.py",),
     "yaml": ("events/contract.py", "rules/text/source.py"),
     "river": ("churn/train.py",),
+    "datasketches": ("profile/tally.py",),
     "confluent_kafka": ("adapters/kafka_client.py",),
     "pyarrow": ("adapters/rows.py",),
     "uvicorn": ("api/serve.py",),

@@ -267,7 +267,7 @@ def _tell_entity(state: Partition, arrival: Arrival, entity: str, book: Book) ->
         at=body.at,
         original_at=body.original_at,
         received_at=body.received_at,
-        ids=[entity],
+        ids=[entity, arrival.node_id],  # who it was, for counting heads: a keyed hash, no name
         data={n: v for n, v in body.data.items() if n not in personal},
     )
     send_control(state, "part", entity, message, secret=book.secret, hop=arrival.hop)

@@ -16,7 +16,7 @@ from engine.outcome import Move
 from engine.pipeline.book import Book
 from engine.pipeline.envelope import send
 from engine.pipeline.state import Live, Partition
-from engine.profile import windows
+from engine.profile import tally, windows
 from engine.profile.apply import apply, plan_of
 from engine.profile.turn import Turn
 
@@ -63,6 +63,9 @@ def think(
     windows.append(actor.logs, event.type, event.at, event.data, columns)
     if actor.kind == "person":
         churn.on_event(turn, event, model)
+    elif rules is not None and (wanted := rules.tallies.get((actor.kind, event.type))) is not None:
+        if not tally.add(actor, event, wanted):
+            turn.outcome.count("late_event")
     if rules is None or not for_rules:
         turn.derived.clear()
         return

@@ -48,16 +48,21 @@ _FIRST_DAYS: Mapping[str, Callable[[date], date]] = {
 PERIODS = tuple(_FIRST_DAYS)
 
 
+def first_day(period: str, day: date) -> date:
+    """Return the first day of the period (one of PERIODS) that a local day lies in."""
+    return _FIRST_DAYS[period](day)
+
+
 def elapsed(period: str) -> Callable[[Actor, int], int]:
     """Return the function (actor, at) -> ms of one of PERIODS so far, `at` included.
 
     It is the length of the window `(at - length, at]` that begins with the local period.
     """
-    first_day = _FIRST_DAYS[period]
+    first = _FIRST_DAYS[period]
 
     def length_ms(actor: Actor, at: int) -> int:
         zone = zone_of(actor)
-        return at - _ms(_at(first_day(local(at, zone).date()), 0, zone)) + 1
+        return at - _ms(_at(first(local(at, zone).date()), 0, zone)) + 1
 
     return length_ms
 

@@ -114,6 +114,18 @@ class Churn(msgspec.Struct, array_like=True, gc=False):
     pending: dict[str, bytes] = {}  # name of its timer -> a row of churn/snapshot
 
 
+class Tally(msgspec.Struct, array_like=True, gc=False):
+    """What happened at a thing by local day (engine/profile/tally.py), oldest first.
+
+    `days`: ordinal days. `sums`, `sketches`: column -> one value a day (b"": nothing that day).
+    """
+
+    days: list[int] = []
+    counts: list[int] = []
+    sums: dict[str, list[float]] = {}
+    sketches: dict[str, list[bytes]] = {}
+
+
 class Actor(msgspec.Struct, array_like=True, gc=False):
     """All that is known of one person or thing.
 
@@ -145,3 +157,4 @@ class Actor(msgspec.Struct, array_like=True, gc=False):
     stage_at: int = 0
     reasons: list[str] = []  # why the churn score is high, strongest first
     segments: dict[str, int] = {}  # name -> since when (UTC ms), 0 = not in it
+    tallies: dict[str, Tally] = {}  # of a thing: event type -> days

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from engine.events.catalogue import Contract
 from engine.events.contract import Contracts
+from engine.profile.tally import DISTINCT_MAX
 from engine.rules.model import Action, Case, Rule
 from engine.rules.parts.when import TRANSITIONS
 from engine.rules.text.problems import Problem
@@ -36,6 +37,20 @@ def check_groups(rules: Mapping[str, Rule], texts: Mapping[str, str]) -> list[Pr
                 found.append(
                     Problem(rule.path, line, column, length, "R132", message, hint, "warning")
                 )
+    return found
+
+
+def check_tallies(rules: Mapping[str, Rule]) -> list[Problem]:
+    """Return a mistake of the rule with which a kind of thing counts too many different things."""
+    known: dict[str, set[tuple[str, str]]] = {}
+    found = []
+    for rule in rules.values():
+        wanted = known.setdefault(rule.key, set())
+        wanted |= {(event, name) for event, name in rule.distinct}
+        if len(wanted) > DISTINCT_MAX:
+            message = f"the rules about a {rule.key} count more than {DISTINCT_MAX} distinct things"
+            names = ", ".join(f"{event}.{name}" for event, name in sorted(wanted))
+            found.append(Problem(rule.path, 1, 1, 1, "R146", message, f"these are {names}"))
     return found
 
 

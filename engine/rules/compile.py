@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from engine.errors import RulesError
 from engine.events.contract import Contracts
 from engine.profile.apply import Plan, plan_of
+from engine.profile.tally import Tallied
 from engine.profile.windows import Columns, joined
-from engine.rules.check import UNTESTED, check_groups
+from engine.rules.check import UNTESTED, check_groups, check_tallies
 from engine.rules.expression.compile import Reads, Value
 from engine.rules.listeners import Listener, Listeners, listeners_of
 from engine.rules.model import Doubts, Rule, Segment, Step
@@ -23,9 +24,10 @@ from engine.rules.text.problems import Problem, report
 class RuleSet:
     """Every rule of one version. `columns`: what the logs must keep, by event type.
 
-    `listeners`: (kind of actor, event type) -> the rules that it concerns. `goals`: event types
-    that some rule has as its goal, also one that acts no more. `scheduled`: rules that begin with a
-    date. `plans`: what each event type that has a contract does to a profile.
+    `tallies`: what a thing counts by day. `listeners`: (kind of actor, event type) -> the rules
+    that it concerns. `goals`: event types that some rule has as its goal, also one that acts no
+    more. `scheduled`: rules that begin with a date. `plans`: what each event type that has a
+    contract does to a profile.
     """
 
     version: str
@@ -40,6 +42,7 @@ class RuleSet:
     shared: Shared = NOTHING
     segments: tuple[Segment, ...] = ()  # those that some rule waits for
     looks_daily: bool = False  # at its segments
+    tallies: Mapping[tuple[str, str], Tallied] = field(default_factory=dict)
 
 
 def compile_rules(
@@ -76,6 +79,7 @@ def compile_rules(
             problems.append(Problem(path, 1, 1, 1, "R128", message, "give it another name"))
             continue
         found[rule.id] = _settled(rule, contracts)
+    problems += check_tallies(found)
     errors = [p for p in problems if p.level == "error"]
     if errors:
         raise RulesError(report(errors, dict(rules)), problems=tuple(errors))
@@ -144,7 +148,22 @@ def index(
         shared=shared,
         segments=segments,
         looks_daily=any(segment.daily for segment in segments),
+        tallies=_tallies(awake),
     )
+
+
+def _tallies(rules: list[Rule]) -> dict[tuple[str, str], Tallied]:
+    """Return, by (kind of thing, event type), what its days must have for any of some rules."""
+    found: dict[tuple[str, str], Tallied] = {}
+    for rule in rules:
+        for reads in reads_of(rule):
+            for event, wanted in reads.tallies.items():
+                known = found.get((rule.key, event), Tallied())
+                found[rule.key, event] = Tallied(
+                    tuple(sorted({*known.sums, *wanted.sums})),
+                    tuple(sorted({*known.distinct, *wanted.distinct})),
+                )
+    return found
 
 
 def _awaited(rules: list[Rule], shared: Shared) -> tuple[Segment, ...]:
@@ -165,6 +184,12 @@ def _settled(rule: Rule, contracts: Contracts) -> Rule:
     return replace(
         rule,
         keeps=_keeps(rule),
+        distinct=frozenset(
+            (event, name)
+            for reads in reads_of(rule)
+            for event, wanted in reads.tallies.items()
+            for name in wanted.distinct
+        ),
         sentence=sentences(rule, contracts),
         is_simple=len(steps) == 1 and steps[0].times == 1,
     )

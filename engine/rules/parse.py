@@ -85,7 +85,8 @@ class _Parser:
         self.reader = reader
         self.root = root
         self.contracts = contracts
-        self.scopes = Scopes(contracts, shared)
+        key = reader.text(root, "key", "person")
+        self.scopes = Scopes(contracts, shared, thing=key if key in ENTITIES else "")
 
     def rule(self, version: str) -> Rule:
         """Return the rule as far as it can be read."""

@@ -18,9 +18,10 @@ RESERVED = (
 class Scopes:
     """The names that are known at each place of a rule; `see` adds a step."""
 
-    def __init__(self, contracts: Contracts, shared: Any) -> None:
+    def __init__(self, contracts: Contracts, shared: Any, *, thing: str = "") -> None:
         self.contracts = contracts
-        self.shared = shared  # rules/shared.py
+        self.thing = thing
+        self.shared = shared  # rules/parts/shared.py
         self.profile = profile_of(contracts)
         self._events: dict[str, Mapping[str, Any]] = {}
         self._types: dict[str, str] = {}
@@ -50,6 +51,7 @@ class Scopes:
             features=schema.FEATURES,
             sets={**self.contracts.sets, **self.shared.sets},
             conditions=self.shared.conditions,
+            thing=self.thing,
             aggregates=self._fields,
             event_types=self.contracts.by_name.keys(),
             types=self._types,

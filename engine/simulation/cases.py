@@ -10,9 +10,9 @@ from engine.clock import DAY_MS, SECOND_MS
 from engine.decision.holdout import is_held_out
 from engine.errors import ContractError
 from engine.events import topics
-from engine.events.ids import ENTITIES
+from engine.events.ids import ENTITIES, is_entity
 from engine.events.model import Event
-from engine.events.record import Outgoing, Record
+from engine.events.record import Headers, Outgoing, Record
 from engine.identity import mac
 from engine.identity.messages import Tick, Version
 from engine.identity.node import Links
@@ -71,8 +71,12 @@ class Shop:
 
     def send(self, event: Event) -> None:
         """Let one event arrive."""
-        value = _json(event)
-        self._feed(Outgoing(topics.EVENTS, 0, self._node_id.encode(), value))
+        value, key = _json(event), self._node_id.encode()
+        headers: Headers = ()
+        if is_entity(self._node_id) and len(event.ids) > 1:  # as a person's fold tells a thing
+            seal = mac.sign("part", key, value, SECRET)
+            headers = (("kind", b"part"), ("mac", seal))
+        self._feed(Outgoing(topics.EVENTS, 0, key, value, headers))
 
     def _control(self, kind: str, body: msgspec.Struct) -> None:
         value = _json(body)
@@ -153,6 +157,12 @@ def _event(
 ) -> Event:
     contract = rules.contracts.get(name)
     assert contract is not None
+    read = rules.contracts.check(contract, dict(data))
+    ids = [node_id]
+    if is_entity(node_id):
+        if (person := data.get("user_id")) is not None:
+            ids.append(f"0u{person}")
+        read = {n: v for n, v in read.items() if not getattr(contract.fields.get(n), "personal", 0)}
     return Event(
         id=f"{number:016x}{0:016x}",
         tenant=TENANT,
@@ -161,6 +171,6 @@ def _event(
         at=at,
         original_at=at,
         received_at=arrives,
-        ids=[node_id],
-        data=rules.contracts.check(contract, dict(data)),
+        ids=ids,
+        data=read,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from engine.profile.tally import CUSTOMER
 from engine.rules.expression import operators
 from engine.rules.expression.meaning import (
     MISTAKEN,
@@ -186,6 +187,8 @@ class Checker(Report):
             place = Name(event, quoted.start + 1, quoted.end - 1)
             hint = did_you_mean(event, self.scope.event_types)
             return self.tell(place, "E231", f"unknown event type '{event}'", hint)
+        if self.scope.thing and CUSTOMER not in fields:
+            fields = {**fields, CUSTOMER: STRING}
         self.it, self.it_event, self.inside_aggregate = fields, event, True
         found = operators.aggregate(self, node, event, self.meaning, self.condition)
         self.inside_aggregate = False

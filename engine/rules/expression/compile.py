@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.profile.model import Actor
+from engine.profile.tally import Tallied
 from engine.profile.windows import Columns
 from engine.rules.expression import words
 from engine.rules.expression.check import Checker
@@ -34,11 +35,13 @@ Answer = Callable[[Events, Actor, int], Any]
 class Reads:
     """What an expression looks at.
 
-    `columns`: event type -> columns that its log must keep. `fields`: (alias, name) of events.
+    `columns`: event type -> columns that its log must keep; `tallies`: what a thing must count by
+    day. `fields`: (alias, name) of events.
     `pins`: field of the trigger -> the only texts with which the condition can hold.
     """
 
     columns: Mapping[str, Columns] = field(default_factory=dict)
+    tallies: Mapping[str, Tallied] = field(default_factory=dict)
     profile: frozenset[str] = frozenset()
     features: frozenset[str] = frozenset()
     fields: frozenset[tuple[str, str]] = frozenset()
@@ -210,13 +213,17 @@ def _shown(writer: Writer, meaning: Meaning) -> str:
 
 def _reads(meaning: Meaning, trigger: str) -> Reads:
     columns: dict[str, Columns] = {}
+    tallies: dict[str, Tallied] = {}
     found = list(walk(meaning))
     for part in found:
-        if isinstance(part, Aggregate):
+        if isinstance(part, Aggregate) and part.tallied:
+            tallies[part.event] = _tallied(part, tallies.get(part.event, Tallied()))
+        elif isinstance(part, Aggregate):
             columns[part.event] = _columns(part, columns.get(part.event, Columns()))
     reads = [part for part in found if isinstance(part, Read)]
     return Reads(
         columns=columns,
+        tallies=tallies,
         profile=frozenset(read.name for read in reads if read.source == "profile"),
         features=frozenset(read.name for read in reads if read.source == "feature"),
         fields=frozenset((read.alias, read.name) for read in reads if read.source == "event"),
@@ -230,6 +237,15 @@ def _columns(aggregate: Aggregate, known: Columns) -> Columns:
         if isinstance(part, Read) and part.source == "it":
             (words if part.type.base == "string" else numbers).add(part.name)
     return Columns(tuple(sorted(numbers)), tuple(sorted(words)))
+
+
+def _tallied(aggregate: Aggregate, known: Tallied) -> Tallied:
+    if aggregate.column is None:
+        return known
+    name = (aggregate.column.name,)
+    if aggregate.function == "distinct":
+        return known._replace(distinct=tuple(sorted({*known.distinct, *name})))
+    return known._replace(sums=tuple(sorted({*known.sums, *name})))
 
 
 def _pins(meaning: Meaning, trigger: str) -> dict[str, tuple[str, ...]]:

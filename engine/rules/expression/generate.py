@@ -11,6 +11,7 @@ says; where Python raises because one is not, the careful one runs, whose reads 
 from collections.abc import Sequence
 from typing import Any
 
+from engine.clock import DAY_MS
 from engine.rules.expression.meaning import (
     Aggregate,
     All,
@@ -190,6 +191,8 @@ class Writer(Reading):
 
     def aggregate(self, node: Aggregate, bound: str) -> Known:
         assert self.rows is None, "check.py refuses an aggregate inside of another"
+        if node.tallied:
+            return self.tally(node)
         length = f"elapsed_{node.period}(actor, at)" if node.period else repr(node.window_ms)
         arguments = [f"actor.logs.get({self.constant(node.event)})", "at", length]
         if node.function == "count" and bound == _AT_LEAST and (pair := _one_word(node.where)):
@@ -216,6 +219,14 @@ class Writer(Reading):
         if node.function == "count" and (node.where is None or bound != _EXACT):
             return Known((), call)
         return self.checked(call)
+
+    def tally(self, node: Aggregate) -> Known:
+        days = f"days_{node.period}(actor, at)" if node.period else repr(_days(node))
+        arguments = ["actor", self.constant(node.event), "at", days]
+        if node.column is not None:
+            arguments.append(self.constant(node.column.name))
+        call = f"tally_{node.function}({', '.join(arguments)})"
+        return self.checked(call) if node.function == "avg" else Known((), call)
 
     def kept(self, where: Meaning, bound: str) -> str:
         """Write the function that picks an aggregate's rows; return the call that makes it."""
@@ -274,6 +285,11 @@ class Writer(Reading):
         found: dict[str, Any] = {"__builtins__": {}, **CALLED, **self.names}
         exec(compile(source, "<rule>", "exec"), found)
         return found["answer"]
+
+
+def _days(node: Aggregate) -> int:
+    assert node.window_ms is not None, "operators.py tallies whole days only"
+    return node.window_ms // DAY_MS
 
 
 def _cost(node: Meaning) -> int:

@@ -47,6 +47,7 @@ class Aggregate:
     """A function over the log of one event type; `window_ms` None: over all that the log holds.
 
     `period`: of calendar.PERIODS, instead of a length. `over_ms`: what a rate is held against.
+    `tallied`: read from the days of a thing, not from a log.
     """
 
     type: FieldType
@@ -58,6 +59,7 @@ class Aggregate:
     text: str
     period: str = ""
     over_ms: int = 0
+    tallied: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from decimal import Decimal
 
-from engine.clock import parse_iso
+from engine.clock import DAY_MS, parse_iso
 from engine.profile.calendar import PERIODS
+from engine.profile.tally import CUSTOMER, DAYS_MAX
+from engine.profile.windows import LOG_MAX
 from engine.rules.expression.meaning import (
     MISTAKEN,
     Aggregate,
@@ -18,6 +20,7 @@ from engine.rules.expression.meaning import (
     Read,
     Report,
     say,
+    walk,
 )
 from engine.rules.expression.tree import Call, Infix, Literal, Node, Path
 from engine.rules.expression.types import (
@@ -33,6 +36,7 @@ from engine.rules.expression.types import (
     did_you_mean,
 )
 
+TALLIED = frozenset({"count", "sum", "avg", "distinct"})  # a thing has them by day
 AGGREGATES_MAX = 10  # of one expression: each may look at every row of a log
 
 # What an aggregate reads of each event; `None` for those that read only that it happened.
@@ -74,6 +78,11 @@ def comparison(report: Report, node: Infix, left: Meaning, right: Meaning) -> Me
     if operator not in ("==", "!=") and left.type.base not in _ORDERED:
         message = f"{say(left.type)} is neither more nor less"
         return report.tell(node, "E210", message, "use == or !=")
+    for counted, bound in ((left, right), (right, left)):
+        if isinstance(counted, Aggregate) and counted.function == "count" and not counted.tallied:
+            if isinstance(bound, Const) and bound.value > LOG_MAX:
+                message = f"count() sees the newest {LOG_MAX} events, so it is never {bound.value}"
+                return report.tell(node, "E224", message, "ask for less, or over fewer days")
     if operator in ("==", "!="):
         check_choice(report, node.right, left, right)
         check_choice(report, node.left, right, left)
@@ -239,8 +248,17 @@ def aggregate(
     if found is None:
         return MISTAKEN
     window_ms, period, over_ms = found
+    days = bool(period) or (window_ms is not None and not window_ms % DAY_MS)
+    tallied = bool(report.scope.thing) and name in TALLIED and where is None and days
+    if tallied and period in ("", "this_year") and (window_ms or DAYS_MAX + 1) > DAYS_MAX * DAY_MS:
+        return report.tell(node, "E225", f"a thing remembers {DAYS_MAX} days", "write 30d or less")
+    heads = [each for part in (column, where) if part is not None for each in walk(part)]
+    named = any(isinstance(each, Read) and each.name == CUSTOMER for each in heads)
+    if report.scope.thing and named and not (tallied and name == "distinct"):
+        hint = f'write distinct("{event}", it.{CUSTOMER}, 7d)'
+        return report.tell(node, "E225", "customers are only counted, over whole days", hint)
     kind, text = _aggregated(name, column), report.written(node)
-    return Aggregate(kind, name, event, window_ms, column, where, text, period, over_ms)
+    return Aggregate(kind, name, event, window_ms, column, where, text, period, over_ms, tallied)
 
 
 def _is_window(argument: Node) -> bool:

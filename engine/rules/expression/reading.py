@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from engine.profile import pace, windows
+from engine.profile import pace, tally, windows
 from engine.profile.calendar import PERIODS, elapsed
 from engine.rules.expression import values
 from engine.rules.expression.meaning import Read
@@ -29,6 +29,11 @@ CALLED = {
     **{f"window_{name}": function for name, function in _WINDOWS.items()},
     **{f"read_{name}": function for name, function in values.READERS.items()},
     **{f"elapsed_{period}": elapsed(period) for period in PERIODS},
+    **{f"days_{period}": tally.days_of(period) for period in PERIODS},
+    "tally_count": tally.count,
+    "tally_sum": tally.total,
+    "tally_avg": tally.mean,
+    "tally_distinct": tally.distinct,
     "trait": values.trait,
     "added": values.added,
     "subtracted": values.subtracted,

@@ -48,6 +48,9 @@ class Scope:
         name -> {"en": .., "zh": ..}.
     conditions
         Name of a shared condition -> what has its `meaning`, which takes the name's place.
+    thing
+        The kind of thing that the rule is about, '' for a person: its windows of whole days are
+        counted by day (engine/profile/tally.py).
     """
 
     events: Mapping[str, Mapping[str, Any]]
@@ -59,6 +62,7 @@ class Scope:
     types: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    thing: str = ""
 
 
 class Problem(NamedTuple):

@@ -64,6 +64,7 @@ _FIELDS = {  # of events: what their contracts call them, in words
     "band": ("band", "等级"),
     "risk": ("risk", "风险"),
     "city": ("city", "城市"),
+    "customer": ("customers", "客户"),
 }
 _AGGREGATES = {
     "count": ("the number of {event}", "{event}次数"),
