@@ -24,25 +24,23 @@ REAL = tuple(pytest.param(kind, marks=pytest.mark.redis) for kind in ("redis", "
 
 
 class Node:
-    """One server; `port` stays the same over its restarts."""
+    """One server that keeps what it has on disk; `port` stays the same over its restarts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._options = options
         self.port, self.bus_port = free_port(), free_port()
         self.folder = folder
         folder.mkdir()
         self.client = Redis(port=self.port, socket_timeout=10)
         self._process: subprocess.Popen[bytes]
 
-    def start(self) -> None:
+    def start(self, *, appendonly: str = "yes") -> None:
         """Start it, with what its folder holds."""
         command = [
             *("redis-server", "--port", str(self.port), "--bind", "127.0.0.1"),
+            *("--dir", str(self.folder), "--save", "", "--appendonly", appendonly),
+            *("--maxmemory-policy", "noeviction", *self._options),
             *("--cluster-port", str(self.bus_port)),
-            *("--dir", str(self.folder), "--save", "", "--appendonly", "yes"),
-            *("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
-            # A replica that is behind, or cut off, may take over: the protocol repairs that.
-            *("--cluster-replica-validity-factor", "0", "--maxmemory-policy", "noeviction"),
-            *("--repl-diskless-sync-delay", "0", "--cluster-allow-replica-migration", "no"),
         ]
         with open(self.folder / "log", "ab") as output:
             self._process = spawn(command, folder=self.folder, output=output, environment={})
@@ -82,6 +80,11 @@ class Node:
     def is_master(self) -> bool:
         """Whether it takes writes."""
         return bool(self.client.info("replication")["role"] == "master")
+
+    @property
+    def has_slots(self) -> bool:
+        """Whether it is a master that keys belong to."""
+        return any(master[1] == self.port for _, _, master, *_ in self.do("CLUSTER", "SLOTS"))
 
     @property
     def url(self) -> str:
@@ -201,7 +204,13 @@ class RedisCluster:
         )
 
     def _node(self, number: int) -> Node:
-        return Node(Path(self._folder.name) / str(number))
+        return Node(
+            Path(self._folder.name) / str(number),
+            *("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
+            # A replica that is behind, or cut off, may take over: the protocol repairs that.
+            *("--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"),
+            *("--cluster-allow-replica-migration", "no"),
+        )
 
 
 class Move:

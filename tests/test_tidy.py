@@ -26,7 +26,7 @@ PURE_ALLOWED = {
 CONFINED = {
     "faust": ("adapters/kafka.py",),
     "mode": ("adapters/kafka.py",),
-    "redis": ("adapters/wire.py", "adapters/redis_slots.py"),
+    "redis": ("adapters/wire.py", "adapters/redis_slots.py", "adapters/redis_check.py"),
     "prometheus_client": ("runtime/observe.py",),
     "yaml": ("events/contract.py", "rules/text/source.py"),
     "river": ("churn/train.py",),

@@ -17,10 +17,11 @@ from engine.adapters.kafka import FaustGroup
 from engine.adapters.kafka_client import KafkaPublisher
 from engine.adapters.kafka_reader import KafkaReader
 from engine.adapters.redis import RedisStore
+from engine.adapters.redis_check import check_redis
 from engine.adapters.redis_ledger import RedisLedger
 from engine.adapters.redis_offsets import RedisOffsets
 from engine.config import Settings
-from engine.errors import EngineError
+from engine.errors import EngineError, StoreError
 from engine.events import topics
 from engine.events.record import Record
 from engine.keys import Space
@@ -71,8 +72,18 @@ class Engine:
         )
 
     async def connect(self) -> None:
-        """Connect the producer, so that the first event does not wait for it."""
+        """Connect the producer, so that the first event does not wait; look at Redis' settings.
+
+        Raises
+        ------
+        ConfigError
+            If Redis may throw state away, or is too old.
+        """
         await self.publisher.connect()
+        try:
+            await check_redis(self.settings.redis_url)
+        except StoreError as error:
+            log.warning("%s; waiting for it", error)
 
     async def close(self) -> None:
         """Close all connections."""
