@@ -84,6 +84,7 @@ class Meta:
     """What Redis holds of a partition besides its nodes (WIRE.md, Redis: `m`)."""
 
     off: int = -1  # last applied offset; -1 before the first
+    sub: int = 0  # timers that fired of the tick at off + 1, which is not done yet; 0: not begun
     fp: int | None = None  # fingerprint of the record at `off`
     clk: int = 0  # T: what all partitions have passed, by the last tick
     now: int = 0  # `now` of the last tick: log time

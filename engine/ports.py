@@ -17,12 +17,18 @@ class Clock(Protocol):
 
 @dataclass(slots=True)
 class Snapshot:
-    """What ACQUIRE returns: meta, timers (member, score), outbox and moves not yet trimmed."""
+    """What ACQUIRE returns: meta, timers (member, score), outbox and moves not yet trimmed.
+
+    `tries`: take-overs at this place of the log, this one included, by owners that did not come
+    back; `alone`: how often the record (or timer) that comes next was tried alone by one of them.
+    """
 
     meta: Meta
     timers: list[tuple[str, int]]
     outbox: list[tuple[int, bytes]]
     moves: list[tuple[int, bytes]]
+    tries: int = 1
+    alone: int = 0
 
 
 @dataclass(slots=True)
@@ -37,12 +43,23 @@ class Commit:
     moves: list[tuple[int, bytes]]
     trim_outbox: int = 0  # acknowledged up to this oseq
     trim_moves: int = 0
+    sub_expected: int = 0  # timers of the unfinished tick behind `off_expected`
 
 
 class Store(Protocol):
     """State of the partitions, with one atomic fenced commit per batch."""
 
-    async def acquire(self, partition: int, token: str) -> Snapshot: ...
+    async def acquire(
+        self, partition: int, token: str, *, previous: str = "", survived: int = 0
+    ) -> Snapshot:
+        """Take a partition over: from now on only `token` may commit.
+
+        `previous`: the token that this living owner had before: then this is no new try.
+        `survived`: how many of its own notes (`alone`) did not end in its death.
+        """
+
+    async def alone(self, partition: int, token: str) -> None:
+        """Note that what comes next is tried alone now; `Fenced` if another owns the partition."""
 
     async def load(self, partition: int, names: Sequence[str]) -> list[bytes | None]: ...
 

@@ -1,10 +1,12 @@
 """What a test does without a tool that it needs: a skip that names it, in CI an error."""
 
 import os
+from hashlib import sha256
 from typing import NoReturn
 
 import pytest
 
+from engine.adapters.wire import Wire
 from engine.errors import ConfigError
 from engine.runtime.embedded import EmbeddedBroker, EmbeddedRedis
 
@@ -22,3 +24,12 @@ def started(server: EmbeddedRedis | EmbeddedBroker) -> str:
         return server.start()
     except ConfigError as error:
         unavailable(str(error))
+
+
+async def digest(wire: Wire) -> str:
+    """Return a fingerprint of all keys of Redis with their values; what expires is seen as well."""
+    seen = sha256()
+    for key in sorted(await wire.call(b"KEYS", b"*")):
+        seen.update(key + (await wire.call(b"DUMP", key)))
+        seen.update(b"%d" % (await wire.call(b"PTTL", key) > 0))
+    return seen.hexdigest()

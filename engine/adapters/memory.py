@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from engine.errors import CoverageError, Fenced, LogError, Stale
 from engine.events.record import Outgoing, Record
@@ -13,6 +13,12 @@ from engine.ports import Commit, Handler, Snapshot
 
 BATCH_MAX = 200
 V = TypeVar("V")
+
+
+class _Tried(NamedTuple):
+    place: tuple[int, int]  # (off, sub)
+    tries: int
+    alone: int
 
 
 class MemoryStore:
@@ -25,9 +31,17 @@ class MemoryStore:
         self._timers: dict[int, dict[str, int]] = defaultdict(dict)
         self._outbox: dict[int, dict[int, bytes]] = defaultdict(dict)
         self._moves: dict[int, dict[int, bytes]] = defaultdict(dict)
+        self._tried: dict[int, _Tried] = {}
 
-    async def acquire(self, partition: int, token: str) -> Snapshot:
+    async def acquire(
+        self, partition: int, token: str, *, previous: str = "", survived: int = 0
+    ) -> Snapshot:
         """Take a partition over: from now on only `token` may commit."""
+        _, tries, alone = self._here(partition)
+        alone = max(0, alone - survived)
+        if not previous or self._owner.get(partition) != previous:
+            tries += 1
+        self._tried[partition] = _Tried(self._place(partition), tries, alone)
         self._owner[partition] = token
         timers = sorted(self._timers[partition].items(), key=lambda item: (item[1], item[0]))
         return Snapshot(
@@ -35,7 +49,16 @@ class MemoryStore:
             timers=timers,
             outbox=sorted(self._outbox[partition].items()),
             moves=sorted(self._moves[partition].items()),
+            tries=tries,
+            alone=alone,
         )
+
+    async def alone(self, partition: int, token: str) -> None:
+        """Note that what comes next is tried alone now."""
+        if self._owner.get(partition) != token:
+            raise Fenced(f"partition {partition} has another owner")
+        place, tries, alone = self._here(partition)
+        self._tried[partition] = _Tried(place, tries, alone + 1)
 
     async def load(self, partition: int, names: Sequence[str]) -> list[bytes | None]:
         """Return the values of keys of one partition, None where absent."""
@@ -45,7 +68,7 @@ class MemoryStore:
         """Commit a batch, or raise and change nothing."""
         if self._owner.get(partition) != token:
             raise Fenced(f"partition {partition} has another owner")
-        if self._meta.get(partition, Meta()).off != commit.off_expected:
+        if self._place(partition) != (commit.off_expected, commit.sub_expected):
             raise Stale(f"partition {partition} is not at offset {commit.off_expected}")
         self._meta[partition] = deepcopy(commit.meta)
         _change(self._states[partition], commit.states)
@@ -68,6 +91,16 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing to close."""
+
+    def _place(self, partition: int) -> tuple[int, int]:
+        meta = self._meta.get(partition, Meta())
+        return meta.off, meta.sub
+
+    def _here(self, partition: int) -> _Tried:
+        """Return what was tried at the place where the partition is now."""
+        place = self._place(partition)
+        tried = self._tried.get(partition)
+        return tried if tried is not None and tried.place == place else _Tried(place, 0, 0)
 
 
 def _change(held: dict[str, V], changes: dict[str, V | None]) -> None:

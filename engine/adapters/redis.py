@@ -23,18 +23,31 @@ class RedisStore:
         self._wires = Wires(url, lambda p: self._key(p, "m"), functions=_FUNCTIONS)
         self._wire = self._wires.of
 
-    async def acquire(self, partition: int, token: str) -> Snapshot:
+    async def acquire(
+        self, partition: int, token: str, *, previous: str = "", survived: int = 0
+    ) -> Snapshot:
         """Take a partition over: from now on only `token` may commit."""
+        arguments = (token.encode(), previous.encode(), b"%d" % survived)
         reply = await self._wire(partition).function(
-            b"touchpoint_acquire", b"4", *self._four(partition), token.encode()
+            b"touchpoint2_acquire", b"4", *self._four(partition), *arguments
         )
-        meta, timers, outbox, moves = reply
+        meta, timers, outbox, moves, tries, alone = reply
         return Snapshot(
             meta=decode_meta(pairs(meta)),
             timers=[(bytes(m).decode(), int(float(s))) for m, s in pairs(timers)],
             outbox=[(int(float(s)), _unseq(m)) for m, s in pairs(outbox)],
             moves=[(int(float(s)), _unseq(m)) for m, s in pairs(moves)],
+            tries=tries,
+            alone=alone,
         )
+
+    async def alone(self, partition: int, token: str) -> None:
+        """Note that what comes next is tried alone now."""
+        reply = await self._wire(partition).function(
+            b"touchpoint2_alone", b"1", self._key(partition, "m"), token.encode()
+        )
+        if reply == b"FENCED":
+            raise Fenced(f"partition {partition} has another owner")
 
     async def load(self, partition: int, names: Sequence[str]) -> list[bytes | None]:
         """Return the values of keys of one partition, None where absent."""
@@ -49,7 +62,7 @@ class RedisStore:
         names = list(commit.states)
         arguments = [
             token.encode(),
-            b"%d" % commit.off_expected,
+            b"%d.%d" % (commit.off_expected, commit.sub_expected),
             b"%d" % commit.trim_outbox,
             b"%d" % commit.trim_moves,
             *_counted(encode_meta(commit.meta), 2),
@@ -68,12 +81,14 @@ class RedisStore:
             arguments += _counted([x for n, v in queue for x in (b"%d" % n, _seq(n, v))], 2)
         keys = [*self._four(partition), *(self._key(partition, name) for name in names)]
         reply = await self._wire(partition).function(
-            b"touchpoint_apply", b"%d" % len(keys), *keys, *arguments
+            b"touchpoint2_apply", b"%d" % len(keys), *keys, *arguments
         )
         if reply == b"FENCED":
             raise Fenced(f"partition {partition} has another owner")
         if reply == b"STALE":
-            raise Stale(f"partition {partition} is not at offset {commit.off_expected}")
+            raise Stale(
+                f"partition {partition} is not at {commit.off_expected}.{commit.sub_expected}"
+            )
 
     async def owner(self, partition: int) -> str:
         """Return the token of a partition's owner, '' if it has none."""
@@ -110,6 +125,7 @@ def encode_meta(meta: Meta) -> list[bytes]:
     fields: dict[str, bytes] = {
         "ver": b"%d" % META_VERSION,
         "off": b"%d" % meta.off,
+        "sub": b"%d.%d" % (meta.off, meta.sub),
         "fp": b"" if meta.fp is None else b"%d" % meta.fp,
         "clk": b"%d" % meta.clk,
         "now": b"%d" % meta.now,
@@ -129,8 +145,10 @@ def decode_meta(pairs: Sequence[tuple[bytes, bytes]]) -> Meta:
     held = {bytes(name).decode(): bytes(value) for name, value in pairs}
     if "off" not in held:
         return Meta()
+    off, _, sub = held.get("sub", b"").partition(b".")
     return Meta(
         off=int(held["off"]),
+        sub=int(sub) if off == held["off"] else 0,  # the release before leaves an old one behind
         fp=int(held["fp"]) if held["fp"] else None,
         **{name: int(held[name]) for name in ("clk", "now", "prg", "oseq", "mseq")},
         src={int(name): mseq for name, mseq in orjson.loads(held["src"]).items()},

@@ -15,7 +15,7 @@ from engine.pipeline import parting, persons, registry
 from engine.pipeline.book import Book
 from engine.pipeline.envelope import HOPS_MAX, Arrival, send
 from engine.pipeline.state import Partition
-from engine.pipeline.think import fire
+from engine.pipeline.think import drop, fire
 
 
 def fold(state: Partition, arrival: Arrival, book: Book) -> None:
@@ -23,8 +23,11 @@ def fold(state: Partition, arrival: Arrival, book: Book) -> None:
 
     A record that no step can read goes to the dead-letter topic with its reason, through the same
     commit as everything else, and the offset moves on. Any other error is ours and is raised.
+    A tick with more due timers than a batch may fire is left unfinished: `meta.sub` counts what
+    has fired, the offset stays, and the same record is to be folded again in the next batch.
     """
-    assert arrival.record.offset > state.meta.off, "records come once, in order"
+    before = state.meta.off
+    assert arrival.record.offset > before, "records come once, in order"
     state.meta.off = arrival.record.offset
     if arrival.error is not None:
         bury(state, arrival, arrival.error)
@@ -41,24 +44,48 @@ def fold(state: Partition, arrival: Arrival, book: Book) -> None:
         STEPS[arrival.kind](state, arrival, book)
     except ContractError as error:
         bury(state, arrival, error)
+    if state.meta.sub:
+        state.meta.off = before
 
 
 def bury(state: Partition, arrival: Arrival, error: ContractError) -> None:
     """Send a record to the dead-letter topic, with the reason; it has no other effect."""
     record = arrival.record
-    place = f"{record.topic}:{record.partition}:{record.offset}"
+    _bury(state, f"{record.topic}:{record.partition}:{record.offset}", record.value, error)
+    if arrival.kind == "event" and arrival.src is None:
+        state.outcome.count("dead_source")
+
+
+def pass_over(state: Partition, arrival: Arrival, error: ContractError) -> None:
+    """Bury what the fold cannot bear, and move on: a record, or of a tick its next timer alone.
+
+    A tick that could not be folded for one timer would keep the partition's time from going on.
+    """
+    record = arrival.record
+    if arrival.kind == "tick" and arrival.error is None:
+        member = state.pop_due(max(state.meta.clk, arrival.body.passed))
+        if member is not None:
+            place = f"{record.topic}:{record.partition}:{record.offset}"
+            _bury(state, f"{place}/{member}", member.encode(), error)
+            state.outcome.timers[member] = None
+            drop(state, member)
+            state.meta.sub += 1
+            return
+    bury(state, arrival, error)
+    state.meta.off, state.meta.sub = record.offset, 0
+
+
+def _bury(state: Partition, place: str, original: bytes, error: ContractError) -> None:
     letter = dead_letter(
         id=place,
         reason=error.code,
         where=str(error),
-        original=record.value,
+        original=original,
         source=topics.EVENTS,
         at=state.meta.now,
     )
     send(state, Move(topics.DEAD_EVENTS, -1, place, letter, ()))
     state.outcome.count("dead")
-    if arrival.kind == "event" and arrival.src is None:
-        state.outcome.count("dead_source")
 
 
 def _tick(state: Partition, arrival: Arrival, book: Book) -> None:
@@ -66,10 +93,19 @@ def _tick(state: Partition, arrival: Arrival, book: Book) -> None:
     meta.now = max(meta.now, arrival.body.now)
     meta.clk = max(meta.clk, arrival.body.passed)
     state.note_timers()
-    while (member := state.pop_due(meta.clk)) is not None:
-        state.outcome.timers[member] = None
+    changed = state.outcome.timers
+    for _ in range(state.timers_max):
+        member = state.pop_due(meta.clk)
+        if member is None:
+            break
+        meta.sub += 1
+        state.outcome.timers = {member: None}
         (registry.fire if registry.is_mine(member) else fire)(state, member, book)
-        state.note_timers()
+        state.note_timers()  # of this timer's own changes: all of the tick's would be a square
+        changed.update(state.outcome.timers)
+    state.outcome.timers = changed
+    if not state.is_due(meta.clk):
+        meta.sub = 0
 
 
 def _ruleset(state: Partition, arrival: Arrival, book: Book) -> None:

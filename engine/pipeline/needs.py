@@ -59,6 +59,13 @@ def needed_roots(state: Partition, names: Iterable[str]) -> set[str]:
     return roots
 
 
-def contiguous(arrivals: Sequence[Arrival], off: int) -> bool:
-    """Tell whether a batch begins right behind what is applied and has no hole."""
-    return all(a.record.offset == off + 1 + i for i, a in enumerate(arrivals))
+def fitting(state: Partition, arrivals: Sequence[Arrival]) -> int:
+    """Return how many of some arrivals make one batch: all, unless too many timers are due.
+
+    Then what stands before the first tick, or that tick alone.
+    """
+    ticks = [n for n, each in enumerate(arrivals) if isinstance(each.body, Tick)]
+    passed = max((arrivals[n].body.passed for n in ticks), default=0)
+    if not ticks or not state.overflows(max(passed, state.meta.clk)):
+        return len(arrivals)
+    return ticks[0] or 1

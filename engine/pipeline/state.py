@@ -12,6 +12,7 @@ from engine.outcome import Meta, Outcome
 from engine.profile.model import Actor
 
 STATE_VERSION = 1
+TICK_TIMERS_MAX = 1_000  # that fire in one batch: each has a node to load and to write
 _LIVE, _TOMBSTONE, _ROOT, _POINTER = b"L", b"T", b"R", b"P"
 
 
@@ -77,7 +78,8 @@ def decode_entry(data: bytes | None) -> Entry:
 class Partition:
     """State of partition `index` of `count`; `nodes` and `entries` of the batch, by key name.
 
-    `due` is a heap of (score, member); a member whose `timers` score differs is stale there.
+    `due` is a heap of (score, member); a member whose `timers` score differs is stale there. Of a
+    tick that has more than `timers_max` due the batch fires so many, and the next one goes on.
     """
 
     index: int
@@ -89,6 +91,7 @@ class Partition:
     due: list[tuple[int, str]] = field(default_factory=list)
     dirty: set[str] = field(default_factory=set)
     outcome: Outcome = field(default_factory=Outcome)
+    timers_max: int = TICK_TIMERS_MAX
 
     def set_timers(self, timers: list[tuple[str, int]]) -> None:
         """Take over the stored timers, (member, score) each."""
@@ -106,9 +109,30 @@ class Partition:
                 heappush(self.due, (score, member))
 
     def due_members(self, passed: int) -> list[str]:
-        """Return the members that are due when T is `passed`, without taking them."""
-        due, found, places = self.due, [], [0]
-        while places:  # down the heap, no further than what is due
+        """Return the members that are due when T is `passed`, without taking them.
+
+        Of more than `timers_max` only the first so many, in the order in which they fire.
+        """
+        found = self._some_due(passed)
+        if len(found) <= self.timers_max:
+            return found
+        first: dict[str, int] = {}
+        while len(first) < self.timers_max and self.is_due(passed):
+            score, member = heappop(self.due)
+            first[member] = score
+        for member, score in first.items():
+            heappush(self.due, (score, member))
+        return list(first)
+
+    def overflows(self, passed: int) -> bool:
+        """Tell whether more timers are due when T is `passed` than one batch may fire."""
+        return len(self._some_due(passed)) > self.timers_max
+
+    def _some_due(self, passed: int) -> list[str]:
+        """Return all members that are due, or one more than `timers_max` of them."""
+        due, places = self.due, [0]
+        found: list[str] = []
+        while places and len(found) <= self.timers_max:  # down the heap, no further than is due
             place = places.pop()
             if place < len(due) and due[place][0] <= passed:
                 score, member = due[place]
@@ -117,14 +141,22 @@ class Partition:
                 places += (2 * place + 1, 2 * place + 2)
         return found
 
+    def is_due(self, passed: int) -> bool:
+        """Tell whether a timer is due when T is `passed`; then it is the first of the heap."""
+        while self.due and self.due[0][0] <= passed:
+            score, member = self.due[0]
+            if self.timers.get(member) == score:
+                return True
+            heappop(self.due)
+        return False
+
     def pop_due(self, passed: int) -> str | None:
         """Take the next due timer in the order of (score, member); None when there is none."""
-        while self.due and self.due[0][0] <= passed:
-            score, member = heappop(self.due)
-            if self.timers.get(member) == score:
-                del self.timers[member]
-                return member
-        return None
+        if not self.is_due(passed):
+            return None
+        _, member = heappop(self.due)
+        del self.timers[member]
+        return member
 
     def begin(self) -> None:
         """Begin a batch: what the last one loaded and changed has been committed."""

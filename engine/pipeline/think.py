@@ -102,6 +102,16 @@ def fire(state: Partition, member: str, book: Book) -> None:
     close_turn(state, turn)
 
 
+def drop(state: Partition, member: str) -> None:
+    """Forget a timer that cannot be fired; a node that is not loaded keeps its own note of it."""
+    address, _, timer_id = member.partition("|")
+    tenant, _, node_id = address.partition(":")
+    name = node_name(tenant, node_id)
+    live = state.nodes.get(name)
+    if isinstance(live, Live) and live.actor.timers.pop(timer_id, None) is not None:
+        state.dirty.add(name)
+
+
 def _derived(turn: Turn, rules: match.RuleSet) -> None:
     looked_at = 0
     while turn.derived and looked_at < DERIVED_MAX:

@@ -5,10 +5,17 @@ import logging
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from engine.errors import CoverageError, EngineError, Fenced, LogError, StoreError
+from engine.errors import (
+    ContractError,
+    CoverageError,
+    EngineError,
+    Fenced,
+    LogError,
+    StoreError,
+)
 from engine.events.record import Record
 from engine.outcome import Outcome
-from engine.runtime.partition import Owner
+from engine.runtime.partition import CAREFUL_STEPS, Owner
 
 FENCED_WAIT_S = 1.5  # so that a zombie learns from the group that it was expelled
 BACKOFF_S = 0.2
@@ -49,6 +56,8 @@ class Engage:
     async def batch(self, partition: int, records: Sequence[Record]) -> int:
         """Fold and commit; after a repair, the offset from which to read again."""
         owner = self._owners[partition]
+        if owner.is_careful:
+            return await self._one_by_one(owner, records)
         began = monotonic()
         try:
             offset, outcome = await owner.batch(records)
@@ -59,7 +68,8 @@ class Engage:
             self._repaired(partition, "poison")
             await self._take_over(owner)
             return await self._one_by_one(owner, records)
-        self._seen(partition, records, outcome, monotonic() - began)
+        done = [record for record in records if record.offset < offset]
+        self._seen(partition, done, outcome, monotonic() - began)
         return offset
 
     def applied(self) -> dict[int, int]:
@@ -72,22 +82,38 @@ class Engage:
         self.stopped.pop(partition, None)
 
     async def _one_by_one(self, owner: Owner, records: Sequence[Record]) -> int:
-        offset = owner.state.meta.off + 1
-        for record in records:
-            if record.offset < offset:
-                continue
+        """Fold record by record, of a tick timer by timer, and pass over what cannot be folded."""
+        first = records[0].offset
+        for _ in range(CAREFUL_STEPS):
+            offset = owner.state.meta.off + 1
+            if not first <= offset <= records[-1].offset:
+                break
+            record = records[offset - first]
             try:
-                offset, outcome = await owner.batch([record])
+                after, outcome = await self._alone(owner, record)
             except (EngineError, TimeoutError, OSError) as error:
                 return await self._repair(owner, error)
-            except Exception as error:
-                log.exception("%s:%d:%d goes to the dead letters", *record[:3])
-                offset = await self._take_over(owner)
-                if offset != record.offset:
-                    return offset  # another owner was here meanwhile, or Redis has fallen back
-                offset, outcome = await owner.quarantine(record, error)
-            self._seen(owner.partition, [record], outcome, 0.0)
-        return offset
+            self._seen(owner.partition, [record][: after - offset], outcome, 0.0)
+        return owner.state.meta.off + 1
+
+    async def _alone(self, owner: Owner, record: Record) -> tuple[int, Outcome]:
+        place = owner.place
+        if owner.is_deadly:
+            log.error("%s:%d:%d has killed its owners: to the dead letters", *record[:3])
+            self._repaired(owner.partition, "deadly")
+            reason = ContractError("whoever folded it has died of it", code="log/deadly")
+            return await owner.quarantine(record, reason)
+        try:
+            return await owner.alone(record)
+        except (EngineError, TimeoutError, OSError):
+            raise
+        except Exception as error:
+            log.exception("%s:%d:%d goes to the dead letters", *record[:3])
+            offset = await self._take_over(owner)
+            if owner.place != place:
+                return offset, Outcome()  # another was here meanwhile, or Redis has fallen back
+            reason = ContractError(f"{type(error).__name__}: {error}", code="log/poison")
+            return await owner.quarantine(record, reason)
 
     async def _repair(self, owner: Owner, error: Exception) -> int:
         code = error.code if isinstance(error, EngineError) else "store/unreachable"

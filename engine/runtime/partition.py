@@ -12,15 +12,16 @@ from typing import Protocol
 
 import msgspec
 
+from engine.adapters.seats import BATCH_MAX
 from engine.errors import ContractError, CoverageError, Fenced
 from engine.events import topics
 from engine.events.record import Outgoing, Record, fingerprint, header, partition_of
-from engine.outcome import Move, Outcome
+from engine.outcome import Meta, Move, Outcome
 from engine.pipeline.book import Book
 from engine.pipeline.envelope import Arrival, read
-from engine.pipeline.fold import bury, fold
-from engine.pipeline.needs import needed_entries, needed_nodes, needed_roots
-from engine.pipeline.state import Partition, decode_entry, decode_node
+from engine.pipeline.fold import fold, pass_over
+from engine.pipeline.needs import fitting, needed_entries, needed_nodes, needed_roots
+from engine.pipeline.state import TICK_TIMERS_MAX, Partition, decode_entry, decode_node
 from engine.ports import Commit, Publisher, Reader, Store
 from engine.runtime.cache import Cache
 
@@ -28,6 +29,9 @@ CACHE_SIZE_MAX = 512 * 2**20  # bytes over all partitions of the log: some 200,0
 CACHE_SIZE_MIN = 2 * 2**20  # of one partition
 TAIL_MAX = 1_000  # records of the trigger topic read back at a take-over
 PROOF_MS_MAX = 2_000  # an older proof of ownership is not believed before publishing
+TRIES_MAX = 3  # take-overs at one place without an end of it: from then on one thing at a time
+ALONE_MAX = 2  # so often it was tried alone and its owner did not come back: passed over
+CAREFUL_STEPS = max(BATCH_MAX, TICK_TIMERS_MAX)  # as far as the batch that killed may have reached
 _pack = msgspec.msgpack.Encoder().encode
 _move = msgspec.msgpack.Decoder(Move).decode
 
@@ -43,7 +47,11 @@ class Library(Protocol):
 
 
 class Owner:
-    """The owner of one partition; `topic_partitions`: counts of the topics that moves go to."""
+    """The owner of one partition.
+
+    `topic_partitions`: counts of the topics that moves go to. `timers_max`: timers of a tick that
+    fire in one batch.
+    """
 
     def __init__(
         self,
@@ -55,6 +63,7 @@ class Owner:
         publisher: Publisher,
         library: Library,
         topic_partitions: dict[str, int],
+        timers_max: int = TICK_TIMERS_MAX,
     ) -> None:
         self.partition = partition
         self.takeovers = 0
@@ -64,6 +73,7 @@ class Owner:
         self._publisher = publisher
         self._library = library
         self._topic_partitions = topic_partitions
+        self._timers_max = timers_max
         self._token = ""
         self._state: Partition
         self._cache: Cache
@@ -71,6 +81,24 @@ class Owner:
         self._trim_outbox = 0
         self._trim_moves = 0
         self._proved_at = 0.0
+        self._careful_steps = 0
+        self._deaths = 0  # of owners that tried alone what comes next
+        self._survived = 0  # our own notes that we try it alone, without a commit
+
+    @property
+    def is_careful(self) -> bool:
+        """Whether owners have died here: one thing at a time, each noted before it is tried."""
+        return self._careful_steps > 0
+
+    @property
+    def is_deadly(self) -> bool:
+        """Whether what comes next has killed those who tried it, and is to be passed over."""
+        return self._deaths >= ALONE_MAX
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """How far the log is applied: the offset, and the fired timers of the tick behind it."""
+        return self._state.meta.off, self._state.meta.sub
 
     @property
     def is_ready(self) -> bool:
@@ -91,12 +119,20 @@ class Owner:
             If log and store do not fit together (I6): then an operator restores a backup.
         """
         self.takeovers += 1
-        self._token = secrets.token_hex(8)
+        previous, self._token = self._token, secrets.token_hex(8)
         proof = monotonic()
-        snapshot = await self._store.acquire(self.partition, self._token)
+        snapshot = await self._store.acquire(
+            self.partition, self._token, previous=previous, survived=self._survived
+        )
         self._proved_at = proof
+        self._survived = 0
+        self._deaths = snapshot.alone
+        careful = snapshot.alone or snapshot.tries >= TRIES_MAX
+        self._careful_steps = CAREFUL_STEPS if careful else 0
         self._cache = Cache(max(CACHE_SIZE_MIN, CACHE_SIZE_MAX // self._count))
-        self._state = Partition(self.partition, self._count, snapshot.meta)
+        self._state = Partition(
+            self.partition, self._count, snapshot.meta, timers_max=self._timers_max
+        )
         self._state.set_timers(snapshot.timers)
         await self._check_coverage()
         for kind, version in (("ruleset", snapshot.meta.ruleset), ("model", snapshot.meta.model)):
@@ -110,7 +146,10 @@ class Owner:
         return snapshot.meta.off + 1
 
     async def batch(self, records: Sequence[Record]) -> tuple[int, Outcome]:
-        """B1-B5: fold consecutive records, commit and publish; return (next offset, outcome)."""
+        """B1-B5: fold consecutive records, commit and publish; return (next offset, outcome).
+
+        It may stop short of their end, and inside a tick: where too many timers are due.
+        """
         state = self._state
         if records[0].offset != state.meta.off + 1:
             raise CoverageError(
@@ -123,35 +162,58 @@ class Owner:
         for arrival in arrivals:
             if arrival.kind in ("ruleset", "model") and arrival.error is None:
                 await self._library.need(arrival.kind, arrival.body.version)
+        arrivals = arrivals[: fitting(state, arrivals)]
         await self._load(arrivals)
         before = replace(state.meta)
         for arrival in arrivals:
             fold(state, arrival, book)
-        return await self._finish(before.off, before.now, records[-1])
+            if state.meta.sub:
+                break  # the rest of this tick's timers come first
+        done = state.meta.off - before.off
+        return await self._finish(before, arrivals[done - 1].record if done else None)
 
-    async def quarantine(self, record: Record, error: Exception) -> tuple[int, Outcome]:
-        """Pass over a record that the fold cannot bear: to the dead letters, nothing else."""
+    async def alone(self, record: Record) -> tuple[int, Outcome]:
+        """Fold one record, of a tick one timer; where owners have died, say so before."""
+        if self._careful_steps:
+            self._careful_steps -= 1
+            self._survived = 1  # if we come to tell
+            await self._store.alone(self.partition, self._token)
+        state = self._state
+        state.timers_max = 1
+        try:
+            return await self.batch([record])
+        finally:
+            state.timers_max = self._timers_max
+
+    async def quarantine(self, record: Record, reason: ContractError) -> tuple[int, Outcome]:
+        """Pass over a record, or one timer of a tick: to the dead letters, nothing else."""
         state = self._state
         before = replace(state.meta)
         arrival = Arrival(record)
-        state.meta.off = record.offset
-        reason = ContractError(f"{type(error).__name__}: {error}", code="log/poison")
-        bury(state, arrival, reason)
-        return await self._finish(before.off, before.now, record)
+        if header(record.headers, "kind") == b"tick":
+            arrival = read(record, self._library.book.secret)
+            state.timers_max = 1
+            if not self.is_deadly:  # else to load its node may be what kills
+                await self._load([arrival])
+            state.timers_max = self._timers_max
+        pass_over(state, arrival, reason)
+        return await self._finish(before, record if state.meta.off == record.offset else None)
 
-    async def _finish(
-        self, off_before: int, now_before: int, last: Record
-    ) -> tuple[int, Outcome]:
+    async def _finish(self, before: Meta, last: Record | None) -> tuple[int, Outcome]:
+        """Commit and publish; `last`: the record that is applied last now, None if as before."""
         state = self._state
         state.note_timers()
         meta, outcome = state.meta, state.outcome
-        meta.fp = fingerprint(last)
-        meta.prg = now_before
+        if last is not None:
+            meta.fp = fingerprint(last)
+        if not before.sub:
+            meta.prg = before.now
         for code, n in outcome.counts.items():
             meta.counts[code] = meta.counts.get(code, 0) + n
         states = state.states()
         commit = Commit(
-            off_expected=off_before,
+            off_expected=before.off,
+            sub_expected=before.sub,
             meta=meta,
             states=states,
             timers=outcome.timers,
@@ -163,6 +225,7 @@ class Owner:
         proof = monotonic()
         await self._store.apply(self.partition, self._token, commit)
         self._proved_at = proof
+        self._deaths = self._survived = 0
         self._cache.update(states)
         self._cache.shrink()
         state.begin()

@@ -149,6 +149,8 @@ def _note(
     engine: Engine, partition: int, records: Sequence[Record], outcome: Outcome, seconds: float
 ) -> None:
     note_batch(engine.meter, partition, records, outcome, seconds=seconds)
+    if not records:  # timers of a tick that is not done yet
+        return
     behind = engine.clock.now() - records[-1].timestamp if engine.settings.speed == 1 else 0
     engine.meter.gauge("engine_event_age_seconds", max(0, behind) / 1000, partition=str(partition))
 

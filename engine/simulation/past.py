@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Mapping
 from heapq import heappop
+from sys import maxsize
 from typing import Any
 
 from engine.churn.model import initial_model
@@ -60,7 +61,8 @@ class Past:
         self._heard = heard
         self._version = version
         self._passed_on: deque[Record] = deque()
-        self.state = Partition(index, count, Meta(ruleset=version or ruleset, model=model))
+        meta = Meta(ruleset=version or ruleset, model=model)
+        self.state = Partition(index, count, meta, timers_max=maxsize)
         self.state.nodes = _Known()
         self.state.entries = _Known()
 

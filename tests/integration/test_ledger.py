@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from hashlib import sha256
 
 import pytest
 from redis import Redis
@@ -16,6 +15,7 @@ from engine.keys import Space
 from engine.ports import LedgerUpdate
 from engine.runtime.sender import Jobs
 from tests.clusters import REAL, emptied
+from tests.servers import digest
 
 Scenario = Callable[[Jobs], Awaitable[None]]
 Play = Callable[[Scenario], None]
@@ -201,15 +201,6 @@ def test_of_very_many_jobs_only_the_first_bring_their_bytes(redis_url: str) -> N
     asyncio.run(_on_redis(scenario, redis_url))
 
 
-async def _digest(wire: Wire) -> str:
-    """Return a fingerprint of all keys with their values; what expires is seen as well."""
-    seen = sha256()
-    for key in sorted(await wire.call(b"KEYS", b"*")):
-        seen.update(key + (await wire.call(b"DUMP", key)))
-        seen.update(b"%d" % (await wire.call(b"PTTL", key) > 0))
-    return seen.hexdigest()
-
-
 @pytest.mark.redis
 def test_a_refusal_leaves_every_byte_as_it_was(redis_url: str) -> None:
     Redis.from_url(redis_url).flushall()
@@ -218,14 +209,14 @@ def test_a_refusal_leaves_every_byte_as_it_was(redis_url: str) -> None:
         wire = Wire(redis_url)
         await ledger.acquire(3, "a")
         await ledger.apply(3, "a", intake(0, expected=-1, x=pending()))
-        before = await _digest(wire)
+        before = await digest(wire)
         with pytest.raises(Stale):
             await ledger.apply(3, "a", intake(1, expected=-1, x=pending(), y=pending()))
         with pytest.raises(Fenced):
             await ledger.apply(3, "b", settled("x", "sent"))
-        assert await _digest(wire) == before
+        assert await digest(wire) == before
         await ledger.apply(3, "a", settled("x", "sent"))
-        assert await _digest(wire) != before
+        assert await digest(wire) != before
         await wire.close()
 
     asyncio.run(_on_redis(scenario, redis_url))

@@ -14,6 +14,7 @@ from engine.outcome import Meta
 from engine.ports import Commit, Store
 from engine.runtime.embedded import EmbeddedRedis
 from tests.clusters import REAL, emptied
+from tests.servers import digest
 
 Scenario = Callable[[Store], Awaitable[None]]
 SPACE = Space("test", 8)
@@ -145,6 +146,120 @@ def test_a_large_commit_goes_through_whole(play: Callable[[Scenario], None]) -> 
         assert await store.load(0, ["s:2999"]) == [b"2999"]
 
     play(scenario)
+
+
+def test_tries_are_counted_where_nothing_moves(play: Callable[[Scenario], None]) -> None:
+    async def scenario(store: Store) -> None:
+        assert [(await store.acquire(0, f"{n}")).tries for n in range(3)] == [1, 2, 3]
+        assert (await store.acquire(0, "3")).alone == 0
+        await store.alone(0, "3")
+        found = await store.acquire(0, "4")
+        assert (found.tries, found.alone) == (5, 1)
+        await store.apply(0, "4", a_commit(0, expected=-1))
+        found = await store.acquire(0, "5")
+        assert (found.tries, found.alone) == (1, 0), "it has moved"
+        await store.apply(0, "5", a_commit(1, expected=0))
+        await store.alone(0, "5")
+        found = await store.acquire(0, "6")
+        assert (found.tries, found.alone) == (1, 1)
+
+    play(scenario)
+
+
+def test_an_owner_that_lives_is_no_new_try(play: Callable[[Scenario], None]) -> None:
+    async def scenario(store: Store) -> None:
+        await store.acquire(0, "a")
+        await store.alone(0, "a")
+        found = await store.acquire(0, "b", previous="a", survived=1)
+        assert (found.tries, found.alone) == (1, 0)
+        await store.alone(0, "b")
+        found = await store.acquire(0, "c", previous="a", survived=1)
+        assert (found.tries, found.alone) == (2, 0), "it lives, but another was here meanwhile"
+
+    play(scenario)
+
+
+def test_only_the_owner_notes_that_it_tries(play: Callable[[Scenario], None]) -> None:
+    async def scenario(store: Store) -> None:
+        await store.acquire(0, "a")
+        with pytest.raises(Fenced):
+            await store.alone(0, "b")
+        assert (await store.acquire(0, "a")).alone == 0
+
+    play(scenario)
+
+
+def test_a_tick_that_is_not_done_is_a_place_of_its_own(play: Callable[[Scenario], None]) -> None:
+    async def scenario(store: Store) -> None:
+        await store.acquire(0, "a")
+        part = a_commit(-1, expected=-1)
+        part.meta.sub = 7
+        await store.apply(0, "a", part)
+        with pytest.raises(Stale):
+            await store.apply(0, "a", a_commit(0, expected=-1))
+        again = a_commit(-1, expected=-1)
+        again.meta.sub, again.sub_expected = 9, 7
+        await store.apply(0, "a", again)
+        found = await store.acquire(0, "a")
+        assert (found.meta.sub, found.tries) == (9, 1)
+        done = a_commit(0, expected=-1)
+        done.sub_expected = 9
+        await store.apply(0, "a", done)
+        assert (await store.meta(0)).sub == 0
+
+    play(scenario)
+
+
+@pytest.mark.redis
+def test_a_refusal_leaves_every_byte_as_it_was(redis_url: str) -> None:
+    async def scenario() -> None:
+        wire, store = Wire(redis_url), RedisStore(redis_url, SPACE)
+        await wire.call(b"FLUSHALL")
+        await store.acquire(1, "a")
+        full = {"states": {"s:t:x": b"1"}, "timers": {"m": 1}, "outbox": [(1, b"x")]}
+        await store.apply(1, "a", a_commit(4, expected=-1, **full))
+        before = await digest(wire)
+        other = {"states": {"s:t:x": None, "s:t:y": b"2"}, "timers": {"m": None, "n": 2}}
+        for token, expected, sub in (("a", 3, 0), ("a", 5, 0), ("a", 4, 1), ("b", 4, 0)):
+            late = a_commit(5, expected=expected, moves=[(1, b"y")], **other)
+            late.sub_expected, late.trim_outbox = sub, 9
+            with pytest.raises((Fenced, Stale)):
+                await store.apply(1, token, late)
+            assert await digest(wire) == before
+        with pytest.raises(Fenced):
+            await store.alone(1, "b")
+        assert await digest(wire) == before
+        await store.apply(1, "a", a_commit(5, expected=4, **other))
+        assert await digest(wire) != before
+        await store.close()
+        await wire.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.redis
+def test_what_the_release_before_leaves_behind_is_understood(redis_url: str) -> None:
+    """It knows no unfinished tick: it finishes it, and leaves our count of its timers behind."""
+
+    async def scenario() -> None:
+        wire, store = Wire(redis_url), RedisStore(redis_url, SPACE)
+        await wire.call(b"FLUSHALL")
+        await store.acquire(1, "a")
+        part = a_commit(4, expected=-1)
+        part.meta.sub = 3
+        await store.apply(1, "a", part)
+        key = SPACE.key(1, "m").encode()
+        await wire.call(b"HSET", key, b"off", b"5", b"ep", b"old")
+        found = await store.acquire(1, "b")
+        assert (found.meta.off, found.meta.sub, found.tries) == (5, 0, 1)
+        await store.apply(1, "b", a_commit(6, expected=5))
+        await wire.call(b"HDEL", key, b"sub", b"tried", b"tries", b"alone")
+        assert (await store.acquire(1, "c")).meta.sub == 0
+        await store.apply(1, "c", a_commit(7, expected=6))
+        await store.close()
+        await wire.close()
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.redis

@@ -38,6 +38,7 @@ from tests.simulation.faults import (
     Topics,
 )
 from tests.simulation.rules import contracts, lateness_ms, rule_set
+from tests.simulation.timers import timers_max
 from tests.simulation.virtual import OWNER, Skewed, WorldClock
 
 SECRET = b"secret of the simulation"
@@ -47,13 +48,9 @@ FETCH_MAX = 12  # records of one answer of the broker
 DRAIN_S = 3.0
 ARTEFACT_S = 0.5  # a worker that meets a version waits so long for its artefact
 ONE_PARTITION = (
-    topics.LABELLED,
-    topics.MODELS,
-    topics.RULE_SETS,
-    topics.SNAPSHOTS,
-    topics.DEAD_EVENTS,
-    topics.DEAD_DELIVERIES,
-)
+    topics.LABELLED, topics.MODELS, topics.RULE_SETS, topics.SNAPSHOTS,
+    topics.DEAD_EVENTS, topics.DEAD_DELIVERIES,
+)  # fmt: skip
 GROUPS = (topics.EVENTS, topics.TRIGGERS, topics.INBOX)
 SOURCES = Sources({"engine": Source("engine", ENGINE_KEY, tenant=TENANT)})
 METER = Meter()  # nobody reads it, and to make one costs more than a short storm
@@ -61,7 +58,7 @@ METER = Meter()  # nobody reads it, and to make one costs more than a short stor
 
 def partitions(count: int) -> dict[str, int]:
     """Return how many partitions each topic has."""
-    names = [v for k, v in vars(topics).items() if k.isupper() and isinstance(v, str)]
+    names = (v for k, v in vars(topics).items() if k.isupper() and isinstance(v, str))
     return {name: 1 if name in ONE_PARTITION else count for name in names}
 
 
@@ -169,6 +166,7 @@ class Worker(Process):
                 publisher=log,
                 library=shelf,
                 topic_partitions=cluster.partitions,
+                timers_max=timers_max(cluster.seed),
             )
 
         async def actor_of(customer: str) -> Actor | None:
@@ -366,8 +364,7 @@ class Cluster:
     async def heal(self) -> None:
         """Let all processes run, and every partition be somebody's.
 
-        What delivers and re-keys is taken over once more: without new records it does not notice
-        that Redis has fallen back. Nothing is lost by that, for its next owner goes on from there.
+        What delivers and re-keys is taken over anew: it would not notice that Redis fell back.
         """
         for process, _, _ in self.tickers:
             process.kill()

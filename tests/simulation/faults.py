@@ -194,12 +194,18 @@ class FaultyStore:
         if self._process.chance.strikes("reply_lost"):
             raise StoreError("injected: it happened, the reply was lost", code="store/unreachable")
 
-    async def acquire(self, partition: int, token: str) -> Snapshot:
+    async def acquire(self, partition: int, token: str, **more: Any) -> Snapshot:
         await self._before("load_failed")
-        found: Snapshot = await self._slots.store.acquire(partition, token)
+        found: Snapshot = await self._slots.store.acquire(partition, token, **more)
         self._slots.note("store", partition)
         await self._after()
         return found
+
+    async def alone(self, partition: int, token: str) -> None:
+        await self._before("commit_lost")
+        await self._slots.store.alone(partition, token)
+        self._slots.note("store", partition)
+        await self._after()
 
     async def load(self, partition: int, names: Sequence[str]) -> list[bytes | None]:
         await self._before("load_failed")

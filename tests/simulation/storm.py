@@ -13,7 +13,7 @@ from engine.churn import step
 from engine.errors import EngineError
 from engine.runtime import engage, partition, ticker
 from engine.runtime.learner import POLL_S
-from tests.simulation import script
+from tests.simulation import deadly, script
 from tests.simulation.channels import ENDPOINTS, Channels
 from tests.simulation.cluster import GROUPS, Cluster
 from tests.simulation.door import Door
@@ -173,7 +173,7 @@ async def _storm(seed: int, size: Size, slots_of: Any) -> World:
     )
     door = Door(cluster.log, clock, size.partitions, random)
     world = World(seed, story, cluster, chance, channels, door, random.choice(LEARNS))
-    with _measured_by(loop) as bugs:
+    with _measured_by(loop) as bugs, deadly.killing(cluster):
         await _prologue(world)
         chance.calm = False
         await _weather(world, random, size.seconds)
@@ -204,6 +204,8 @@ async def _weather(world: World, random: Random, seconds: float) -> None:
         world.cluster.start_learner()
     if random.random() < 0.5:
         tasks.append(asyncio.create_task(_new_versions(world, random.uniform(0.2, 0.8) * seconds)))
+    if (at_s := deadly.strikes_at(world.seed, seconds)) is not None:
+        tasks.append(asyncio.create_task(deadly.strike(world.door, after_s=at_s)))
     end = loop.time() + seconds
     while loop.time() < end:
         await asyncio.sleep(0.5)
