@@ -18,7 +18,8 @@ class Settings:
     clock: log time began at `epoch_ms` when the wall clock stood at `started_ms`, and runs `speed`
     times as fast; speed 1 with epoch 0 is the wall clock. `any_key`: source that an unknown write
     key is taken for ('' = it is refused). `endpoints`: JSON list of webhook endpoints, over those
-    of the file.
+    of the file. `rule_errors_max`: a rule that breaks more often in a minute, in one worker, is
+    disabled; 0 = never.
     """
 
     redis_url: str = "redis://127.0.0.1:6379/0"
@@ -34,6 +35,7 @@ class Settings:
     metrics_port: int = 0
     instance_id: str = ""
     batch_max: int = 200
+    rule_errors_max: int = 20
     tick_ms: int = 1_000
     epoch_ms: int = 0
     started_ms: int = 0

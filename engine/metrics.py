@@ -28,6 +28,7 @@ TABLE = (
     Row("engine_work_batch_seconds", "histogram", (), "batch fetched to published", SECONDS),
     Row("engine_work_applied_seconds", "histogram", (), "event received to applied", SECONDS),
     Row("engine_work_triggers_total", "counter", ("rule", "outcome"), "decisions, by rule"),
+    Row("engine_work_disabled_rules", "gauge", (), "rules that broke too often, passed over"),
     Row("engine_work_repairs_total", "counter", ("reason",), "take-overs after an error"),
     Row("engine_work_partitions", "gauge", (), "partitions owned by this worker"),
     Row("engine_work_stopped_partitions", "gauge", (), "partitions that wait for an operator"),

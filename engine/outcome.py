@@ -73,6 +73,7 @@ class Outcome:
     moves: list[tuple[int, Move]] = field(default_factory=list)  # (mseq, record)
     counts: dict[str, int] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
+    broken: list[tuple[str, str]] = field(default_factory=list)  # (rule, its version), each time
 
     def count(self, code: str, n: int = 1) -> None:
         """Add to one of `CODES`, or to `trigger:<rule>`: both are bounded sets."""
@@ -94,6 +95,7 @@ class Meta:
     src: dict[int, int] = field(default_factory=dict)  # source partition -> highest mseq applied
     ruleset: str = ""
     model: str = ""
+    disabled: dict[str, str] = field(default_factory=dict)  # rule that breaks -> its version
     counts: dict[str, int] = field(
         default_factory=dict
     )  # totals of outcome.CODES, part of the state

@@ -135,6 +135,7 @@ def encode_meta(meta: Meta) -> list[bytes]:
         "src": orjson.dumps(meta.src, option=orjson.OPT_NON_STR_KEYS),
         "ruleset": meta.ruleset.encode(),
         "model": meta.model.encode(),
+        "disabled": orjson.dumps(meta.disabled),
         "counts": orjson.dumps(meta.counts),
     }
     return [part for name, value in fields.items() for part in (name.encode(), value)]
@@ -154,6 +155,7 @@ def decode_meta(pairs: Sequence[tuple[bytes, bytes]]) -> Meta:
         src={int(name): mseq for name, mseq in orjson.loads(held["src"]).items()},
         ruleset=held["ruleset"].decode(),
         model=held["model"].decode(),
+        disabled=orjson.loads(held.get("disabled", b"{}")),
         counts=orjson.loads(held["counts"]),
     )
 

@@ -109,6 +109,13 @@ class Alias(msgspec.Struct, kw_only=True):
     at: int
 
 
+class Disable(msgspec.Struct):
+    """From this record on a rule that breaks is passed over, until a set brings another version."""
+
+    rule: str
+    version: str
+
+
 class Version(msgspec.Struct):
     """RULESET(v) and MODEL(v): from this record on, this version holds in this partition."""
 

@@ -41,14 +41,17 @@ def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
     data, at = event.data, event.at
     concerned, sure = listeners.concerned(data), NONE
     if listeners.judged:
-        chosen = listeners.chosen(data, actor, at)
+        try:
+            chosen = listeners.chosen(data, actor, at)
+        except Exception:  # of one of them, which will say so itself
+            chosen = None
         if chosen is None:  # in doubt each rule is asked by itself
             concerned = sorted([*concerned, *listeners.judged])
         else:
             sure = {listener.rank for listener in chosen}
             for rank, rule, _ in listeners.doubted:
                 if rank not in sure:
-                    _doubt(turn, rule, event)
+                    _guarded(turn, rule, _doubt, turn, rule, event)
             if chosen:
                 concerned = sorted([*concerned, *chosen])
     for rank, rule, places in concerned:
@@ -57,8 +60,13 @@ def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
             continue
         step = rule.steps[0]
         if step.where is not None and rank not in sure:
-            if not step.where.holds({step.alias: data}, actor, at):
-                _doubt(turn, rule, event)
+            try:
+                holds = step.where.holds({step.alias: data}, actor, at)
+            except Exception as error:
+                _broke(turn, rule, error)
+                continue
+            if not holds:
+                _guarded(turn, rule, _doubt, turn, rule, event)
                 continue
         _guarded(turn, rule, _single, turn, rule, event)
     for rule in rules.scheduled:
@@ -178,16 +186,22 @@ def _instance(rule: Rule, event: Event) -> str | None:
 def _guarded(turn: Turn, rule: Rule, step: Callable[..., None], *arguments: Any) -> None:
     """Run one rule's part of a turn: a mistake of ours in it stops this rule, not the event.
 
-    What it was about to send is taken back. This is the one place where the core catches anything
-    (PROTOCOL.md 1.9): the offset must move on, and the other rules must not suffer.
+    What it was about to send is taken back. Here and where conditions are asked the core catches
+    anything (PROTOCOL.md 1.9): the offset must move on, and the other rules must not suffer.
     """
     sent = len(turn.emitted)
     try:
         step(*arguments)
     except Exception as error:
         del turn.emitted[sent:]
-        turn.outcome.count("rule_errors")
-        turn.outcome.count(f"rule_error:{rule.id}:{_place(error)}")
+        _broke(turn, rule, error)
+
+
+def _broke(turn: Turn, rule: Rule, error: Exception) -> None:
+    """Count a mistake of ours in a rule; who breaks too often is disabled (`runtime/fuses.py`)."""
+    turn.outcome.count("rule_errors")
+    turn.outcome.count(f"rule_error:{rule.id}:{_place(error)}")
+    turn.outcome.broken.append((rule.id, rule.version))
 
 
 def _place(error: Exception) -> str:

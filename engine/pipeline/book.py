@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from engine.churn.model import Model
-from engine.rules.compile import RuleSet
+from engine.outcome import Meta
+from engine.rules.compile import RuleSet, without
 
 LATENESS_MS = 10_000  # of a source that says nothing else (RULES.md, semantics 2)
 
@@ -26,3 +27,14 @@ class Book:
     rule_sets: Mapping[str, RuleSet] = field(default_factory=dict)
     models: Mapping[str, Model] = field(default_factory=dict)
     lateness_ms: Callable[[str], int] = default_lateness
+    _rest: dict[tuple[str, ...], RuleSet] = field(default_factory=dict)
+
+    def rules(self, meta: Meta) -> RuleSet | None:
+        """Return the rule set that holds in a partition, without the rules disabled there."""
+        found = self.rule_sets.get(meta.ruleset)
+        if not meta.disabled or found is None:
+            return found
+        key = (meta.ruleset, *sorted(meta.disabled))
+        if key not in self._rest:
+            self._rest[key] = without(found, meta.disabled)
+        return self._rest[key]

@@ -30,8 +30,9 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "probe": messages.Probe,
     "ruleset": messages.Version,
     "model": messages.Version,
+    "disable": messages.Disable,
 }
-_ADDRESSED = frozenset(BODIES) - {"tick", "claim", "ruleset", "model"}  # to a node
+_ADDRESSED = frozenset(BODIES) - {"tick", "claim", "ruleset", "model", "disable"}  # to a node
 _decoders = {kind: msgspec.json.Decoder(body).decode for kind, body in BODIES.items()}
 _json = msgspec.json.Encoder().encode
 _decode_event = msgspec.json.Decoder(Event).decode

@@ -110,7 +110,22 @@ def _tick(state: Partition, arrival: Arrival, book: Book) -> None:
 
 def _ruleset(state: Partition, arrival: Arrival, book: Book) -> None:
     assert arrival.body.version in book.rule_sets, "the worker waits for it before it folds"
-    state.meta.ruleset = arrival.body.version
+    meta = state.meta
+    meta.ruleset = arrival.body.version
+    if meta.disabled:
+        rules = book.rule_sets[meta.ruleset].rules
+        meta.disabled = {
+            name: version
+            for name, version in meta.disabled.items()
+            if name not in rules or rules[name].version == version
+        }
+
+
+def _disable(state: Partition, arrival: Arrival, book: Book) -> None:
+    body, rules = arrival.body, book.rule_sets.get(state.meta.ruleset)
+    rule = rules.rules.get(body.rule) if rules else None
+    if rule is not None and rule.version == body.version:  # else another has come meanwhile
+        state.meta.disabled = {**state.meta.disabled, rule.id: rule.version}
 
 
 def _model(state: Partition, arrival: Arrival, book: Book) -> None:
@@ -143,4 +158,5 @@ STEPS: dict[str, Callable[[Partition, Arrival, Book], None]] = {
     "tick": _tick,
     "ruleset": _ruleset,
     "model": _model,
+    "disable": _disable,
 }

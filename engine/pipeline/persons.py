@@ -256,7 +256,7 @@ def _claim(state: Partition, live: Live, arrival: Arrival, book: Book) -> None:
 
 def _tell_entity(state: Partition, arrival: Arrival, entity: str, book: Book) -> None:
     body: Event = arrival.body
-    rules = book.rule_sets.get(state.meta.ruleset)
+    rules = book.rules(state.meta)
     contract = rules.contracts.get(body.type) if rules else None
     personal = {n for n, f in contract.fields.items() if f.personal} if contract else set()
     message = Event(

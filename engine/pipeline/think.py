@@ -54,7 +54,7 @@ def think(
     turn: Turn, state: Partition, event: Event, book: Book, *, for_rules: bool = True
 ) -> None:
     """Apply one event to an actor; `for_rules` False: it is shared by too many to act on."""
-    rules = book.rule_sets.get(state.meta.ruleset)
+    rules = book.rules(state.meta)
     model = book.models.get(state.meta.model)
     plan = rules.plans.get(event.type) if rules else None
     actor = turn.actor
@@ -92,7 +92,7 @@ def fire(state: Partition, member: str, book: Book) -> None:
     state.dirty.add(name)
     turn = open_turn(state, tenant, node_id, live, book)
     turn.by_timer = True
-    rules = book.rule_sets.get(state.meta.ruleset)
+    rules = book.rules(state.meta)
     if timer_id[0] in churn.TIMER_LETTERS:
         churn.on_timer(turn, timer_id, timer, book.models.get(state.meta.model))
     elif rules is not None and not live.links.shared:

@@ -1,6 +1,6 @@
 """All rule files become one RuleSet, indexed by event type, or all mistakes of all files."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from engine.errors import RulesError
@@ -175,6 +175,16 @@ def _awaited(rules: list[Rule], shared: Shared) -> tuple[Segment, ...]:
                 pins = {} if step.where is None else step.where.reads.pins
                 names.update(pins.get("segment", shared.segments.keys()))
     return tuple(shared.segments[name] for name in sorted(names & shared.segments.keys()))
+
+
+def without(rules: RuleSet, names: Collection[str]) -> RuleSet:
+    """Return a rule set in which some rules sleep; what the logs keep for them stays the same."""
+    asleep = {
+        name: replace(rule, status="paused") if name in names else rule
+        for name, rule in rules.rules.items()
+    }
+    rest = index(asleep, rules.contracts, version=rules.version)
+    return replace(rest, columns=rules.columns, warnings=rules.warnings)
 
 
 def _settled(rule: Rule, contracts: Contracts) -> Rule:

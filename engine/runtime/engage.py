@@ -76,6 +76,11 @@ class Engage:
         """Return the last applied offset of each partition that is owned here."""
         return {p: owner.state.meta.off for p, owner in self._owners.items() if owner.is_ready}
 
+    def disabled(self) -> set[str]:
+        """Return the rules that are disabled in any partition that is owned here."""
+        owners = [owner for owner in self._owners.values() if owner.is_ready]
+        return {name for owner in owners for name in owner.state.meta.disabled}
+
     async def revoked(self, partition: int) -> None:
         """Forget the partition; batches have ended before this is called."""
         self._owners.pop(partition, None)

@@ -79,6 +79,8 @@ def note_batch(
         kinds[kind] = kinds.get(kind, 0) + 1
     for kind, n in kinds.items():
         meter.count("engine_work_records_total", n, kind=kind)
+    for rule, _ in outcome.broken:
+        meter.count("engine_work_triggers_total", rule=rule, outcome="broken")
     for code, n in outcome.counts.items():
         if code.startswith("trigger:"):
             meter.count("engine_work_triggers_total", n, rule=code[8:], outcome="fired")

@@ -29,6 +29,7 @@ from engine.outcome import Outcome
 from engine.ports import Handler
 from engine.profile.model import Actor
 from engine.runtime.engage import Engage
+from engine.runtime.fuses import Fuses
 from engine.runtime.learner import Learner
 from engine.runtime.library import ArtefactLibrary
 from engine.runtime.lookup import Lookup
@@ -110,18 +111,25 @@ async def work(engine: Engine, stop: asyncio.Event) -> None:
         )
 
     meter = engine.meter
+    fuses = Fuses(
+        engine.publisher,
+        partition_count=settings.partitions,
+        secret=settings.secret_key,
+        errors_max=settings.rule_errors_max,
+    )
     handler = Engage(
         owner,
-        seen=partial(_note, engine),
+        seen=partial(_note, engine, fuses),
         repaired=lambda _, reason: meter.count("engine_work_repairs_total", reason=reason),
     )
     watching = asyncio.create_task(_watch(engine, handler, stop))
     following = asyncio.create_task(library.follow(stop))
+    fusing = asyncio.create_task(fuses.run())
     try:
         await _serve(engine.group("engage"), topics.EVENTS, handler, stop)
     finally:
-        watching.cancel()
-        following.cancel()
+        for task in (watching, following, fusing):
+            task.cancel()
 
 
 async def _watch(engine: Engine, handler: Engage, stop: asyncio.Event) -> None:
@@ -131,6 +139,7 @@ async def _watch(engine: Engine, handler: Engage, stop: asyncio.Event) -> None:
         applied = handler.applied()
         engine.meter.gauge("engine_work_partitions", len(applied))
         engine.meter.gauge("engine_work_stopped_partitions", len(handler.stopped))
+        engine.meter.gauge("engine_work_disabled_rules", len(handler.disabled()))
         for partition, offset in applied.items():
             try:
                 _, end = await engine.reader.bounds(topics.EVENTS, partition)
@@ -146,8 +155,15 @@ async def _watch(engine: Engine, handler: Engage, stop: asyncio.Event) -> None:
 
 
 def _note(
-    engine: Engine, partition: int, records: Sequence[Record], outcome: Outcome, seconds: float
+    engine: Engine,
+    fuses: Fuses,
+    partition: int,
+    records: Sequence[Record],
+    outcome: Outcome,
+    seconds: float,
 ) -> None:
+    if outcome.broken:
+        fuses.note(outcome.broken)
     note_batch(engine.meter, partition, records, outcome, seconds=seconds)
     if not records:  # timers of a tick that is not done yet
         return
