@@ -99,6 +99,7 @@ def _trigger(turn: Turn, rule: Rule, match: Match, index: int, channels: list[st
 
 
 def _entry(rule: Rule, match: Match, action: RuleAction, *, held_out: bool) -> dict[str, Any]:
+    instance = {"instance": match.instance} if match.instance else {}
     outcome = "held_out" if held_out else "shadow" if rule.status == "shadow" else "fired"
     return {
         "rule": rule.id,
@@ -107,6 +108,7 @@ def _entry(rule: Rule, match: Match, action: RuleAction, *, held_out: bool) -> d
         "type": action.type,
         "name": action.name,
         "held_out": held_out,
+        **instance,
     }
 
 
