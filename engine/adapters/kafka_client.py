@@ -25,6 +25,7 @@ POLL_S = 0.1  # how late a timeout may be seen; acks wake the poll at once
 RECORDS_MAX = 200_000  # in the producer's queue
 QUEUE_KB_MAX = 262_144
 OnAck = Callable[[LogError | None], None]
+Place = tuple[str, int]  # topic, partition
 log = logging.getLogger(__name__)
 
 
@@ -35,13 +36,17 @@ class KafkaPublisher:
     with it: the producer is emptied and thrown away. So what is missing of a `publish` is a suffix
     per destination, never a middle, also when a record behind the failed one could still have been
     sent. An empty value is written as a tombstone (null).
+
+    Others are taken along once: destinations that gave no ack in time are sick, and what goes there
+    has a producer of its own until it arrives again.
     """
 
     def __init__(
         self, bootstrap: str, *, timeout_s: float = TIMEOUT_S, linger_ms: int = LINGER_MS
     ) -> None:
         self._timeout_s = timeout_s
-        self._line: _Line | None = None
+        self._lines: dict[bool, _Line] = {}  # is it for what is sick?
+        self._sick: set[Place] = set()
         self._config: dict[str, Any] = {
             "bootstrap.servers": bootstrap,
             "enable.idempotence": True,
@@ -62,14 +67,15 @@ class KafkaPublisher:
 
     async def connect(self) -> None:
         """Begin now: a new producer waits half a second for its id, before its first record."""
-        self._open()
+        self._open(sick=False)
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Produce in order per destination; return when all are acknowledged (ports.Publisher)."""
         if not records:
             return
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        line = self._open()
+        sick = not self._sick.isdisjoint((r.topic, r.partition) for r in records)
+        line = self._open(sick=sick)
         waiting = _Waiting(line, len(records), lambda error: _resolve(answer, error))
         refusal = None
         for index, record in enumerate(records):
@@ -79,10 +85,15 @@ class KafkaPublisher:
                 refusal = _refused(record, error)
                 line.cut(waiting, index)
                 break
-        if refusal is None or waiting.expected > 0:
-            await answer
+        try:
+            if refusal is None or waiting.expected > 0:
+                await answer
+        finally:
+            self._sick |= waiting.overdue
         if refusal is not None:
             raise refusal
+        if sick:
+            self._sick -= {(r.topic, r.partition) for r in records}
 
     def produce_nowait(self, record: Outgoing, on_ack: OnAck) -> None:
         """Hand one record over; `on_ack(None or the error)` is called in this event loop.
@@ -94,29 +105,44 @@ class KafkaPublisher:
         LogError
             If the producer cannot take it now (`log/full`) or ever (`log/refused`).
         """
-        line = self._open()
+        place = (record.topic, record.partition)
+        line = self._open(sick=place in self._sick)
+
+        def on_end(error: LogError | None) -> None:
+            self._sick |= waiting.overdue
+            if error is None:
+                self._sick.discard(place)
+            on_ack(error)
+
+        waiting = _Waiting(line, 1, on_end)
         try:
-            line.produce(record, _Waiting(line, 1, on_ack))
+            line.produce(record, waiting)
         except (KafkaException, BufferError, ValueError) as error:
             raise _refused(record, error) from error
 
     async def close(self) -> None:
         """Wait for the acks under way, at most `timeout_s`, and let the connections go."""
-        line, self._line = self._line, None
-        if line is not None:
+        lines, self._lines = list(self._lines.values()), {}
+        for line in lines:
             line.closing = True
+        for line in lines:
             await asyncio.to_thread(line.thread.join)
 
-    def _open(self) -> "_Line":
-        if self._line is None or self._line.broken:
-            self._line = _Line(self._config, self._timeout_s, asyncio.get_running_loop())
-        return self._line
+    def _open(self, *, sick: bool) -> "_Line":
+        line = self._lines.get(sick)
+        if line is None or line.broken:
+            line = _Line(self._config, self._timeout_s, asyncio.get_running_loop())
+            self._lines[sick] = line
+        return line
 
 
 class _Waiting:
-    """Records of one call that are not acknowledged yet; counted in the poll's thread only."""
+    """Records of one call that are not acknowledged yet; counted in the poll's thread only.
 
-    __slots__ = ("acked", "ended", "error", "expected", "line", "on_end", "since")
+    `overdue`: where those went that had waited for long when the producer was thrown away.
+    """
+
+    __slots__ = ("acked", "ended", "error", "expected", "line", "on_end", "overdue", "since")
 
     def __init__(self, line: "_Line", expected: int, on_end: OnAck) -> None:
         self.line = line
@@ -125,11 +151,14 @@ class _Waiting:
         self.error: LogError | None = None
         self.ended = False
         self.on_end = on_end
+        self.overdue: set[Place] = set()
         self.since = monotonic()
 
     def on_delivery(self, error: Any, message: Any) -> None:
         """Count one answer of the broker."""
         self.acked += 1
+        if error is not None and self.line.blames(self):
+            self.overdue.add((message.topic(), message.partition()))
         if error is not None and self.error is None:
             self.error = self.line.lost(message, error)
             self.line.broken = True
@@ -178,6 +207,10 @@ class _Line:
         if not waiting.ended:
             waiting.ended = True
             self._ended.append(waiting)
+
+    def blames(self, waiting: _Waiting) -> bool:
+        """Tell whether it is for the likes of these that all must go: they waited for long."""
+        return self._overdue and monotonic() - waiting.since > self._timeout_s / 2
 
     def lost(self, message: Any, error: Any) -> LogError:
         """Return the error of a record without an ack."""
