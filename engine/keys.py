@@ -8,7 +8,12 @@ from typing import NamedTuple
 
 
 class KeyRow(NamedTuple):
-    """One kind of key; `erased` says what a customer's erasure does to it."""
+    """One kind of key; `erased` says what a customer's erasure does to it.
+
+    no person: nothing of one is in it. removed, trimmed: within seconds. tombstone, null mark: a
+    keyed hash that says that somebody was erased, for 8 days (for ever, if staff had once parted
+    the person). not sent, emptied: refused at its next attempt, and empty once it has ended.
+    """
 
     name: str
     owner: str
@@ -19,11 +24,11 @@ class KeyRow(NamedTuple):
 
 TABLE = (
     KeyRow("m", "pipeline", "offset, clocks, sequences, versions, counts", "for ever", "no person"),
-    KeyRow("tm", "pipeline", "due timers: score = due + lateness", "until due", "with the node"),
+    KeyRow("tm", "pipeline", "due timers: score = due + lateness", "until due", "removed"),
     KeyRow(
-        "ob", "pipeline", "outbox: records of `triggers`, by oseq", "until acknowledged", "with it"
+        "ob", "pipeline", "outbox: records of `triggers`, by oseq", "until acknowledged", "trimmed"
     ),
-    KeyRow("mv", "pipeline", "moves: all other records, by mseq", "until acknowledged", "with it"),
+    KeyRow("mv", "pipeline", "moves: all other records, by mseq", "until acknowledged", "trimmed"),
     KeyRow(
         "s:<tenant>:<id>", "identity", "a node: person, tombstone or thing", "timers", "tombstone"
     ),
@@ -34,10 +39,10 @@ TABLE = (
         "l", "delivery", "ledger: offset and counts of trigger partition p", "for ever", "no person"
     ),
     KeyRow(
-        "d:<trigger>", "delivery", "ledger: one trigger's attempts", "7 days", "with the ledger"
+        "d:<trigger>", "delivery", "ledger: one trigger's attempts", "7 days", "not sent, emptied"
     ),
     KeyRow("i", "ingest", "inbox: next offset and counts of partition p", "for ever", "no person"),
-    KeyRow("due", "delivery", "ledger: attempts to come, by time", "until sent", "with the ledger"),
+    KeyRow("due", "delivery", "ledger: attempts to come, by time", "until sent", "no person"),
 )
 
 

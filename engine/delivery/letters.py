@@ -3,19 +3,22 @@
 import orjson
 
 from engine.decision.model import Trigger
-from engine.delivery.model import Job
+from engine.delivery.model import ERASED, Job
 from engine.events import topics
 from engine.events.record import Outgoing, partition_of
 from engine.ingest.dead import dead_letter
 
 
 def dead(trigger: Trigger, job: Job, code: str, *, at: int) -> Outgoing:
-    """Return the dead letter of a job, with its attempts ([real ms, code] each)."""
+    """Return the dead letter of a job, with its attempts ([real ms, code] each).
+
+    Of an erased customer it says which trigger and why, and holds nothing of what it said.
+    """
     letter = dead_letter(
         id=trigger.id,
         reason=f"delivery/{job.state}",
         where=f"{job.endpoint}: {code}",
-        original=job.trigger,
+        original=b"" if code == ERASED else job.trigger,
         source=job.endpoint,
         at=at,
     )

@@ -8,6 +8,7 @@ import msgspec
 HELD_MAX = 5_000  # jobs per partition whose bytes are kept in memory; of more, the place only
 ATTEMPTS_MAX = 50  # remembered of a job
 CODE_SIZE_MAX = 200
+ERASED = "the customer was erased"  # why a trigger is refused, and its letter empty
 Outcome = Literal["accepted", "retry", "throttled", "gone", "rejected", "unknown"]
 
 
@@ -75,8 +76,8 @@ class Receipt:
 class Job(msgspec.Struct, array_like=True):
     """A trigger on its way to one endpoint. `attempts`: [real ms, code] each, oldest first.
 
-    `trigger`: its bytes; empty in memory where only the ledger holds them. `expires_at`: the
-    trigger's own, log time.
+    `trigger`: its bytes; empty once it is settled, and in memory where only the ledger holds them.
+    `expires_at`: the trigger's own, log time.
     """
 
     trigger: bytes
@@ -84,6 +85,10 @@ class Job(msgspec.Struct, array_like=True):
     state: str = "pending"  # pending, sent, failed, expired, refused, parked
     attempts: list[tuple[int, str]] = []
     expires_at: int = 0
+
+    def settled(self) -> "Job":
+        """Return what is kept of it when it has ended: how, and nothing of what it said."""
+        return Job(b"", self.endpoint, self.state, self.attempts, self.expires_at)
 
     def note(self, at: int, code: str) -> None:
         """Remember an attempt; of very many the first and the last."""

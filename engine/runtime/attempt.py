@@ -9,7 +9,7 @@ import msgspec
 from engine.decision.model import Trigger
 from engine.decision.reach import reachable
 from engine.delivery.channels.webhook import SPEC as WEBHOOK
-from engine.delivery.model import Endpoint, Job, Receipt
+from engine.delivery.model import ERASED, Endpoint, Job, Receipt
 from engine.delivery.queue import Queue
 from engine.delivery.retry import Breaker, next_attempt
 from engine.ports import Clock, Sender
@@ -126,7 +126,7 @@ class Attempts:
             return value, ""
         actor = await self._lookup(trigger.customer)
         if actor is None:
-            return b"", "the customer was erased"
+            return b"", ERASED
         if trigger.kind == "service":
             return value, ""
         if trigger.group and actor.suppressed.get(trigger.group, 0) > self._clock.now():

@@ -138,7 +138,7 @@ class Dispatcher:
             # All of them: what was known may be forgotten by now, if Redis fell back meanwhile, and
             # with it the fence that would have stopped us. The ledger keeps those that it has.
             jobs={
-                member: (now if job.state == "pending" else None, job)
+                member: (now, job) if job.state == "pending" else (None, job.settled())
                 for member, job in intake.jobs.items()
             },
         )
@@ -270,8 +270,8 @@ class Dispatcher:
         job = part.jobs[ticket.member]
         if not job.trigger:  # of very many jobs the ledger alone has the bytes
             found = await self._ledger.load(ticket.partition, [ticket.member])
-            if found[0] is None:
-                part.jobs.pop(ticket.member, None)
+            if found[0] is None or found[0].state != "pending":
+                part.jobs.pop(ticket.member, None)  # another owner has settled it meanwhile
                 return
             job = found[0]
         verdict = await self._attempts.make(lane, job)
@@ -298,7 +298,8 @@ class Dispatcher:
                 if not told:
                     await self._publisher.publish(await self._letters(part, ticket, job, verdict))
                     told = True
-                update = LedgerUpdate(jobs={ticket.member: (verdict.due, job)})
+                held = job if verdict.due is not None else job.settled()
+                update = LedgerUpdate(jobs={ticket.member: (verdict.due, held)})
                 await self._ledger.apply(ticket.partition, part.token, update)
                 return True
             except Fenced:

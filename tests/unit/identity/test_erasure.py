@@ -6,11 +6,13 @@ import msgspec
 import pytest
 
 from engine.clock import DAY_MS
+from engine.delivery.model import Job
 from engine.events import topics
 from engine.events.record import Outgoing, partition_of
 from engine.identity.messages import Erase
 from engine.identity.node import Tombstone
 from engine.identity.registrar import ADDRESS, ERASED_MS
+from engine.keys import TABLE
 from engine.pipeline.state import Live
 from tests.simulation.world import TENANT, end_of_chain
 from tests.unit.identity.shop import ANN, ANNS, BOB, BOBS, Shop, both_shop, clear, played
@@ -102,6 +104,29 @@ def test_an_erasure_of_what_nobody_has_holds_for_what_comes_later() -> None:
     shop.sends(ANN, "phone")
     asyncio.run(shop.rest())
     assert clear(ANN, shop) == []
+
+
+def test_the_table_of_keys_says_what_an_erasure_does_to_each() -> None:
+    """A new kind of key must say it, and be looked at here."""
+    shop = played(both_shop, erase=ANNS["user_id"])
+    store = shop.store
+    held = {"tm": store._timers, "ob": store._outbox, "mv": store._moves, "m": store._meta}
+    states = [item for each in store._states.values() for item in each.items()]
+    held["s:<tenant>:<id>"] = {name: value for name, value in states if name[0] == "s"}
+    held["R:<tenant>/<x>"] = {name: value for name, value in states if name[0] == "R"}
+    job = Job(b"Ann, " + ANN["phone"].encode(), "crm", state="sent")
+    held["d:<trigger>"] = {"a pending one is refused, see test_sender_ends": job.settled()}
+    nothing = ("l", "i", "due")  # offsets, counts, and ids of triggers with their times
+    assert {row.name for row in TABLE} == {*held, *nothing}
+    erased = {row.name: row.erased for row in TABLE}
+    for name, values in held.items():
+        assert not any(value in repr(values) for value in ANN.values()), (name, erased[name])
+    assert {erased[name] for name in nothing} == {"no person"} == {erased["m"]}
+    assert not any((*store._outbox.values(), *store._moves.values()))
+    hashes = [name for name in held if ANNS["phone"] in repr(held[name])]
+    assert {erased[name] for name in hashes} == {"tombstone", "null mark", "removed"}
+    timers = [member for each in store._timers.values() for member in each]
+    assert all(f":{ADDRESS}/" in member for member in timers if ANNS["phone"] in member)
 
 
 def test_an_erasure_without_our_seal_goes_to_the_dead_letters() -> None:

@@ -156,6 +156,27 @@ def test_consent_is_read_once_more_before_sending(actor: Actor | None, why: str)
     play(scenario)
 
 
+@pytest.mark.parametrize(("actor", "state"), [(None, "refused"), (Actor(), "sent")])
+def test_what_has_ended_is_kept_without_what_it_said(actor: Actor | None, state: str) -> None:
+    """And of an erased customer the dead letter holds nothing either."""
+
+    async def scenario() -> None:
+        world = World()
+        world.actors["1pabc"] = actor  # type: ignore[assignment]
+        world.write(trigger(1, keys={"email": "ann@x.example"}))
+        dispatcher = world.dispatcher()
+        await read(dispatcher, world)
+        held = world.ledger._held[0]
+        assert b"ann@x.example" in next(iter(held.jobs.values())).trigger
+        await turn(dispatcher)
+        (job,) = held.jobs.values()
+        assert (job.state, job.trigger, held.due) == (state, b"", {})
+        assert [letter["original"] for letter in world.dead()] == ([] if actor else [""])
+        assert len(job.attempts) == (1 if actor else 0)
+
+    play(scenario)
+
+
 def test_a_channel_without_consent_by_now_is_taken_out() -> None:
     async def scenario() -> None:
         world = World()
