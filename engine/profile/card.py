@@ -14,10 +14,12 @@ def card(
 ) -> dict[str, Any]:
     """Return one person as plain JSON types; instants as ISO 8601, money in minor units.
 
+    `customer` and `canonical` are the one id that all others lead to, whichever was asked for.
     `masked` hides contact addresses except their ends, for screens that many can see.
     """
     return {
         "customer": customer,
+        "canonical": customer,
         "aliases": aliases,
         "as_of": iso(now),
         "identifiers": {

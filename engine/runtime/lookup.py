@@ -59,10 +59,14 @@ class Lookup:
                 continue
             if isinstance(node, Live):
                 return Found(node_id, tuple(way), node)
-            if not isinstance(node, Tombstone) or node.erased:
+            if not isinstance(node, Tombstone):
+                return None
+            if node.erased and not way:
                 return None
             way.append(node_id)
-            node_id = node.target if len(way) == 1 else node.fwd
+            node_id = node.target if len(way) == 1 else node.way(way[0])
+            if not node_id:
+                return None
         return None
 
     async def _read(self, node_id: str, name: str) -> bytes | None:

@@ -7,8 +7,11 @@ import pytest
 
 from engine.decision.model import Split
 from engine.events import topics
+from engine.events.record import partition_of
+from engine.identity.node import Tombstone
 from engine.identity.registrar import LEVEL_MAX, Root, cut
-from engine.pipeline.state import Live
+from engine.keys import node_name
+from engine.pipeline.state import Live, encode_node
 from engine.runtime.lookup import Lookup
 from tests.simulation.world import SECRET, TENANT, end_of_chain
 from tests.unit.identity.shop import ANN, ANNS, BOBS, Shop, both_shop, clear, played
@@ -114,6 +117,19 @@ def test_after_the_half_that_left_is_erased_the_other_half_still_lives() -> None
     asyncio.run(shop.rest())
     assert found(shop, DEVICE) is None
     assert count(shop, PHONE) == 7
+
+
+def test_a_look_up_finds_who_left_by_the_way_of_one_who_is_erased() -> None:
+    """Until its own signpost has been told."""
+    shop = parted(erase=USER)
+    signpost = shop.nodes()[DEVICE]
+    assert isinstance(signpost, Tombstone)
+    signpost.own = ""  # as it was before the shortcut
+    name = node_name(TENANT, DEVICE)
+    place = partition_of(DEVICE, shop.count)
+    shop.store._states[place][name] = encode_node(signpost) or b""
+    assert found(shop, DEVICE) == CUT_OFF
+    assert found(shop, PHONE) is None
 
 
 def test_an_erasure_before_the_ways_are_short_cuts_nobody_off() -> None:
