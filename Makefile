@@ -7,7 +7,7 @@ ARGS ?=
 PYTEST := $(BIN)/python -m pytest
 NOT_HERE := not apache and not sdk and not browser and not ops
 
-.PHONY: demo up test check bench bench-rules simulate test-kafka test-sdk test-browser test-ops clean
+.PHONY: demo up test check bench bench-rules simulate chaos test-kafka test-sdk test-browser test-ops clean
 
 demo: $(VENV)/ready
 	@$(BIN)/engine demo $(ARGS)
@@ -45,6 +45,9 @@ bench-rules: $(VENV)/ready-dev
 
 simulate: $(VENV)/ready-dev
 	@$(BIN)/python -m tests.simulation.run $(ARGS)
+
+chaos: $(VENV)/ready-dev
+	@$(BIN)/python -m tests.chaos.run $(ARGS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

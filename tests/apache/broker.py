@@ -11,6 +11,7 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
+from struct import Struct
 
 from engine.adapters.kafka_client import wait_ready
 from engine.errors import LogError
@@ -22,9 +23,10 @@ MAVEN_S = 600.0
 STOP_S = 15.0
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xss512k")
+BATCH = Struct(">qi")  # of a record batch: first offset, size of what follows
+LAST_DELTA, LAST_DELTA_AT = Struct(">i"), 23
 SETTINGS = {
     "process.roles": "broker,controller",
-    "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "inter.broker.listener.name": "PLAINTEXT",
@@ -52,32 +54,46 @@ SETTINGS = {
 
 
 class ApacheKafka:
-    """One broker in KRaft mode on loopback ports of its own; its disk stays until `stop`."""
+    """One broker in KRaft mode on loopback ports of its own; its disk stays until `stop`.
 
-    def __init__(self, settings: dict[str, str] | None = None) -> None:
-        self._settings = settings or {}
+    `node`, `cluster`: its id, and that of the cluster; a broker alone is one of its own.
+    """
+
+    def __init__(
+        self, settings: dict[str, str] | None = None, *, node: int = 1, cluster: str = ""
+    ) -> None:
+        self.settings = settings or {}
         self._folder = Path(tempfile.mkdtemp(prefix="touchpoint-kafka-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._frozen = False
-        port, controller = free_port(), free_port()
-        self.bootstrap = f"127.0.0.1:{port}"
+        # Hex, because an id that begins with `-` would be taken for an option.
+        self._cluster = cluster or secrets.token_hex(11)
+        self.bootstrap = f"127.0.0.1:{free_port()}"
+        controller = f"127.0.0.1:{free_port()}"
+        self.voter = f"{node}@{controller}"
         self._listeners = {
-            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{controller}",
+            "node.id": str(node),
+            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{controller}",
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
-            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "controller.quorum.voters": self.voter,
             "log.dirs": str(self._folder / "data"),
         }
 
     def start(self) -> str:
         """Format the disk if it is new, start, and return the address once metadata is answered."""
+        self.launch()
+        self.wait_ready()
+        return self.bootstrap
+
+    def launch(self) -> None:
+        """Start, without waiting: one of several gets ready only when most of them are there."""
         self._check_port()
         properties = self._folder / "server.properties"
         if not properties.exists():
-            settings = {**SETTINGS, **self._listeners, **self._settings}
+            settings = {**SETTINGS, **self._listeners, **self.settings}
             properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-            # Hex, because an id that begins with `-` would be taken for an option.
-            cluster = secrets.token_hex(11)
-            self._run_tool("kafka.tools.StorageTool", "format", "-t", cluster, "-c", properties)
+            tool = "kafka.tools.StorageTool"
+            self._run_tool(tool, "format", "-t", self._cluster, "-c", properties)
         with open(self._folder / "broker.log", "ab") as output:
             self._process = spawn(
                 [*_java(), *_archive(), "-cp", _classpath(), "kafka.Kafka", str(properties)],
@@ -85,12 +101,14 @@ class ApacheKafka:
                 output=output,
                 environment=dict(os.environ),
             )
+
+    def wait_ready(self) -> None:
+        """Wait until it answers a metadata request."""
         try:
             wait_ready(self.bootstrap, timeout_s=READY_S)
         except LogError as error:
             self.kill()
             raise RuntimeError(f"the broker did not start:\n{self.last_words()}") from error
-        return self.bootstrap
 
     def freeze(self) -> None:
         """Stop its clock: connections stay open, nothing is answered."""
@@ -115,8 +133,8 @@ class ApacheKafka:
         self.kill()
         self.start()
 
-    def stop(self) -> None:
-        """End it in order, and remove its disk."""
+    def shut_down(self) -> None:
+        """End it in order: it gives its partitions' lead away first. The disk stays."""
         if self._frozen:
             self.thaw()
         if self._process is not None and self._process.poll() is None:
@@ -125,7 +143,28 @@ class ApacheKafka:
                 self._process.wait(STOP_S)
             except subprocess.TimeoutExpired:
                 self.kill()
+
+    def stop(self) -> None:
+        """End it in order, and remove its disk."""
+        self.shut_down()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def cut(self, topic: str, partition: int, offset: int) -> int:
+        """Take the tail of a partition away, as a power loss does; return where its log ends now.
+
+        Only while the broker is dead (`kill`). Cut is between two batches, at `offset` or before.
+        """
+        path = self._folder / "data" / f"{topic}-{partition}" / f"{0:020d}.log"
+        held = path.read_bytes()
+        at, after = 0, 0
+        while at < len(held):
+            first, size = BATCH.unpack_from(held, at)
+            last = first + LAST_DELTA.unpack_from(held, at + LAST_DELTA_AT)[0]
+            if last >= offset:
+                break
+            at, after = at + BATCH.size + size, last + 1
+        path.write_bytes(held[:at])
+        return after
 
     def last_words(self) -> str:
         """Return the end of the broker's log."""
