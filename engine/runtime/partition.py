@@ -280,7 +280,9 @@ class Owner:
             )
         if meta.off < start:
             return  # the record at `off` has gone by age, all that follows it is there
-        found = await self._reader.read(topics.EVENTS, self.partition, meta.off, count_max=1)
+        found: Sequence[Record] = ()
+        if meta.off < end:
+            found = await self._reader.read(topics.EVENTS, self.partition, meta.off, count_max=1)
         if not found or found[0].offset != meta.off or fingerprint(found[0]) != meta.fp:
             raise CoverageError(
                 f"applied up to {meta.off}, but the log (end {end}) has lost or changed that "
