@@ -4,25 +4,38 @@ Kafka answers a fetch at the first byte. At ten thousand records a second that i
 wake-up of two threads and a commit of each partition for every few records, and these cost more
 than the records. So a broker is asked again only `pace_s` after it was asked last; an answer that
 was full is followed at once, and whoever comes after a silence finds the request waiting for it.
+
+What comes over another connection than the last answer is not believed: the log behind it may have
+lost its tail meanwhile, and grown again, so that an offset names another record now. Newer clients
+compare leader epochs, which aiokafka does not. Here the place counts as out of range, and whoever
+reads there has to prove it again.
 """
 
 import asyncio
 from time import monotonic
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.client import ConnectionGroup
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.consumer.fetcher import FetchError
+from aiokafka.errors import OffsetOutOfRangeError
 
 PACE_S = 0.025  # half of it is added to the median latency, whose goal is 50 ms
 FULL_SIZE = 128 * 1024  # bytes of an answer behind which more is likely to wait
 
 
 class PacedConsumer(AIOKafkaConsumer):  # type: ignore[misc]
-    """An AIOKafkaConsumer whose fetcher keeps a pace, and lets no partition hold up another."""
+    """An AIOKafkaConsumer whose fetcher keeps a pace, and lets no partition hold up another.
+
+    After a reconnect it raises OffsetOutOfRangeError once for each partition.
+    """
 
     def __init__(self, *, pace_s: float = PACE_S, **options: Any) -> None:
         super().__init__(**options)
         self._pace_s = pace_s
         self._next_at: dict[int, float] = {}  # broker -> monotonic seconds
+        self._over: dict[TopicPartition, AIOKafkaConnection] = {}  # what the last answer came by
 
     async def start(self) -> None:
         """Connect; the fetcher that aiokafka makes here gets our pace."""
@@ -43,9 +56,26 @@ class PacedConsumer(AIOKafkaConsumer):  # type: ignore[misc]
                 return False  # closed, or its partitions went: as aiokafka answers that itself
         self._next_at[broker] = monotonic() + self._pace_s
         has_found: bool = await self._ask(assignment, broker, request)
+        has_found = self._doubt(broker, request) or has_found
         if has_found and self._size(request) >= FULL_SIZE:
             self._next_at[broker] = 0.0
         return has_found
+
+    def _doubt(self, broker: int, request: Any) -> bool:
+        """Put an error in place of what came by a new connection; tell whether there was any."""
+        way = self._client._conns.get((broker, ConnectionGroup.DEFAULT))
+        doubted = False
+        if way is None:
+            return False
+        for topic, partitions in request.topics:
+            for partition, offset, *_ in partitions:
+                place = TopicPartition(topic, partition)
+                if self._over.setdefault(place, way) is not way:
+                    self._over[place] = way
+                    error = OffsetOutOfRangeError({place: offset})
+                    self._fetcher._records[place] = FetchError(error=error, backoff=0)
+                    doubted = True
+        return doubted
 
     def _size(self, request: Any) -> int:
         """Return the bytes of an answer that nobody has taken yet."""
