@@ -17,7 +17,7 @@ from engine.rules.parts.shared import NOTHING, Shared, is_shared, parse_shared
 from engine.rules.parts.when import TRANSITIONS
 from engine.rules.scopes import FACTS
 from engine.rules.sentence import sentences
-from engine.rules.text.problems import Problem, report
+from engine.rules.text.problems import Problem, bounded, report
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def compile_rules(
         except RulesError as error:
             problems += [p for p in error.problems if isinstance(p, Problem)]
             continue
-        problems += noted
+        problems += bounded(noted)
         if rule is None:
             continue
         if rule.id in found:

@@ -115,8 +115,9 @@ class _Builder:
         mark = composed.start_mark
         line, column = mark.line + 1, mark.column + 1
         if self._count > NODES_MAX:
-            self._add(mark, "R121", f"a rule file has at most {NODES_MAX} values")
-            return Node("text", line, column)
+            message = f"a rule file has at most {NODES_MAX} values"
+            problem = Problem(self.path, line, column, 1, "R121", message)
+            raise RulesError(message, problems=(problem,), where=self.path)
         if not composed.tag.startswith("tag:yaml.org,2002:"):
             self._add(mark, "R103", f"{composed.tag} is a tag of YAML", _QUOTE)
             # What was meant is checked all the same: it may have mistakes of its own.
