@@ -1,6 +1,8 @@
-"""Orders of staff over HTTP: erase a person, part one in two; only for keys that prove links."""
+"""Orders of staff over HTTP: erase, part in two, link; only for keys that prove links."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any
 
 import orjson
 from starlette.requests import Request
@@ -14,22 +16,33 @@ from engine.runtime.staff import Staff
 
 _PATH = "/api/customers/{identifier:path}"
 BODY_SIZE_MAX = 65_536
+ROWS_SIZE_MAX = 4 * 2**20  # of rows to link, in bytes
 
 
 def order_routes(staff: Staff, sources: Sources) -> list[Route]:
     """Return the routes `POST /api/customers/ID/erase` and `.../split` with `{"ids": [...]}`.
 
+    And `POST /api/customers/link?region=CN&first=1` with rows of NDJSON, identifier type -> value;
+    `first` is the number that its first row has in what is told.
+
     The key of a source with `trust: proves` is asked for, as `Authorization: Bearer KEY`: tools of
     staff have one, and no browser. 202 says that the order is in the log.
     """
+
+    async def link(request: Request) -> dict[str, Any]:
+        asked = request.query_params
+        rows = _rows(await _body(request, ROWS_SIZE_MAX))
+        first = int(asked["first"]) if asked.get("first", "").isdecimal() else 1
+        return asdict(await staff.link(rows, region=asked.get("region", "CN"), first=first))
 
     async def erase(request: Request) -> None:
         await staff.erase(request.path_params["identifier"])
 
     async def split(request: Request) -> None:
-        await staff.split(request.path_params["identifier"], _ids(await _body(request)))
+        ids = _ids(await _body(request, BODY_SIZE_MAX))
+        await staff.split(request.path_params["identifier"], ids)
 
-    def obeyed(order: Callable[[Request], Awaitable[None]]) -> Callable[..., Awaitable[Response]]:
+    def obeyed(order: Callable[[Request], Awaitable[Any]]) -> Callable[..., Awaitable[Response]]:
         async def answer(request: Request) -> Response:
             key = key_of({name.lower(): value for name, value in request.headers.raw})
             source = sources.by_key.get(key)
@@ -37,28 +50,46 @@ def order_routes(staff: Staff, sources: Sources) -> list[Route]:
                 status = 401 if source is None else 403
                 return _told(status, "want the key of a source with `trust: proves`")
             try:
-                await order(request)
+                told = await order(request)
             except LogError as error:
                 return _told(503, f"try again: {error.message}")
             except EngineError as error:
                 return _told(400, str(error))
-            return Response(b'{"ordered": true}', 202, media_type="application/json")
+            body = orjson.dumps(told if told is not None else {"ordered": True})
+            return Response(body, 202, media_type="application/json")
 
         return answer
 
     return [
+        Route("/api/customers/link", obeyed(link), methods=["POST"]),
         Route(f"{_PATH}/erase", obeyed(erase), methods=["POST"]),
         Route(f"{_PATH}/split", obeyed(split), methods=["POST"]),
     ]
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, size_max: int) -> bytes:
     raw = b""
     async for chunk in request.stream():
         raw += chunk
-        if len(raw) > BODY_SIZE_MAX:
-            raise EngineError(f"more than {BODY_SIZE_MAX} bytes", code="identity/split")
+        if len(raw) > size_max:
+            raise EngineError(f"more than {size_max} bytes", code="identity/size")
     return raw
+
+
+def _rows(raw: bytes) -> list[dict[str, Any]]:
+    found = []
+    for number, line in enumerate(raw.splitlines(), 1):
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            row = None
+        if not isinstance(row, dict):
+            raise EngineError(
+                f'line {number}: want {{"TYPE": "VALUE", ...}}, an object a line',
+                code="identity/link",
+            )
+        found.append(row)
+    return found
 
 
 def _ids(raw: bytes) -> list[str]:

@@ -1,7 +1,8 @@
 """What staff may order about a person: sealed records that the registrar obeys."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -15,6 +16,7 @@ from engine.identity import mac
 from engine.identity.messages import Erase, Split
 from engine.identity.registrar import ADDRESS
 from engine.ports import Clock, Publisher
+from engine.runtime.links import Linked, Links
 
 _NODE_ID = re.compile(r"(?:[0-3][a-z]|-[0-9])[A-Za-z0-9_-]{16}")
 _json = msgspec.json.Encoder().encode
@@ -37,6 +39,9 @@ class Staff:
         self._count = partition_count
         self._tenant = tenant
         self._secret = secret
+        self._links = Links(
+            publisher, partition_count=partition_count, tenant=tenant, secret=secret
+        )
 
     async def erase(self, name: str) -> None:
         """Erase the person of `type:value` or of a customer id, with all that leads to them."""
@@ -49,6 +54,12 @@ class Staff:
             raise EngineError("who is somebody else? name identifiers", code="identity/split")
         body = Split(self._tenant, self.id_of(name), [self.id_of(other) for other in others])
         await self._order("split", body)
+
+    async def link(
+        self, rows: Sequence[Mapping[str, Any]], *, region: str = "CN", first: int = 1
+    ) -> Linked:
+        """Say of many rows of identifiers that each is one person (`links.py`)."""
+        return await self._links.link(rows, region=region, first=first)
 
     def id_of(self, name: str) -> str:
         """Return the node id of `type:value`, or of itself.

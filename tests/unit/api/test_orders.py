@@ -14,7 +14,7 @@ from engine.events import topics
 from engine.events.ids import birth_id
 from engine.events.record import Record, header, partition_of
 from engine.identity import mac
-from engine.identity.messages import Erase, Split
+from engine.identity.messages import Claim, Erase, Split
 from engine.ingest.sources import Source, Sources
 from engine.runtime.staff import Staff
 from tests.unit.api.front import NOW
@@ -39,11 +39,13 @@ class Desk:
         """Return the time (ports.Clock)."""
         return NOW
 
-    def post(self, path: str, body: bytes = b"", *, key: str = "till-key") -> tuple[int, Any]:
+    def post(
+        self, path: str, body: bytes = b"", *, key: str = "till-key", query: bytes = b""
+    ) -> tuple[int, Any]:
         """Return status and body of the answer to one request."""
         scope = {
             "type": "http", "method": "POST", "path": f"/api/customers/{path}",
-            "query_string": b"", "headers": [(b"authorization", f"Bearer {key}".encode())],
+            "query_string": query, "headers": [(b"authorization", f"Bearer {key}".encode())],
         }  # fmt: skip
         sent: list[dict[str, Any]] = []
 
@@ -110,6 +112,29 @@ def test_an_order_that_cannot_be_read_is_refused_in_words(
 ) -> None:
     status, answer = desk.post(path, body)
     assert (status, told in answer["error"]) == (400, True)
+    assert desk.records == []
+
+
+def test_rows_to_link_become_claims_and_what_is_wrong_is_told(desk: Desk) -> None:
+    rows = b'{"user_id": "u1", "device_id": "d1", "city": "X"}\n{"user_id": "u2", "phone": "12"}'
+    status, told = desk.post("link", rows, query=b"first=11")
+    assert status == 202
+    assert told == {
+        "linked": 1, "alone": 1, "wrong_count": 1, "wrong": ["row 12: `12` is no phone"],
+    }  # fmt: skip
+    (record,) = desk.records
+    assert msgspec.json.decode(record.value, type=Claim) == Claim("t", USER, [DEVICE], 0)
+    assert mac.holds(header(record.headers, "mac"), "claim", record.key, record.value, SECRET)
+
+
+@pytest.mark.parametrize("body", [b"[1]", b"no json", b'{"user_id": "u1"}\n\n{"a": "b"}'])
+def test_rows_that_are_no_objects_are_refused_whole(desk: Desk, body: bytes) -> None:
+    assert desk.post("link", body)[0] == 400
+    assert desk.records == []
+
+
+def test_only_a_key_that_proves_may_link(desk: Desk) -> None:
+    assert desk.post("link", b'{"user_id": "u1", "device_id": "d1"}', key="web-key")[0] == 403
     assert desk.records == []
 
 
