@@ -4,7 +4,7 @@ The fold writes here and nowhere else; the runtime commits all of it in one call
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from engine.events.record import Headers
 
@@ -53,6 +53,7 @@ class Note(NamedTuple):
     """What became of a rule that came true, for whoever watches the fold; never stored.
 
     `outcome`: fired, held_out, shadow, or what stopped it. `at`: event time it is about, UTC ms.
+    `match`: what was stopped (engine/decision/match.py).
     """
 
     rule: str
@@ -62,6 +63,7 @@ class Note(NamedTuple):
     outcome: str
     action: str = ""
     channels: tuple[str, ...] = ()
+    match: Any = None
 
 
 @dataclass(slots=True)

@@ -16,7 +16,6 @@ from engine.errors import EngineError
 from engine.ports import Clock
 from engine.profile.card import card
 from engine.runtime.lookup import Lookup
-from engine.runtime.overview import Overview
 from engine.runtime.totals import Totals
 
 _STATIC = files("engine.api").joinpath("static")
@@ -35,10 +34,9 @@ def console(
     feed: Feed,
     clock: Clock,
     totals: Callable[[], Awaitable[Totals]],
-    overview: Overview,
-    orders: Sequence[Route],
+    more: Sequence[Route],
 ) -> Starlette:
-    """Return the ASGI app of the console and its API; `orders`: what changes something."""
+    """Return the ASGI app of the console and its API; `more`: routes of other parts."""
 
     async def page(request: Request) -> Response:
         return _file("index.html")
@@ -53,12 +51,6 @@ def console(
 
     async def totals_now(request: Request) -> Response:
         return _json(asdict(await totals()))
-
-    async def rules(request: Request) -> Response:
-        try:
-            return _json(await overview.rules())
-        except EngineError as error:
-            return _json({"error": str(error), "code": error.code}, status=503)
 
     async def customer(request: Request) -> Response:
         name = request.path_params["identifier"]
@@ -82,12 +74,11 @@ def console(
 
     return Starlette(
         routes=[
-            *orders,
+            *more,
             Route("/", page),
             Route("/static/{name}", static),
             Route("/api/feed", stream),
             Route("/api/totals", totals_now),
-            Route("/api/rules", rules),
             Route("/api/customers/{identifier:path}", customer),
         ]
     )

@@ -14,7 +14,7 @@ from engine.api.collect import Collector, Scope
 from engine.api.console import console
 from engine.api.feed import Feed
 from engine.api.orders import order_routes
-from engine.runtime.overview import Overview
+from engine.api.rules import rule_routes
 from engine.runtime.roles import Engine
 from engine.runtime.setup import contracts_of, sources_of
 from engine.runtime.staff import staff_of
@@ -70,20 +70,13 @@ async def collect(engine: Engine, stop: asyncio.Event) -> None:
             auc=None,
         )
 
-    overview = Overview(
-        engine.store,
-        engine.reader,
-        partition_count=settings.partitions,
-        secret=settings.secret_key,
-    )
     feed = Feed(engine.reader, partition_count=settings.partitions)
     pages = console(
         lookup=engine.lookup,
         feed=feed,
         clock=engine.clock,
         totals=totals,
-        overview=overview,
-        orders=order_routes(staff_of(settings, engine.publisher), sources),
+        more=[*order_routes(staff_of(settings, engine.publisher), sources), *rule_routes(engine)],
     )
     config = uvicorn.Config(
         Door(collector, pages),

@@ -61,10 +61,11 @@ def _configure(parser: ArgumentParser) -> None:
     parser.add_argument("--decisions", type=Path, help="write every trigger's id, a line each")
     parser.add_argument("--topics", default="topics", help="folder of the contracts (topics)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--lang", choices=("zh", "en"), default=_language())
+    parser.add_argument("--lang", choices=("zh", "en"), default=language())
 
 
-def _language() -> str:
+def language() -> str:
+    """Return zh or en, as the terminal's LANG says."""
     return "zh" if os.environ.get("LANG", "").startswith("zh") else "en"
 
 

@@ -5,6 +5,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import orjson
@@ -14,18 +15,28 @@ from rich.table import Table
 
 from engine.adapters.kafka_reader import KafkaReader
 from engine.adapters.redis import RedisStore
+from engine.cli.backtest import language
 from engine.config import Settings
 from engine.errors import EngineError
 from engine.keys import Space
+from engine.runtime.explain import Explainer
+from engine.runtime.lookup import Lookup
 from engine.runtime.overview import Overview
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 COLUMNS = ("rule", "status", "fired", "held out", "goal", "goal held out", "effect", "stopped")
-ACTIONS = {"list": "what is live, and what each rule has done in both arms"}
+ACTIONS = {
+    "list": "what is live, and what each rule has done in both arms",
+    "explain": "why a rule acted on a customer, or why not",
+}
 
 
 def configure(name: str, action: ArgumentParser) -> None:
     """Add the arguments of one of ACTIONS."""
+    if name == "explain":
+        action.add_argument("rule")
+        action.add_argument("who", metavar="IDENTIFIER", help="user_id:u1, or a customer id")
+        action.add_argument("--lang", choices=("zh", "en"), default=language())
     action.add_argument(
         "--url", default=DEFAULT_URL, help=f"of a running engine ({DEFAULT_URL}), without REDIS_URL"
     )
@@ -34,25 +45,37 @@ def configure(name: str, action: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run one of ACTIONS."""
-    found = asyncio.run(_list(arguments))
+    found = asyncio.run(_found(arguments))
     if arguments.json:
         print(orjson.dumps(found).decode())
-    else:
+    elif arguments.action == "list":
         _show(found, Console())
+    else:
+        _show_why(found, Console(), arguments.lang)
     return 0
 
 
-async def _list(arguments: Namespace) -> dict[str, Any]:
+async def _found(arguments: Namespace) -> dict[str, Any]:
+    """Ask Redis and the log where REDIS_URL is set, else a running engine over HTTP."""
     if "REDIS_URL" not in os.environ:
-        return await get_json(arguments.url, "/api/rules")
+        path = "/api/rules"
+        if arguments.action == "explain":
+            path = f"/api/rules/{quote(arguments.rule)}/explain/{quote(arguments.who)}"
+        return await get_json(arguments.url, path)
     settings = Settings.from_env(os.environ)
     store = RedisStore(settings.redis_url, Space(settings.generation, settings.partitions))
     reader = KafkaReader(settings.kafka_bootstrap)
+    count, secret, tenant = settings.partitions, settings.secret_key, settings.tenant
     try:
-        overview = Overview(
-            store, reader, partition_count=settings.partitions, secret=settings.secret_key
-        )
-        return await overview.rules()
+        if arguments.action == "list":
+            overview = Overview(store, reader, partition_count=count, secret=secret)
+            return await overview.rules()
+        lookup = Lookup(store, partition_count=count, tenant=tenant, secret=secret)
+        explainer = Explainer(
+            store=store, reader=reader, lookup=lookup, partition_count=count, tenant=tenant,
+            secret=secret,
+        )  # fmt: skip
+        return await explainer.explain(arguments.rule, arguments.who)
     finally:
         await reader.close()
         await store.close()
@@ -98,6 +121,18 @@ def _show(found: Mapping[str, Any], console: Console) -> None:
             ", ".join(f"{why} {n:,}" for why, n in row["stopped"].items()),
         )
     console.print(table)
+
+
+def _show_why(found: Mapping[str, Any], console: Console, lang: str) -> None:
+    console.print(f"[bold]{escape(found['title'][lang])}[/]  {found['customer']}")
+    if not found["is_whole"]:
+        since = {"en": "the log reaches back to {}", "zh": "日志仅保留至 {}"}[lang]
+        console.print(since.format(found["since"]), style="yellow")
+    if not found["occasions"]:
+        console.print(found["verdict"][lang], markup=False)
+    for each in found["occasions"]:
+        style = "green" if each["outcome"] == "fired" else ""
+        console.print(f"{each['at'][:16]}  {each['words'][lang]}", style=style, markup=False)
 
 
 def _share(part: int, whole: int) -> str:

@@ -26,7 +26,8 @@ def stopped(turn: Turn, rule: Rule, match: Match, why: str) -> None:
 
 def passed_over(turn: Turn, rule: Rule, match: Match, why: str) -> None:
     """Tell whoever watches that a match does not act now; the card has no room for these."""
-    turn.outcome.notes.append(Note(rule.id, turn.tenant, turn.node_id, match.at, why))
+    note = Note(rule.id, turn.tenant, turn.node_id, match.at, why, match=match)
+    turn.outcome.notes.append(note)
 
 
 def decided(turn: Turn, entry: dict[str, Any]) -> None:

@@ -11,12 +11,13 @@ FIRED_MAX = COUNT_MAX  # decision times kept per rule and per group: no limit ma
 
 def limit_reached(rule: Rule, actor: Actor, state: RuleState, at: int, zone: ZoneInfo) -> bool:
     """Tell whether one more decision at `at` (UTC ms) would break a limit of the rule."""
-    return any(_reached(limit, rule, actor, state, at, zone) for limit in rule.limits)
+    return any(is_reached(limit, rule, actor, state, at, zone) for limit in rule.limits)
 
 
-def _reached(
+def is_reached(
     limit: Limit, rule: Rule, actor: Actor, state: RuleState, at: int, zone: ZoneInfo
 ) -> bool:
+    """Tell whether one more decision at `at` would break just this limit."""
     if limit.group and rule.kind == "service":
         return False
     fired = actor.groups.get(limit.group, ()) if limit.group else state.fired

@@ -151,6 +151,8 @@ async def _published(stack: Stack, engine: Engine, folder: Path) -> None:
     await live(stack, [one("order.placed", now + HOUR_MS, "thanks")], until=now + 2 * HOUR_MS)
     fired = (await triggers(stack)).items() - before.items()
     assert {rule for _, (rule, _) in fired} == {"left", "new"}, "its wait was not lost"
+    why = await run(engine, stack, "rules", "explain", "left", "user_id:lone")
+    assert [each["outcome"] for each in why["occasions"]] == ["fired", "waits"]
     shown = await run(engine, stack, "rules", "list")
     assert shown["version"] == version and shown["others"] == 0
     rows = {row["rule"]: row for row in shown["rules"]}

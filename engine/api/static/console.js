@@ -4,7 +4,7 @@ const WORDS = {
     feed: "Triggers, as they fire", quiet: "Nothing has fired yet. The first trigger shows here within seconds.",
     card: "One customer", who: "Identifier", look: "Look up", identifiers: "Identifiers", basic: "Facts",
     trade: "Trade", behaviour: "Last contacts", complaint: "Complaints", enquiry: "Enquiries", scores: "Scores",
-    waits: "Open waits", triggers: "Last triggers", orders: "orders", spent: "spent", last: "last order",
+    why: "Why, and why not", ask: "Ask", waits: "Open waits", triggers: "Last triggers", orders: "orders", spent: "spent", last: "last order",
     none: "none", stage: "stage", risk: "churn risk", events_in: "events in", events_applied: "applied",
     trig: "triggers", delivered: "delivered", customers: "customers", dead_letters: "dead letters", heldOut: "held out",
     open: "open",
@@ -12,7 +12,7 @@ const WORDS = {
   zh: {
     feed: "实时触发", quiet: "尚无触发,几秒内第一条会出现在这里。", card: "客户画像", who: "标识", look: "查询",
     identifiers: "标识", basic: "基本信息", trade: "交易", behaviour: "最近接触", complaint: "投诉", enquiry: "咨询",
-    scores: "评分", waits: "等待中", triggers: "最近触发", orders: "订单", spent: "消费", last: "最近下单", none: "无",
+    why: "为什么触发或未触发", ask: "查询原因", scores: "评分", waits: "等待中", triggers: "最近触发", orders: "订单", spent: "消费", last: "最近下单", none: "无",
     stage: "阶段", risk: "流失风险", events_in: "接收事件", events_applied: "已处理", trig: "触发", delivered: "已送达",
     customers: "客户", dead_letters: "死信", heldOut: "对照组", open: "未结",
   },
@@ -20,6 +20,9 @@ const WORDS = {
 const SHOWN_MAX = 60;
 let language = localStorage.getItem("language") || (navigator.language.startsWith("zh") ? "zh" : "en");
 let card = null;
+let rules = [];
+let asked = "";
+let why = null;
 const shown = [];
 const $ = (id) => document.getElementById(id);
 const t = (word) => WORDS[language][word] ?? word;
@@ -94,14 +97,41 @@ function drawCard() {
     ...section("complaint", rows([[t("complaint"), String(card.complaint.count)], [t("open"), String(Object.keys(card.complaint.open).length)]])),
     ...section("waits", list(card.open_waits.map((wait) => `${when(wait.due)}  ${wait.timer}`))),
     ...section("triggers", list(card.last_triggers.slice(0, 6).map((x) => `${x.rule ?? ""} ${x.outcome ?? ""}`))),
+    ...section("why", whyForm()),
     ...section("basic", rows(Object.entries(card.basic).map(([name, fact]) => [name, String(fact.value)]))),
   );
+}
+
+function whyForm() {
+  const pick = el("select", { id: "rule", ariaLabel: t("why") },
+    ...rules.map((rule) => el("option", { value: rule.rule, textContent: rule.title[language] ?? rule.rule, selected: rule.rule === asked })));
+  pick.addEventListener("change", () => { asked = pick.value; });
+  const ask = el("button", { type: "button", textContent: t("ask") });
+  ask.addEventListener("click", () => explain(pick.value));
+  const lines = why?.error ? [why.error] : why?.occasions?.length
+    ? why.occasions.slice(0, 8).map((x) => `${when(x.at)}  ${x.words[language]}`) : why ? [why.verdict[language]] : [];
+  return el("div", { className: "why" }, pick, ask, el("ul", {}, ...lines.map((text) => el("li", { textContent: text }))));
+}
+
+async function explain(rule) {
+  asked = rule;
+  const answer = await fetch(`/api/rules/${encodeURIComponent(rule)}/explain/${encodeURIComponent(card.customer)}`);
+  why = await answer.json();
+  drawCard();
+}
+
+async function loadRules() {
+  const answer = await fetch("/api/rules");
+  if (answer.ok) rules = (await answer.json()).rules;
+  drawCard();
 }
 
 async function look(who) {
   $("who").value = who;
   const answer = await fetch("/api/customers/" + encodeURIComponent(who));
-  card = await answer.json();
+  const found = await answer.json();
+  if (found.customer !== card?.customer) why = null;
+  card = found;
   drawCard();
 }
 
@@ -138,5 +168,6 @@ new EventSource("/api/feed").addEventListener("trigger", (message) => {
 });
 speak(language);
 look($("who").value);
+loadRules();
 setInterval(drawTotals, 1000);
 setInterval(() => card && !card.error && look($("who").value), 5000);

@@ -75,6 +75,12 @@ class Condition:
         found: dict[str, Any] = self._inputs(events, actor, at)
         return found
 
+    def clauses(self) -> tuple["Condition", ...]:
+        """Return the parts that must all hold, in the order in which they are written."""
+        parts = self.meaning.operands if isinstance(self.meaning, All) else ()
+        made = (Condition(self.text, part, self.reads, self._labels) for part in parts)
+        return tuple(made) or (self,)
+
     def words(self, lang: str) -> str:
         """Return the condition in plain words, `lang` en or zh."""
         return words.told(self.meaning, lang, self._labels)

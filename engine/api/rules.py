@@ -1,0 +1,57 @@
+"""What people ask of rules over HTTP: what is live and what it has done, why and why not."""
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from engine.errors import EngineError
+from engine.runtime.explain import Explainer
+from engine.runtime.overview import Overview
+from engine.runtime.roles import Engine
+
+EXPLAINED_MAX = 200_000  # records of a partition that a page waits for; the command reads more
+_UNKNOWN = ("identity/unknown", "rules/unknown")
+
+
+def rule_routes(engine: Engine) -> list[Route]:
+    """Return the routes `GET /api/rules` and `/api/rules/RULE/explain/ID`."""
+    count, secret = engine.settings.partitions, engine.settings.secret_key
+    overview = Overview(engine.store, engine.reader, partition_count=count, secret=secret)
+    explainer = Explainer(
+        store=engine.store,
+        reader=engine.reader,
+        lookup=engine.lookup,
+        partition_count=count,
+        tenant=engine.settings.tenant,
+        secret=secret,
+        records_max=EXPLAINED_MAX,
+    )
+
+    async def rules(request: Request) -> Response:
+        try:
+            return _json(await overview.rules())
+        except EngineError as error:
+            return _told(error)
+
+    async def explain(request: Request) -> Response:
+        rule, name = request.path_params["rule"], request.path_params["identifier"]
+        try:
+            return _json(await explainer.explain(rule, name))
+        except EngineError as error:
+            return _told(error)
+
+    return [
+        Route("/api/rules", rules),
+        Route("/api/rules/{rule}/explain/{identifier:path}", explain),
+    ]
+
+
+def _told(error: EngineError) -> Response:
+    body = {"error": error.message, "code": error.code}
+    return _json(body, status=404 if error.code in _UNKNOWN else 503)
+
+
+def _json(body: object, *, status: int = 200) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    return Response(orjson.dumps(body), status, headers=headers, media_type="application/json")
