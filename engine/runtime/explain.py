@@ -6,6 +6,7 @@ as the log does (`retention_hours` of `channel.events`), and costs the reading o
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from sys import maxsize
 from typing import Any
 
 from engine.clock import iso
@@ -99,7 +100,7 @@ class Explainer:
         if rule not in rules.rules:
             raise EngineError(f"no rule `{rule}` in rule set {meta.ruleset}", code="rules/unknown")
         part = await self._part(found, found.customer)
-        state = Partition(partition, self._count, Meta())
+        state = Partition(partition, self._count, Meta(), timers_max=maxsize)
         if not part.is_whole:
             # Without a model scores stay as they are: what they were made of is of today.
             state.meta = Meta(now=part.since, clk=part.since, ruleset=meta.ruleset)
@@ -126,7 +127,8 @@ class Explainer:
         for name in others[:OTHERS_MAX]:
             part = await self._part(found, name)
             if part.events:
-                state = Partition(partition_of(name, self._count), self._count, Meta())
+                home = partition_of(name, self._count)
+                state = Partition(home, self._count, Meta(), timers_max=maxsize)
                 occasions += self._watched(state, part, name, rule)
         return occasions
 
