@@ -1,6 +1,6 @@
 """What each rule has done so far, in both arms, from the counts that are part of the state."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from math import sqrt
 from typing import Any
 
@@ -9,8 +9,12 @@ from engine.rules.model import Rule
 _SURE = 1.96  # standard deviations on either side that hold 95 % of a normal distribution
 
 
-def effects(rules: Mapping[str, Rule], counts: Mapping[str, int]) -> list[dict[str, Any]]:
+def effects(
+    rules: Mapping[str, Rule], counts: Mapping[str, int], *, disabled: Container[str] = ()
+) -> list[dict[str, Any]]:
     """Return a row for each rule, by id; `stopped`: reason -> times.
+
+    `disabled`: rules that broke too often and act no more; that is their status then.
 
     `effect` is the goal's share where we acted minus its share where we held out, with the ends of
     its 95 % interval; None while one of the arms is empty, or without a goal.
@@ -24,7 +28,7 @@ def effects(rules: Mapping[str, Rule], counts: Mapping[str, int]) -> list[dict[s
         {
             "rule": name,
             "title": dict(rule.title),
-            "status": rule.status,
+            "status": "disabled" if name in disabled else rule.status,
             "owner": rule.owner,
             "version": rule.version,
             "fired": counts.get(f"fired:{name}", 0),

@@ -5,7 +5,7 @@ as the log does (`retention_hours` of `channel.events`), and costs the reading o
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from sys import maxsize
 from typing import Any
 
@@ -39,7 +39,7 @@ OCCASIONS_MAX = 50
 OTHERS_MAX = 8  # nodes of a person that were once apart, whose partitions are read too
 READ_MAX = 2_000
 _AWAKE = ("live", "shadow")
-_CONTROL = (b"tick", b"ruleset", b"model")
+_CONTROL = (b"tick", b"ruleset", b"model", b"disable")
 
 
 @dataclass(slots=True)
@@ -110,7 +110,9 @@ class Explainer:
         if part.is_whole:
             occasions += await self._before(found, rule)
         occasions.sort(key=lambda each: each.at)
-        return _answer(rules.rules[rule], found, part, occasions, rules.contracts)
+        status = "disabled" if rule in meta.disabled else rules.rules[rule].status
+        shown = replace(rules.rules[rule], status=status)
+        return _answer(shown, found, part, occasions, rules.contracts)
 
     def _watched(
         self, state: Partition, part: Part, node_id: str, rule: str
@@ -230,8 +232,9 @@ class _Watch:
                 self.occasions.append(found)
 
     def _current(self) -> Rule | None:
-        rules = self._book.rule_sets.get(self._state.meta.ruleset)
-        return rules.rules.get(self._rule) if rules else None
+        rules = self._book.rules(self._state.meta)
+        is_on = rules is not None and self._rule not in self._state.meta.disabled
+        return rules.rules.get(self._rule) if rules and is_on else None
 
     def _rival(self, rule: Rule) -> str:
         found = [self._newest[group] for group in rule.groups if group in self._newest]

@@ -28,8 +28,9 @@ class Overview:
         version = max(set(versions), key=lambda each: (versions.count(each), each))
         await self._library.need("ruleset", version)
         rules = self._library.book.rule_sets[version].rules
+        disabled = {name for meta in metas for name in meta.disabled}
         return {
             "version": version,
             "others": sum(each != version for each in versions),
-            "rules": effects(rules, summed(metas)),
+            "rules": effects(rules, summed(metas), disabled=disabled),
         }

@@ -144,4 +144,5 @@ class Past:
             self._heard(state, arrival, outcome)
             outcome.notes.clear()
             outcome.triggers.clear()
+        outcome.broken.clear()
         state.dirty.clear()

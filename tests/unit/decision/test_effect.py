@@ -22,6 +22,7 @@ def test_the_effect_is_the_difference_of_the_arms_and_how_sure_it_is() -> None:
     assert a["effect"] == {"share": 0.1, "low": 0.0293, "high": 0.1707}
     assert a["stopped"] == {"limit": 3, "no_channel": 4}
     assert (a["fired"], a["held_out"], a["goals"], a["goals_held_out"]) == (400, 100, 80, 10)
+    assert [row["status"] for row in effects(RULES, COUNTS, disabled={"b"})] == ["live", "disabled"]
     assert (b["shadow"], b["unknown"], b["effect"]) == (2, 5, None)
 
 
