@@ -41,6 +41,7 @@ from engine.runtime.setup import contracts_of, endpoints_of, sources_of, topic_s
 from engine.runtime.ticker import Ticker
 
 WATCH_S = 5.0
+LOOKS_MAX = 8  # partitions whose end is asked for at once: all of 256 would stop the loop
 LOOK_UPS_MAX = 64  # host names that are looked up at once
 log = logging.getLogger(__name__)
 Role = Callable[["Engine", asyncio.Event], Awaitable[None]]
@@ -134,24 +135,33 @@ async def work(engine: Engine, stop: asyncio.Event) -> None:
 
 async def _watch(engine: Engine, handler: Engage, stop: asyncio.Event) -> None:
     """Tell every few seconds how far behind each partition is, by the names of kafka-exporter."""
-    group = f"{engine.settings.generation}-engage"
+    room = asyncio.Semaphore(LOOKS_MAX)
     while not stop.is_set():
         applied = handler.applied()
         engine.meter.gauge("engine_work_partitions", len(applied))
         engine.meter.gauge("engine_work_stopped_partitions", len(handler.stopped))
         engine.meter.gauge("engine_work_disabled_rules", len(handler.disabled()))
-        for partition, offset in applied.items():
-            try:
-                _, end = await engine.reader.bounds(topics.EVENTS, partition)
-            except (EngineError, OSError, TimeoutError) as error:
-                log.warning("lag of partition %d is not known: %s", partition, error)
-                continue
-            place = {"topic": topics.EVENTS, "partition": str(partition)}
-            engine.meter.gauge("kafka_topic_partition_current_offset", end, **place)
-            place = {"consumergroup": group, **place}
-            engine.meter.gauge("kafka_consumergroup_current_offset", offset + 1, **place)
-            engine.meter.gauge("kafka_consumergroup_lag", max(0, end - offset - 1), **place)
+        await asyncio.gather(
+            *(_note_lag(engine, partition, offset, room) for partition, offset in applied.items())
+        )
         await asyncio.sleep(WATCH_S)
+
+
+async def _note_lag(
+    engine: Engine, partition: int, offset: int, room: asyncio.Semaphore
+) -> None:
+    """Ask for the end of one partition; one whose broker is silent keeps few others waiting."""
+    async with room:
+        try:
+            _, end = await engine.reader.bounds(topics.EVENTS, partition)
+        except (EngineError, OSError, TimeoutError) as error:
+            log.warning("lag of partition %d is not known: %s", partition, error)
+            return
+    place = {"topic": topics.EVENTS, "partition": str(partition)}
+    engine.meter.gauge("kafka_topic_partition_current_offset", end, **place)
+    place = {"consumergroup": f"{engine.settings.generation}-engage", **place}
+    engine.meter.gauge("kafka_consumergroup_current_offset", offset + 1, **place)
+    engine.meter.gauge("kafka_consumergroup_lag", max(0, end - offset - 1), **place)
 
 
 def _note(

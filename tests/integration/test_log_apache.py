@@ -1,14 +1,17 @@
 """What only a real broker can show: kill, freeze, refusal, retention, committed offsets."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from time import monotonic
+from typing import Any
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from engine.adapters.kafka import FaustGroup, _Thread
 from engine.adapters.kafka_client import KafkaPublisher, TopicSpec, create_topics
 from engine.adapters.kafka_fetch import PACE_S
 from engine.errors import CoverageError, LogError
@@ -176,6 +179,60 @@ def test_offsets_are_committed_for_the_lag_when_a_member_leaves(
         assert found[0] == 321
 
     kafka(scenario)
+
+
+def test_a_commit_under_way_does_not_stand_for_the_one_before_leaving(
+    kafka: Callable[[Scenario], None], apache_kafka: ApacheKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faust's commit only waits while another is under way, whose offsets are of before."""
+    begun, gate = threading.Event(), threading.Event()
+    commit = _Thread._commit
+
+    async def held(self: _Thread, offsets: Mapping[Any, int]) -> bool:
+        if any(offsets.values()) and not begun.is_set():
+            begun.set()
+            await asyncio.to_thread(gate.wait, PATIENCE_S)
+        return bool(await commit(self, offsets))
+
+    monkeypatch.setattr(_Thread, "_commit", held)
+
+    async def scenario(log: Log) -> None:
+        await log.publisher.publish(records(log.topic, 0, 0, 100))
+        witness = Witness()
+        member = Running(log, witness)
+        await witness.until_counted(100)
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
+        await log.publisher.publish(records(log.topic, 0, 100, 321))
+        await witness.until_counted(321)
+        leaving = asyncio.create_task(member.leave())
+        await asyncio.wait({leaving}, timeout=0.5)  # by now it waits for the commit under way
+        gate.set()
+        await leaving
+        found = await asyncio.to_thread(committed, apache_kafka.bootstrap, log.topic)
+        assert found[0] == 321
+
+    kafka(scenario)
+
+
+def test_a_poll_that_never_ends_is_seen_from_outside(
+    apache_kafka: ApacheKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hanging(self: _Thread, *_: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(_Thread, "fetch", hanging)
+
+    async def scenario(log: Log) -> None:
+        await log.publisher.publish(records(log.topic, 0, 0, 1))
+        group = FaustGroup(
+            apache_kafka.bootstrap, f"group-{log.topic}", session_s=SESSION_S, stall_s=1.0
+        )
+        with pytest.raises(LogError) as caught:
+            async with asyncio.timeout(PATIENCE_S):
+                await group.run(log.topic, Witness())
+        assert caught.value.code == "log/stalled"
+
+    asyncio.run(on_kafka(apache_kafka.bootstrap, scenario))
 
 
 def test_small_records_at_a_steady_rate_come_in_few_answers(
