@@ -7,7 +7,7 @@ ARGS ?=
 PYTEST := $(BIN)/python -m pytest
 NOT_HERE := not apache and not sdk and not browser and not ops
 
-.PHONY: demo up test check bench bench-rules simulate chaos test-kafka test-sdk test-browser test-ops clean
+.PHONY: demo up test check bench bench-rules simulate chaos backlog soak test-kafka test-sdk test-browser test-ops clean
 
 demo: $(VENV)/ready
 	@$(BIN)/engine demo $(ARGS)
@@ -48,6 +48,12 @@ simulate: $(VENV)/ready-dev
 
 chaos: $(VENV)/ready-dev
 	@$(BIN)/python -m tests.chaos.run $(ARGS)
+
+backlog: $(VENV)/ready-dev
+	@$(BIN)/python -m tests.endurance.backlog $(ARGS)
+
+soak: $(VENV)/ready-dev
+	@$(BIN)/python -m tests.endurance.soak $(ARGS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -17,6 +17,7 @@ class Row(NamedTuple):
 
 
 TABLE = (
+    Row("engine_process_tasks", "gauge", (), "asyncio tasks alive: an endless rise is a leak"),
     Row("engine_collect_requests_total", "counter", ("status",), "HTTP requests at the collector"),
     Row("engine_collect_events_total", "counter", ("source",), "events acknowledged at the door"),
     Row("engine_collect_seconds", "histogram", (), "request received to answer sent", SECONDS),

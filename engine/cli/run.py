@@ -20,6 +20,8 @@ from engine.runtime.supervisor import Supervisor, core_count, instances
 
 GC_THRESHOLD = 50_000  # state is packed: there is little to find, and a full pass stops the batch
 
+TASKS_S = 5.0  # between two counts of the tasks
+
 
 def _configure(parser: ArgumentParser) -> None:
     known = ", ".join([*ROLES, "collect"])
@@ -92,13 +94,21 @@ async def _main(settings: Settings, names: list[str]) -> None:
     engine = Engine(settings)
     engine.meter.serve(settings.metrics_port)
     roles = {**ROLES, "collect": collect}
+    counting = asyncio.create_task(_count_tasks(engine))
     try:
         await engine.connect()
         async with asyncio.TaskGroup() as tasks:
             for name in names:
                 tasks.create_task(_role(roles[name], engine, stop))
     finally:
+        counting.cancel()
         await engine.close()
+
+
+async def _count_tasks(engine: Engine) -> None:
+    while True:
+        engine.meter.gauge("engine_process_tasks", len(asyncio.all_tasks()))
+        await asyncio.sleep(TASKS_S)
 
 
 async def _role(role: Role, engine: Engine, stop: asyncio.Event) -> None:

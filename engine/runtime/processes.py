@@ -58,6 +58,12 @@ class Process:
                 output.close()
 
     @property
+    def pid(self) -> int:
+        """The child's process id; it must have been started."""
+        assert self._child is not None
+        return self._child.pid
+
+    @property
     def exit_code(self) -> int | None:
         """The child's exit code; None while it runs or before it was started."""
         return self._child.poll() if self._child else None

@@ -42,13 +42,15 @@ log = logging.getLogger(__name__)
 class Plan:
     """What to start. `roles`: a process each; of `work`, as many as `workers`, `work-0` and so on.
 
-    `rules` None: all of the rules folder at once.
+    `rules` None: all of the rules folder at once. `metrics`: each process serves /metrics on a
+    port of its own, found in `Stack.metrics_ports`.
     """
 
     settings: Settings
     roles: Sequence[str] = ("keep", "work", "deliver", "collect")
     workers: int = 1
     receiver: bool = True
+    metrics: bool = False
     rules_version: str = "v1"
     rules: dict[str, str] | None = None
     started_ms: int = field(default_factory=lambda: int(time() * 1000))
@@ -67,6 +69,7 @@ class Stack:
         self._receiver_url = ""
         self._watch: asyncio.Task[None] | None = None
         self.settings = plan.settings
+        self.metrics_ports: dict[str, int] = {}
         self.publisher: KafkaPublisher
         self.reader: KafkaReader
         self.store: RedisStore
@@ -77,6 +80,16 @@ class Stack:
     def restarts(self) -> int:
         """How often a process ended by itself and was started again."""
         return self._supervisor.restarts
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process id by name, of the roles and the receiver."""
+        return {process.name: process.pid for process in self._supervisor.processes}
+
+    @property
+    def receiver_url(self) -> str:
+        """Where the sample receiver answers; '' without one."""
+        return self._receiver_url
 
     @property
     def url(self) -> str:
@@ -178,6 +191,9 @@ class Stack:
 
     def _start_process(self, name: str, command: list[str], env: dict[str, str]) -> None:
         arguments = ["engine.cli.main", *command]
+        if self._plan.metrics:
+            self.metrics_ports[name] = free_port()
+            env = {**env, "METRICS_PORT": str(self.metrics_ports[name])}
         self._supervisor.start(
             Process(name, arguments, env=env, folder=Path(self._folder.name))
         )
