@@ -17,6 +17,7 @@ from engine.matching.partial import Early, Partial, known, opened, tidy
 from engine.profile.turn import Turn
 from engine.rules.model import Rule, Step
 
+ASKING = "g"  # letter of the timers of matches that wait for their incident (guard.py)
 FIRST_PLACE = -2  # of the first `unless` among the stops; -1 is the absent step
 _Events = Mapping[str, Mapping[str, Any]]
 
@@ -79,8 +80,8 @@ def together(
 
 
 def review(turn: Turn, rule: Rule, instance: str) -> None:
-    """Take a match out of the quiet hours again if it was called off before they held it."""
-    if rule.cancels and rule.quiet is not None:
+    """Take a match back that is held, if it was called off before it was."""
+    if rule.cancels and (rule.quiet is not None or rule.guard is not None):
         _end_held(turn, rule, instance)
 
 
@@ -88,7 +89,11 @@ _END = 1 << 62
 
 
 def _end_held(turn: Turn, rule: Rule, instance: str) -> None:
-    name = f"{HELD}:{rule.id}:{instance}"
+    for letter in (HELD, ASKING):
+        _end_one(turn, rule, instance, f"{letter}:{rule.id}:{instance}")
+
+
+def _end_one(turn: Turn, rule: Rule, instance: str, name: str) -> None:
     timer = turn.actor.timers.get(name)
     if timer is None:
         return

@@ -12,7 +12,7 @@ from engine.decision.decide import HELD, decide, held
 from engine.decision.goals import reach_goals, take_back
 from engine.decision.match import Match
 from engine.events.model import Event
-from engine.matching import absence, cancel, dates, segments, silence
+from engine.matching import absence, cancel, dates, guard, segments, silence
 from engine.matching.partial import INSTANCE_LENGTH_MAX
 from engine.matching.sequence import take
 from engine.profile.model import Timer
@@ -97,7 +97,7 @@ def on_timer(rules: RuleSet, turn: Turn, timer_id: str, timer: Timer) -> None:
     elif kind == absence.LETTER:
         _guarded(turn, rule, _absence, turn, rule, instance, timer.due)
     else:
-        assert kind == HELD, "timers of matching and decision begin with w, s or q"
+        assert kind in (HELD, guard.LETTER), "timers of rules begin with w, s, d, q or g"
         _guarded(turn, rule, decide, turn, rule, held(timer.data, timer.due))
 
 
@@ -142,7 +142,7 @@ def _sequence(
 
 def _absence(turn: Turn, rule: Rule, instance: str, due: int) -> None:
     for match in absence.come_up(turn, rule, instance, due):
-        decide(turn, rule, match)
+        _act(turn, rule, match)
         cancel.review(turn, rule, instance)
 
 
@@ -166,10 +166,17 @@ def _date(turn: Turn, rule: Rule, timer: Timer) -> None:
         _matched(turn, rule, match)
 
 
+def _act(turn: Turn, rule: Rule, match: Match) -> None:
+    if rule.guard is None:
+        decide(turn, rule, match)
+    else:
+        guard.ask(turn, rule, rule.guard, match)
+
+
 def _matched(turn: Turn, rule: Rule, match: Match) -> None:
     match.waited = match.waited or turn.by_timer
     if rule.absent is None:
-        decide(turn, rule, match)
+        _act(turn, rule, match)
         cancel.review(turn, rule, match.instance)
     else:
         absence.wait(turn, rule, match)

@@ -31,7 +31,7 @@ def split(state: Partition, arrival: Arrival, book: Book) -> None:
     turn.emitted.append(
         Split(tenant=body.tenant, customer=here, part=body.name, ids=body.ids, at=turn.now)
     )
-    close_turn(state, turn)
+    close_turn(state, turn, book)
 
 
 def pass_on_ring(

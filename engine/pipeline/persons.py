@@ -15,12 +15,13 @@ from engine.identity.node import (
 )
 from engine.identity.registrar import ADDRESS
 from engine.ingest.lateness import placed
+from engine.matching import guard
 from engine.pipeline import parting
 from engine.pipeline.book import Book
 from engine.pipeline.envelope import Arrival, forward, send_control
 from engine.pipeline.merge import merge_actor
 from engine.pipeline.nodes import disarm, live_at, tell_alias
-from engine.pipeline.state import Live, Partition, decode_node, encode_node
+from engine.pipeline.state import Live, Node, Partition, decode_node, encode_node
 from engine.pipeline.think import close_turn, open_turn, think
 
 
@@ -78,13 +79,36 @@ def part(state: Partition, arrival: Arrival, book: Book) -> None:
     here = arrival.node_id
     name = arrival.name
     node = state.nodes[name]
+    if not is_entity(here):
+        _answer(state, arrival, node, book)
+        return
     assert not isinstance(node, Tombstone), "things are never absorbed"
     live = live_at(state, arrival)
     state.dirty.add(name)
-    if _is_new(state, live, body):
+    if body.type in guard.TYPES:
+        _heard(state, live, arrival, book)
+    elif _is_new(state, live, body):
         turn = open_turn(state, body.tenant, here, live, book)
         think(turn, state, body, book)
-        close_turn(state, turn)
+        close_turn(state, turn, book)
+
+
+def _answer(state: Partition, arrival: Arrival, node: Node, book: Book) -> None:
+    """A thing answers a person, wherever that person lives by now; the erased hear nothing."""
+    if isinstance(node, Live):
+        state.dirty.add(arrival.name)
+        _heard(state, node, arrival, book)
+    elif node is not None and node.fwd:
+        forward(state, arrival, node.fwd, pr=0, shared=False, secret=book.secret)
+
+
+def _heard(state: Partition, live: Live, arrival: Arrival, book: Book) -> None:
+    body: Event = arrival.body
+    rules = book.rule_sets.get(state.meta.ruleset)
+    if rules is not None and _is_new(state, live, body):
+        turn = open_turn(state, body.tenant, arrival.node_id, live, book)
+        guard.hear(rules, turn, body)
+        close_turn(state, turn, book)
 
 
 def absorb(state: Partition, arrival: Arrival, book: Book) -> None:
@@ -132,7 +156,7 @@ def move_in(state: Partition, arrival: Arrival, book: Book) -> None:
         return
     turn = open_turn(state, body.tenant, here, live, book)
     merge_actor(turn, loser.actor, absorbed=body.absorbed, forced=body.forced)
-    close_turn(state, turn)
+    close_turn(state, turn, book)
     state.outcome.count("merged")
 
 
@@ -230,7 +254,7 @@ def _apply(state: Partition, live: Live, arrival: Arrival, book: Book) -> None:
     turn = open_turn(state, body.tenant, here, live, book)
     shared = arrival.shared or (live.links.shared and here == body.ids[0])
     think(turn, state, body, book, for_rules=not shared)
-    close_turn(state, turn)
+    close_turn(state, turn, book)
 
 
 def _claim(state: Partition, live: Live, arrival: Arrival, book: Book) -> None:

@@ -14,7 +14,7 @@ from engine.keys import node_name
 from engine.matching import match, segments
 from engine.outcome import Move
 from engine.pipeline.book import Book
-from engine.pipeline.envelope import send
+from engine.pipeline.envelope import send, send_control
 from engine.pipeline.state import Live, Partition
 from engine.profile import tally, windows
 from engine.profile.apply import apply, plan_of
@@ -38,7 +38,7 @@ def open_turn(state: Partition, tenant: str, node_id: str, live: Live, book: Boo
     )
 
 
-def close_turn(state: Partition, turn: Turn) -> None:
+def close_turn(state: Partition, turn: Turn, book: Book) -> None:
     """Put what the turn emitted into the outbox and the moves, numbered."""
     for item in turn.emitted:
         state.meta.oseq += 1
@@ -48,6 +48,8 @@ def close_turn(state: Partition, turn: Turn) -> None:
             _count(state, item)
     for move in turn.moved:
         send(state, move)
+    for to, event in turn.parts:
+        send_control(state, "part", to, event, secret=book.secret, hop=0)
 
 
 def think(
@@ -99,7 +101,7 @@ def fire(state: Partition, member: str, book: Book) -> None:
         match.on_timer(rules, turn, timer_id, timer)
     if rules is not None and not live.links.shared:
         _derived(turn, rules)
-    close_turn(state, turn)
+    close_turn(state, turn, book)
 
 
 def drop(state: Partition, member: str) -> None:

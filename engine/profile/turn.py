@@ -31,6 +31,7 @@ class Turn(msgspec.Struct, gc=False):
     derived: list[Event] = []
     moved: list[Move] = []
     passed: int = 0
+    parts: list[tuple[str, Event]] = []  # events of ours for other actors: (node id, event)
 
     def member(self, timer_id: str) -> str:
         """Return the name of a timer in the partition's timer set."""

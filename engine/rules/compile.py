@@ -244,6 +244,8 @@ def reads_of(rule: Rule) -> list[Reads]:
         for part in parts
         if isinstance(part, Value)
     ]
+    if rule.guard is not None:
+        values.append(rule.guard.same)
     if rule.table is not None:
         conditions += [each for axis in rule.table.axes for _, each in axis.grades]
     if rule.absent is not None:

@@ -146,6 +146,25 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
+class Guard:
+    """More than `more_than` customers of one cause (`same`) within `within_ms`: none is contacted.
+
+    Each waits `wait_ms` to hear of it; the incident is a case of the name `case`.
+    """
+
+    same: Value
+    more_than: int
+    within_ms: int
+    wait_ms: int
+    case: str
+
+    @property
+    def asked_max(self) -> int:
+        """How many that asked an incident remembers."""
+        return 4 * self.more_than + 16
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """A test inside the file; times are ms from its start. `start`: UTC ms of 0m."""
 
@@ -190,6 +209,7 @@ class Rule:
     quiet: tuple[int, int] | None = None  # minutes of the local day, from and to
     holdout: float = 0.0
     goal: Goal | None = None
+    guard: Guard | None = None
     fresh_ms: int = 3_600_000
     cases: tuple[Case, ...] = ()
     groups: frozenset[str] = frozenset()  # they can suppress this rule, or cap it; service: none

@@ -4,17 +4,19 @@ import re
 from dataclasses import replace
 from hashlib import sha256
 
-from engine.clock import HOUR_MS
+from engine.clock import HOUR_MS, MINUTE_MS
 from engine.events.contract import Contracts
 from engine.events.ids import ENTITIES
 from engine.rules.cases import parse_cases
 from engine.rules.check import check_rule
+from engine.rules.expression.compile import compile_value
 from engine.rules.model import (
     COUNT_MAX,
     KINDS,
     REPEATS,
     STATUSES,
     Goal,
+    Guard,
     Limit,
     Rule,
 )
@@ -31,10 +33,13 @@ from engine.rules.text.values import limit, minutes_of_day, share
 TOP = (
     *("rule", "title", "owner", "why", "status", "priority", "kind", "key", "per", "when", "if"),
     *("table", "repeat", "do", "limits", "group", "quiet_hours", "holdout", "goal", "fresh"),
-    "tests",
+    *("guard", "tests"),
 )
+GUARD = ("same", "more_than", "within", "wait", "raise")
+CUSTOMERS_MAX = 200  # that a guard may wait for: so many are told, and remembered four times over
 REQUIRED = ("rule", "owner", "do", "when")
 WORDS = ("title", "owner", "why", "status", "tests")  # they are not part of a rule's version
+GUARD_WAIT_MS = 2 * MINUTE_MS
 _ID = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 
 
@@ -130,6 +135,7 @@ class _Parser:
             quiet=reader.scalar(root, "quiet_hours", _quiet, 'write "22:00-08:00"'),
             holdout=reader.scalar(root, "holdout", share, "write a share, such as 10%") or 0.0,
             goal=self._goal(),
+            guard=self._guard(trigger),
             fresh_ms=reader.length(root, "fresh", HOUR_MS) or HOUR_MS,
             cases=parse_cases(reader, root, self.contracts),
             groups=frozenset(named - {""}) if kind == "marketing" else frozenset(),
@@ -170,6 +176,27 @@ class _Parser:
             else:
                 found.append(Limit(*read))
         return tuple(found)
+
+    def _guard(self, trigger: str) -> Guard | None:
+        reader, node = self.reader, self.reader.child(self.root, "guard")
+        if node is None or not reader.keys(node, GUARD, ("same", "more_than", "within", "raise")):
+            return None
+        if self.scopes.thing:
+            reader.add(node, "R147", "a guard counts customers, so it is of a rule about them")
+        value, scope = reader.child(node, "same"), self.scopes.scope()
+        same = (
+            None
+            if value is None
+            else reader.expression(value, lambda text: compile_value(text, scope, trigger=trigger))
+        )
+        more_than = reader.whole(node, "more_than", 1, 1, CUSTOMERS_MAX)
+        within = reader.length(node, "within") or HOUR_MS
+        wait = reader.length(node, "wait") or GUARD_WAIT_MS
+        case, listed = reader.text(node, "raise"), self.scopes.shared.catalogue.get("cases", ())
+        if listed and case not in listed and "raise" in node.pairs:
+            hint = nearest(case, listed) or "list it under cases: in the shared file"
+            reader.add(node.pairs["raise"][1], "R141", f"there is no case '{case}'", hint)
+        return None if same is None else Guard(same, more_than, within, wait, case)
 
     def _goal(self) -> Goal | None:
         node = self.reader.child(self.root, "goal")

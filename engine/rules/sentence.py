@@ -27,6 +27,12 @@ def _sentence(rule: Rule, contracts: Contracts, lang: str) -> str:
         names = [axis.name for axis in rule.table.axes]
         graded = {"en": "graded by " + " and ".join(names), "zh": "按" + "与".join(names) + "分级"}
         parts.append(graded[lang])
+    if rule.guard is not None:
+        held = {
+            "en": f"held back if more than {rule.guard.more_than} customers share the cause",
+            "zh": f"同因客户超过{rule.guard.more_than}位则不发送",
+        }
+        parts.append(held[lang])
     text = {"en": "; ", "zh": ";"}[lang].join(parts)
     return text[:1].upper() + text[1:] if lang == "en" else text
 

@@ -1,13 +1,12 @@
 """The library of rules: every test inside every file, and what makes a rule worth copying.
 
 CAPABILITIES.md rows by the rules that do them: 14 machine-needs-care, refill-in-time; 20
-checkout-stalled; 21 third-bad-touchpoint, shop-loses-points; 23 ad-people-come-back-to,
-ad-left-at-once; 25 queue-too-long; 27 search-without-result, payment-trouble; 28 stayed-with-us; 34
-promise-about-to-break, two-standards; 37 port-out; 40 high-value-entered, regular-left; 41
-pace-halved, gone-quiet; 43, 89 systemic-complaints; 44 graded-by-value-and-risk; 50
-neglected-valuable; 55 lead-stalled; 57 welcome-first-order; 60 tier-upgraded; 61
-points-expiring; 62 nearly-gold; 64 referral-reward, ask-a-promoter; 65 birthday,
-purchase-anniversary; 70, 72
+checkout-stalled; 21 third-bad-touchpoint, shop-loses-points; 23 ad-people-come-back-to, ad-left-
+at-once; 25 queue-too-long; 27 search-without-result, payment-trouble; 28 stayed-with-us; 34
+promise-about-to-break, two-standards; 37 port-out; 40 high-value-entered, regular-left; 41 pace-
+halved, gone-quiet; 43, 89 systemic-complaints, crash-apology; 44 graded-by-value-and-risk; 50
+neglected-valuable; 55 lead-stalled; 57 welcome-first-order; 60 tier-upgraded; 61 points-expiring;
+62 nearly-gold; 64 referral-reward, ask-a-promoter; 65 birthday, purchase-anniversary; 70, 72
 answer-in-time; 71, 74 complaint-not-acknowledged, complaint-reopened; 75, 102, 104 how-was-it,
 close-the-loop, low-score; 79 tried-not-bought; 80 pickup-reminder; 84, 90 agent-needs-help; 86
 bot-gave-up; 88 bad-mention; 92, 97 document-late; 94 document-on-demand; 98 second-channel; 105
@@ -60,5 +59,6 @@ def test_nothing_in_the_library_is_unwise() -> None:
 
 def test_the_catalogue_has_no_name_that_no_rule_uses() -> None:
     used = {(action.type, action.name) for r in RULES.rules.values() for action in r.actions}
+    used |= {("case", r.guard.case) for r in RULES.rules.values() if r.guard is not None}
     for kind, names in RULES.shared.catalogue.items():
         assert names == {name for type, name in used if f"{type}s" == kind}

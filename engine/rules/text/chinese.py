@@ -135,6 +135,7 @@ customers are only counted, over whole days => 客户只能按整天计数
 the rules about a {} count more than {} distinct things => 关于{}的规则最多数{}种不同的值
 these are {} => 它们是 {}
 and {} more like it => 还有{}处类似错误
+a guard counts customers, so it is of a rule about them => guard 按客户计数，只用于关于客户的规则
 null can only be compared with a value => null 只能与值比较
 "{}" is no time => “{}”不是时间
 the expression has {} characters, at most {} may be => 表达式有{}个字符，最多{}个

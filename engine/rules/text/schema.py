@@ -11,7 +11,7 @@ from engine.events.contract import Contracts
 from engine.events.ids import ENTITIES
 from engine.rules.cases import CASE, EXPECT, GIVEN
 from engine.rules.model import ACTIONS, CHANNELS, KINDS, REPEATS, STATUSES
-from engine.rules.parse import REQUIRED, TOP
+from engine.rules.parse import CUSTOMERS_MAX, GUARD, REQUIRED, TOP
 from engine.rules.parts import shared
 from engine.rules.parts.actions import KEYS as ACTION_KEYS
 from engine.rules.parts.when import DATE, EVERY, SILENCE, STEPS
@@ -102,6 +102,17 @@ def _rule(events: Mapping[str, Any], contracts: Contracts) -> dict[str, Any]:
         "holdout": SHARE,
         "goal": _object(("event", "within"), {"event": events, "within": LENGTH}, ("event",)),
         "fresh": LENGTH,
+        "guard": _object(
+            GUARD,
+            {
+                "same": TEXT,
+                "more_than": {"type": "integer", "minimum": 1, "maximum": CUSTOMERS_MAX},
+                "within": LENGTH,
+                "wait": LENGTH,
+                "raise": TEXT,
+            },
+            ("same", "more_than", "within", "raise"),
+        ),
         "tests": {"type": "array", "items": _test(contracts)},
     }
     return _object(TOP, shapes, REQUIRED)
