@@ -8,6 +8,7 @@ EngineError
 ├── StoreError         Redis refused, or answered what it must not
 │   ├── Fenced         another worker owns the partition now                      store/fenced
 │   └── Stale          the stored offset is not the one that we folded from       store/stale
+├── StateError         state that a release behind the next one has written        state/newer
 ├── CoverageError      the log no longer holds what Redis needs (or lost a tail)  log/coverage
 ├── LogError           the broker did not take or give a record                   log/...
 └── DeliveryError      a channel system cannot be spoken to                       delivery/...
@@ -75,6 +76,12 @@ class Stale(StoreError):
     """The stored offset is not the one that the batch was folded from."""
 
     code = "store/stale"
+
+
+class StateError(EngineError):
+    """State of a release that we cannot read without loss: this worker is to be upgraded."""
+
+    code = "state/newer"
 
 
 class CoverageError(EngineError):

@@ -33,6 +33,7 @@ CODES = (
     "unknown",  # a rule's condition met a missing value
     "rule_errors",
     "labels",
+    "tails_lost",  # what the next release kept of an absorbed customer, and we do not know
 )
 
 

@@ -150,6 +150,8 @@ def move_in(state: Partition, arrival: Arrival, book: Book) -> None:
     loser = _arrived(name, body)
     live = live_at(state, arrival)
     state.dirty.add(name)
+    if type(loser) is not Live:
+        state.outcome.count("tails_lost")
     merge_links(live.links, loser.links, body.absorbed)
     parting.pass_on_ring(state, arrival, loser.links, live.links.moved, book)
     if not body.absorbed:

@@ -5,10 +5,11 @@ from heapq import heapify, heappop, heappush
 
 import msgspec
 
-from engine.errors import ContractError
+from engine.errors import StateError
 from engine.identity.node import Links, Tombstone
 from engine.identity.registrar import Entry, Root
 from engine.outcome import Meta, Outcome
+from engine.pipeline import later
 from engine.profile.model import Actor
 
 STATE_VERSION = 1
@@ -24,8 +25,16 @@ class Live(msgspec.Struct, array_like=True, gc=False):
     actor: Actor
 
 
+class LaterLive(Live):
+    """A node of the next release, with the bytes that it was read from."""
+
+    original: bytes = b""
+
+
 Node = Live | Tombstone | None
+_OWN = b"\x93%c" % STATE_VERSION  # how a node begins that this release has written: 3 fields, v
 _pack = msgspec.msgpack.Encoder().encode
+_TOMBSTONE_OWN, _ROOT_OWN = (0x90 + len(kind.__struct_fields__) for kind in (Tombstone, Root))
 _live = msgspec.msgpack.Decoder(Live).decode
 _tombstone = msgspec.msgpack.Decoder(Tombstone).decode
 _root = msgspec.msgpack.Decoder(Root).decode
@@ -35,43 +44,68 @@ def encode_node(node: Node) -> bytes | None:
     """Return a node's bytes; None for an absent one."""
     if node is None:
         return None
-    return (_LIVE if type(node) is Live else _TOMBSTONE) + _pack(node)
+    kind = type(node)
+    if kind is Live:
+        return _LIVE + _pack(node)
+    if kind is Tombstone:
+        return _TOMBSTONE + _pack(node)
+    known = Live if isinstance(node, Live) else Tombstone
+    return (_LIVE if known is Live else _TOMBSTONE) + later.write(node, known)
 
 
 def decode_node(name: str, data: bytes | None) -> Node:
     """Return the node of some bytes.
 
+    Of the next release's it keeps what it does not know, and writes it again.
+
     Raises
     ------
-    ContractError
-        `state/newer` if a later release wrote it in a way that this one cannot read.
+    StateError
+        If a release behind the next one wrote it.
     """
     if data is None:
         return None
     if data[:1] == _TOMBSTONE:
-        return _tombstone(data[1:])
+        return _tombstone(data[1:]) if data[1] == _TOMBSTONE_OWN else _later_tombstone(data[1:])
+    if data[1:3] == _OWN:
+        return _live(data[1:])
+    version = later.version(data[1:])
+    if version > STATE_VERSION + 1:
+        raise StateError(
+            f"state of version {version}, we know up to {STATE_VERSION + 1}; upgrade this worker",
+            where=name,
+        )
     node = _live(data[1:])
     if node.v > STATE_VERSION:
-        raise ContractError(
-            f"state of version {node.v}, we know up to {STATE_VERSION}; upgrade this worker first",
-            where=name,
-            code="state/newer",
-        )
+        return LaterLive(node.v, node.links, node.actor, data[1:])
+    node.v = STATE_VERSION  # what it had not has its default by now
     return node
+
+
+def _later_tombstone(data: bytes) -> Tombstone:
+    found: Tombstone = later.read(Tombstone, later.LaterTombstone, data)
+    return found
 
 
 def encode_entry(entry: Entry) -> bytes | None:
     """Return a registrar entry's bytes; None for an unknown identifier."""
     if entry is None:
         return None
-    return _POINTER + entry.encode("ascii") if isinstance(entry, str) else _ROOT + _pack(entry)
+    if isinstance(entry, str):
+        return _POINTER + entry.encode("ascii")
+    return _ROOT + (_pack(entry) if type(entry) is Root else later.write(entry, Root))
 
 
 def decode_entry(data: bytes | None) -> Entry:
     """Return the registrar entry of some bytes."""
     if data is None:
         return None
-    return data[1:].decode("ascii") if data[:1] == _POINTER else _root(data[1:])
+    if data[:1] == _POINTER:
+        return data[1:].decode("ascii")
+    if data[1] == _ROOT_OWN:
+        return _root(data[1:])
+    found: Root = later.read(Root, later.LaterRoot, data[1:])
+    return found
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from engine.errors import (
     EngineError,
     Fenced,
     LogError,
+    StateError,
     StoreError,
 )
 from engine.events.record import Record
@@ -68,6 +69,7 @@ class Engage:
             self._repaired(partition, "poison")
             await self._take_over(owner)
             return await self._one_by_one(owner, records)
+        self.stopped.pop(partition, None)
         done = [record for record in records if record.offset < offset]
         self._seen(partition, done, outcome, monotonic() - began)
         return offset
@@ -121,6 +123,9 @@ class Engage:
             return await owner.quarantine(record, reason)
 
     async def _repair(self, owner: Owner, error: Exception) -> int:
+        if isinstance(error, StateError):  # no repair helps; the seat tries again in a while
+            self.stopped[owner.partition] = str(error)
+            raise error
         code = error.code if isinstance(error, EngineError) else "store/unreachable"
         log.warning("partition %d: %s; taking over again", owner.partition, error)
         self._repaired(owner.partition, code)

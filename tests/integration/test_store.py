@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -258,6 +259,43 @@ def test_what_the_release_before_leaves_behind_is_understood(redis_url: str) -> 
         await store.apply(1, "c", a_commit(7, expected=6))
         await store.close()
         await wire.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.redis
+def test_workers_of_two_releases_own_a_partition_in_turn(redis_url: str) -> None:
+    """The release before with its own Functions, beside ours: forth, back, and forth again."""
+    four = [SPACE.key(2, name).encode() for name in ("m", "tm", "ob", "mv")]
+    library = Path(__file__).parents[1] / "data" / "upgrade" / "functions-67bc1aa.lua"
+
+    async def scenario() -> None:
+        wire, store = Wire(redis_url), RedisStore(redis_url, SPACE)
+        await wire.call(b"FLUSHALL")
+        before = Wire(redis_url, functions=library.read_text())
+
+        async def old_commit(token: bytes, off: int) -> bytes:
+            meta = [b"off", b"%d" % (off + 1), b"fp", b"1"]
+            parts = [token, b"%d" % off, b"0", b"0", b"2", *meta, *[b"0"] * 5]
+            reply: bytes = await before.function(b"touchpoint_apply", b"4", *four, *parts)
+            return reply
+
+        await store.acquire(2, "new")
+        await store.apply(2, "new", a_commit(4, expected=-1, timers={"m": 1, "n": 2}))
+        meta, timers, _, _ = await before.function(b"touchpoint_acquire", b"4", *four, b"old")
+        assert timers == [b"m", b"1", b"n", b"2"]
+        assert dict(zip(meta[::2], meta[1::2], strict=True))[b"off"] == b"4"
+        assert await old_commit(b"new", 4) == b"FENCED"
+        assert await old_commit(b"old", 3) == b"STALE"
+        assert await old_commit(b"old", 4) == b"OK"
+        with pytest.raises(Fenced):
+            await store.apply(2, "new", a_commit(5, expected=4))
+        found = await store.acquire(2, "newer")
+        assert (found.meta.off, found.meta.fp, found.tries) == (5, 1, 1)
+        await store.apply(2, "newer", a_commit(6, expected=5, timers={"m": None}))
+        assert await old_commit(b"old", 6) == b"FENCED"
+        for each in (before, wire, store):
+            await each.close()
 
     asyncio.run(scenario())
 
