@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from engine.clock import SECOND_MS
 from engine.profile.tally import CUSTOMER
 from engine.rules.expression import operators
 from engine.rules.expression.meaning import (
     MISTAKEN,
     All,
+    Arithmetic,
     Choice,
     Const,
+    Convert,
     Either,
     Given,
     ListOf,
@@ -58,7 +61,14 @@ _LITERALS = {
     "duration": DURATION,
 }
 _METHODS = ("startsWith", "endsWith", "contains")
-_FUNCTIONS = (*operators.AGGREGATES, "has", "size", *_METHODS)
+_MADE = {"int": INT, "double": DOUBLE, "string": STRING}
+_MADE_OF = {
+    "int": ("int", "double", "string", "time"),
+    "double": ("int", "double", "string"),
+    "string": ("string", "int", "double", "bool"),
+}
+_WRITTEN = ("timestamp", "duration")  # of a text that stands there
+_FUNCTIONS = (*operators.AGGREGATES, "has", "size", *_METHODS, *_MADE, *_WRITTEN)
 
 
 class Checker(Report):
@@ -168,6 +178,10 @@ class Checker(Report):
             return self.presence(node)
         elif name == "size" and len(node.arguments) == 1:
             return self.size(node, node.arguments[0])
+        elif name in _MADE and len(node.arguments) == 1:
+            return self.made(name, node.arguments[0])
+        elif name in _WRITTEN and len(node.arguments) == 1:
+            return self.written_out(name, node.arguments[0])
         if name == "matches":
             hint = "use startsWith, endsWith or contains"
             return self.tell(node.name, "E220", "there are no regular expressions", hint)
@@ -207,6 +221,27 @@ class Checker(Report):
         if found.type == WRONG:
             return MISTAKEN
         return self.tell(of, "E211", f"{say(found.type)} has no size")
+
+    def made(self, name: str, of: Node) -> Meaning:
+        found = self.meaning(of)
+        if found.type == WRONG:
+            return MISTAKEN
+        if found.type.base not in _MADE_OF[name]:
+            return self.tell(of, "E211", f"{name}() of {say(found.type)} has no meaning")
+        if found.type.base == "time":  # CEL counts seconds, we milliseconds
+            found = Arithmetic(DOUBLE, "/", found, Const(INT, SECOND_MS))
+        return Convert(_MADE[name], found)
+
+    def written_out(self, name: str, of: Node) -> Meaning:
+        found = self.meaning(of)
+        if not isinstance(found, Const) or found.type != STRING:
+            return self.tell(of, "E211", f"{name} needs one text")
+        if name == "timestamp":
+            return operators.instant(self, of, found)
+        length = operators.cel_duration_ms(found.value)
+        if length is None:
+            return self.tell(of, "E211", f"'{found.value[:40]}' is not a length of time")
+        return Const(DURATION, length)
 
     def text_test(self, node: Call, target: Node) -> Meaning:
         name = node.name.text

@@ -19,6 +19,7 @@ from engine.rules.expression.meaning import (
     Choice,
     Compare,
     Const,
+    Convert,
     Either,
     Given,
     ListOf,
@@ -100,6 +101,11 @@ class Writer(Reading):
                 with self.checking(True):
                     inner = self.value(of)
                 return Known(inner.guards, f"len({inner.code})")
+            case Convert(type=type, of=of):
+                with self.checking(True):
+                    inner = self.value(of)
+                made = self.checked(f"to_{type.base}({inner.code})")
+                return Known((*inner.guards, *made.guards), made.code)
             case Choice(condition=condition, yes=yes, no=no):
                 first, second = self.nullable(yes), self.nullable(no)
                 then, other = self.says(condition, True), self.says(condition, False)
@@ -182,7 +188,7 @@ class Writer(Reading):
         if node.operator in "/%":
             whole = node.type.base == "int"
             name = "remainder" if node.operator == "%" else "quotient" if whole else "ratio"
-        elif self.checks:
+        elif self.checks or node.type.base == "int":  # which may leave int64
             name = {"+": "added", "-": "subtracted", "*": "multiplied"}[node.operator]
         else:
             return Known(guards, f"({left.code} {node.operator} {right.code})")

@@ -150,6 +150,14 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
+class Convert:
+    """`int(x)`, `double(x)`, `string(x)`: `type` is what it makes of `of`, or unknown."""
+
+    type: FieldType
+    of: "Meaning"
+
+
+@dataclass(frozen=True, slots=True)
 class TextTest:
     """`text.startsWith(x)`, `endsWith`, `contains`."""
 
@@ -173,6 +181,7 @@ Meaning = (
     | Choice
     | Arithmetic
     | Size
+    | Convert
     | TextTest
 )
 
@@ -188,7 +197,7 @@ def parts(node: Meaning) -> tuple[Meaning, ...]:
             return left, right
         case Member(item=item, container=container):
             return item, container
-        case Given(value=part) | Not(operand=part) | Size(of=part):
+        case Given(value=part) | Not(operand=part) | Size(of=part) | Convert(of=part):
             return (part,)
         case Choice(condition=condition, yes=yes, no=no):
             return condition, yes, no

@@ -1,5 +1,6 @@
 """What may be compared, calculated and aggregated; money is scaled here, once, at load."""
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -36,6 +37,12 @@ from engine.rules.expression.types import (
     did_you_mean,
 )
 
+_CEL_UNITS_NS = {
+    "h": 3_600 * 10**9, "m": 60 * 10**9, "s": 10**9,
+    "ms": 10**6, "us": 10**3, "ns": 1,
+}
+_CEL_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|ns|h|m|s)")
+_CEL_DURATION = re.compile(r"-?(?:\d+(?:\.\d+)?(?:ms|us|ns|h|m|s))+")
 TALLIED = frozenset({"count", "sum", "avg", "distinct"})  # a thing has them by day
 AGGREGATES_MAX = 10  # of one expression: each may look at every row of a log
 
@@ -101,9 +108,9 @@ def unified(
     if bases[1] == "money" and bases[0] in _NUMBERS:
         return in_minor(report, place, left), right
     if bases == ("time", "string") and isinstance(right, Const):
-        return left, _instant(report, place, right)
+        return left, instant(report, place, right)
     if bases == ("string", "time") and isinstance(left, Const):
-        return _instant(report, place, left), right
+        return instant(report, place, left), right
     return None
 
 
@@ -118,12 +125,26 @@ def in_minor(report: Report, place: Place, number: Meaning) -> Meaning:
     return Const(MONEY, int(minor))
 
 
-def _instant(report: Report, place: Place, text: Const) -> Meaning:
+def instant(report: Report, place: Place, text: Const) -> Meaning:
+    """Return the instant that a text says; one that says none is told."""
     try:
         return Const(TIME, parse_iso(text.value))
     except ValueError:
         hint = 'write "2026-01-31" or "2026-01-31T09:00:00+08:00"'
         return report.tell(place, "E211", f'"{text.value[:40]}" is no time', hint)
+
+
+def cel_duration_ms(text: str) -> int | None:
+    """Return a length of time as CEL writes it, in ms; None for what is none.
+
+    >>> cel_duration_ms("1h30m"), cel_duration_ms("-1.5s"), cel_duration_ms("7d")
+    (5400000, -1500, None)
+    """
+    if not _CEL_DURATION.fullmatch(text):
+        return None
+    parts = _CEL_PART.findall(text)
+    total = sum(Decimal(number) * _CEL_UNITS_NS[unit] for number, unit in parts)
+    return int(total / 1_000_000) * (-1 if text[0] == "-" else 1)
 
 
 def unquoted(text: Meaning, number: Meaning) -> str:

@@ -3,6 +3,7 @@
 All of it answers None for what is unknown.
 """
 
+import re
 from collections.abc import Callable
 from math import isfinite
 from operator import add, mul, sub, truediv
@@ -12,7 +13,10 @@ from engine.profile.model import Actor
 from engine.rules.expression.lex import INT_MAX
 from engine.rules.expression.types import MINOR_UNITS
 
+INT_MIN = -INT_MAX - 1
 EMPTY: dict[str, Any] = {}
+_INT = re.compile(r"-?\d{1,19}")
+_EXACT = 1e15  # whole floats below it are written without a point
 # What the fast code may meet when a value is not of its declared type: then the careful code runs.
 CAUGHT = (TypeError, KeyError, AttributeError, ValueError, ArithmeticError)
 
@@ -26,7 +30,7 @@ def trait(actor: Actor, name: str) -> Any:
 def number(value: Any) -> Any:
     """Return an int64 or a finite float as it is; a bool is no number."""
     if type(value) is int:
-        return value if -INT_MAX <= value <= INT_MAX else None
+        return value if INT_MIN <= value <= INT_MAX else None
     return value if type(value) is float and isfinite(value) else None
 
 
@@ -58,17 +62,17 @@ READERS = {
 
 
 def added(left: Any, right: Any) -> Any:
-    """Return `left + right`, None where it is too large for a float."""
+    """Return `left + right`, None where it leaves int64 or is too large for a float."""
     return _tried(add, left, right)
 
 
 def subtracted(left: Any, right: Any) -> Any:
-    """Return `left - right`, None where it is too large for a float."""
+    """Return `left - right`, None where it leaves int64 or is too large for a float."""
     return _tried(sub, left, right)
 
 
 def multiplied(left: Any, right: Any) -> Any:
-    """Return `left * right`, None where it is too large for a float."""
+    """Return `left * right`, None where it leaves int64 or is too large for a float."""
     return _tried(mul, left, right)
 
 
@@ -87,6 +91,33 @@ def remainder(left: Any, right: Any) -> Any:
     return _tried(_remainder, left, right)
 
 
+def to_int(value: Any) -> Any:
+    """Return a number cut towards zero, the number that a text is, or a time's seconds (CEL)."""
+    try:
+        found = int(value, 10) if type(value) is str and _INT.fullmatch(value) else int(value - 0)
+    except (ArithmeticError, ValueError, TypeError):
+        return None
+    return number(found)
+
+
+def to_double(value: Any) -> Any:
+    """Return a number, or the one that a text is, as a float."""
+    try:
+        found = float(value) if type(value) is not bool else None
+    except (ArithmeticError, ValueError, TypeError):
+        return None
+    return None if found is None else number(found)
+
+
+def to_string(value: Any) -> Any:
+    """Return a text, a number or a truth as text: `true`, `2`, `2.5`."""
+    if type(value) is bool:
+        return "true" if value else "false"
+    if type(value) is float:
+        return str(int(value)) if value.is_integer() and abs(value) < _EXACT else repr(value)
+    return value if type(value) is str else None if value is None else str(value)
+
+
 def major(minor: Any) -> Any:
     """Return money in major units, rounded to whole minor units."""
     rounded = whole(minor)
@@ -99,10 +130,12 @@ def whole(value: Any) -> Any:
 
 
 def _tried(function: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
-    """Return a result; None by zero, or where it is NaN or too large."""
+    """Return a result; None by zero, or where it is NaN, too large, or no int64."""
     try:
         result = function(left, right)
     except (ArithmeticError, ValueError):
+        return None
+    if type(result) is int and not INT_MIN <= result <= INT_MAX:
         return None
     return result if result == result else None
 

@@ -8,6 +8,7 @@ from engine.rules.expression.meaning import (
     Choice,
     Compare,
     Const,
+    Convert,
     Either,
     Given,
     ListOf,
@@ -156,6 +157,8 @@ class _Teller:
                 return self.pick(
                     f"the length of {self.said_name(of)}", f"{self.said_name(of)}的长度"
                 )
+            case Convert(of=of):
+                return self.said_name(of)
             case Arithmetic(operator=operator, left=left, right=right):
                 scaled = isinstance(right, Const) and right.value == MINOR_UNITS
                 if scaled and operator == "*" and left.type.base != node.type.base == "money":
