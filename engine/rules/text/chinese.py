@@ -178,6 +178,7 @@ for customers who do nothing at all use schedule: => 针对没有任何行为的
 behind a date there is at most one 'not' => 日期之后最多一个“not”
 segments stand in a file of their own => 分群写在单独的文件中
 such as {} => 例如 {}
+write : and a space behind it => 写成英文冒号加空格
 write {} for {} => 用 {} 代替 {1}
 write {} without quotes => 去掉引号写成 {}
 write "{}" if it is a text => 如果是文本请写 "{}"

@@ -7,9 +7,13 @@ from typing import Any, TypeVar
 from engine.rules.expression.types import ExpressionErrors
 from engine.rules.text.problems import Problem
 from engine.rules.text.source import Node
-from engine.rules.text.values import LENGTH_HINT, length_ms, plain
+from engine.rules.text.values import LENGTH_HINT, length_ms, plain, plain_of
 
 T = TypeVar("T")
+# Mistakes that a character of the other keyboard explains.
+_OF_FORM = frozenset(
+    ("R101", "R105", "R110", "R111", "R112", "R113", "R114", "R123", "R125", "E231")
+)
 
 
 def nearest(name: str, known: Collection[str]) -> str:
@@ -30,6 +34,9 @@ class Reader:
     ) -> None:
         """Note a mistake at a node."""
         length = len(node.raw.split("\n")[0]) or len(node.text) or 1
+        wide = [each for each in node.text if plain_of(each) is not None]
+        if wide and level == "error" and code in _OF_FORM:
+            hint = f"write {plain_of(wide[0])} for {wide[0]}"
         self.problems.append(
             Problem(self.path, node.line, node.column, length, code, message, hint, level)
         )

@@ -4,6 +4,7 @@ YAML's own guesses are not made here: `on`, `no`, `21:00` and `1997-01-01` stay 
 is a mistake, and so is whatever only YAML could mean (tags, anchors).
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,12 +145,18 @@ class _Builder:
         )
 
 
+_WIDE_KEY = re.compile(r"\s*(?:-\s*)?[A-Za-z_.\-]+：")
 _QUOTE = "put the condition after | on a line of its own, or in quotes"
 
 
 def _unreadable(path: str, text: str, error: yaml.MarkedYAMLError) -> Problem:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    for number, each in enumerate(text.splitlines()[:line], 1):
+        if found := _WIDE_KEY.match(each):  # YAML goes on for a while before it stumbles
+            message = "'：' is a full-width character"
+            hint = "write : and a space behind it"
+            return Problem(path, number, found.end(), 1, "R106", message, hint)
     shown = text.splitlines()[line - 1] if line <= len(text.splitlines()) else ""
     looks_like_condition = any(key in shown for key in ("where:", "if:", "{{"))
     hint = _QUOTE if looks_like_condition else ""

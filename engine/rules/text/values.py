@@ -13,6 +13,21 @@ LENGTH_MS_MAX = 3_650 * DAY_MS  # ten years: a longer wait is a slip of the fing
 LENGTH_HINT = "write 30s, 30m, 2h, 7d or 1h30m"
 
 
+_QUOTES = {"“": '"', "”": '"', "「": '"', "」": '"', "‘": "'", "’": "'"}
+_MARKS = {"。": ".", "、": ",", "【": "[", "】": "]", "\u3000": " ", **_QUOTES}
+
+
+def plain_of(character: str) -> str | None:
+    """Return the plain character that a full-width one stands for, None if it is none.
+
+    >>> plain_of("，"), plain_of("３"), plain_of("中")
+    (',', '3', None)
+    """
+    if "\uff01" <= character <= "\uff5e":
+        return chr(ord(character) - 0xFEE0)
+    return _MARKS.get(character)
+
+
 def length_ms(text: str) -> int | None:
     """Return a length of time in ms, None if the text is none, or is beyond LENGTH_MS_MAX.
 
