@@ -18,7 +18,7 @@ from engine.pipeline.book import Book
 from engine.pipeline.envelope import Arrival, read
 from engine.pipeline.fold import fold
 from engine.pipeline.state import Partition
-from engine.rules.compile import RuleSet
+from engine.rules.compile import RuleSet, reads_of
 
 MODEL = "initial"  # of a history without models: what an installation begins with
 AFTER_MS = 20 * SECOND_MS  # log time behind the last event: its lateness, and the ticker's lag
@@ -36,6 +36,17 @@ def book_of(rules: RuleSet, *, secret: bytes, lateness_ms: Callable[[str], int])
     """Return the book of a history in which one rule set holds from the first record on."""
     models = {MODEL: initial_model()}
     return Book(secret, {rules.version: rules}, models, lateness_ms)
+
+
+def reads_scores(rules: RuleSet) -> bool:
+    """Tell whether any rule asks how likely a customer is to leave: else nobody need be scored."""
+    found = [reads for rule in rules.rules.values() for reads in reads_of(rule)]
+    found += [segment.condition.reads for segment in rules.segments]
+    names = {name for rule in rules.rules.values() for name in rule.hears}
+    names |= {rule.schedule.fact for rule in rules.rules.values() if rule.schedule}
+    names |= {name for reads in found for name in reads.profile}
+    is_told = any(name.startswith(("churn.", "segment.")) for name in names)
+    return is_told or any(reads.features for reads in found)
 
 
 class Past:
@@ -60,6 +71,8 @@ class Past:
         self._book = book
         self._heard = heard
         self._version = version
+        rules = book.rule_sets.get(version)
+        self._scores = rules is None or reads_scores(rules)
         self._passed_on: deque[Record] = deque()
         meta = Meta(ruleset=version or ruleset, model=model)
         self.state = Partition(index, count, meta, timers_max=maxsize)
@@ -82,7 +95,7 @@ class Past:
     def event(self, event: Event, value: bytes) -> None:
         """Fold an event of a file, and its bytes: log time passes until it came, it arrives."""
         arrived = max(event.at, event.received_at)
-        if not self.state.meta.model:
+        if self._scores and not self.state.meta.model:
             self._control("model", Version(MODEL))
         if arrived - self.state.meta.now >= SECOND_MS:
             self.pass_time(arrived // SECOND_MS * SECOND_MS)

@@ -59,7 +59,7 @@ def rule_texts(count: int, *, chatty: bool = True) -> dict[str, str]:
         group = random.randrange(40 if chatty else GROUPS)
         where = f'event.{field} == "g{group}" && count("{event}", 1h) >= {random.randrange(3, 9)}'
         if chatty and random.random() < RULES_SHARE_UNNAMED:
-            where = f'count("{event}", 1h) >= {random.randrange(20, 400)}'
+            where = f'count("{event}", 1h) >= {random.randrange(20, 256)}'
         texts[f"rules/bench/r{number}.yaml"] = _RULE.format(n=number, event=event, where=where)
     return texts
 

@@ -5,7 +5,7 @@
 Rules are those of `load.py`: `chatty` rules name one of 40 groups or none, `selective` ones one of
 400. An event is put into its window and held against every rule that it may concern; nothing is
 stored. CPU us per event, medians; `nothing` is the same loop without rules. A back-test has 20
-rules and all of the fold: decoding, identity, profile, churn.
+rules that ask for no score, and all of the fold: decoding, identity, profile.
 """
 
 import argparse

@@ -18,7 +18,7 @@ from engine.rules.compile import RuleSet, compile_rules
 from engine.rules.offers import parse_offers
 from engine.runtime.learner import version_records
 from engine.simulation.backtest import Watch, awake, report
-from engine.simulation.past import Past, book_of
+from engine.simulation.past import Past, book_of, reads_scores
 from tests.simulation.world import SECRET, TENANT, Faults, World, run
 from tests.turns import contracts, event_id
 
@@ -196,6 +196,17 @@ def test_since_hides_what_was_before_and_still_lets_it_fill_the_limits() -> None
     expected = {name for name, (_, _, at) in whole.triggers.items() if at >= middle}
     assert set(after.triggers) == expected
     assert len(expected) < len(whole.triggers)
+
+
+def test_nobody_is_scored_for_rules_that_do_not_ask_and_they_decide_the_same() -> None:
+    asks = "rule: asks\nwhen: [{event: cart.updated}]\ndo: [{case: a}]\n"
+    asks += "if: features.churn_risk > 2.0\n"
+    without, with_one = rules_of(keen=KEEN, left=LEFT), rules_of(keen=KEEN, left=LEFT, asks=asks)
+    assert (reads_scores(without), reads_scores(with_one)) == (False, True)
+    events = story(Random(8), now=1_700_000_000_000)
+    first, second = watched(without, events), watched(with_one, events)
+    assert first.triggers == second.triggers != {}
+    assert (first.counts["labels"], "asks" in second.tallies) == (0, True)
 
 
 def test_a_draft_is_back_tested_as_if_it_were_live() -> None:
