@@ -7,7 +7,7 @@ ARGS ?=
 PYTEST := $(BIN)/python -m pytest
 NOT_HERE := not apache and not sdk and not browser and not ops
 
-.PHONY: demo up test check bench bench-rules simulate chaos backlog soak test-kafka test-sdk test-browser test-ops clean
+.PHONY: demo up test check bench bench-rules simulate simulate-nightly chaos backlog soak test-kafka test-sdk test-browser test-ops clean
 
 demo: $(VENV)/ready
 	@$(BIN)/engine demo $(ARGS)
@@ -45,6 +45,10 @@ bench-rules: $(VENV)/ready-dev
 
 simulate: $(VENV)/ready-dev
 	@$(BIN)/python -m tests.simulation.run $(ARGS)
+
+# Storms that nobody has seen yet, for a night: the seeds are named by the date.
+simulate-nightly: $(VENV)/ready-dev
+	@$(BIN)/python -m tests.simulation.run --first $$(date +%Y%m%d)0000 --seeds 1000 --no-bugs $(ARGS)
 
 chaos: $(VENV)/ready-dev
 	@$(BIN)/python -m tests.chaos.run $(ARGS)

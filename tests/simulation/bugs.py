@@ -1,7 +1,8 @@
 """Bugs to plant: each is one small change of the engine, and storms must find it.
 
 PROTOCOL.md section 2 row 2 and IDENTITY.md name most of them. `within`: so many seeds from 0 on are
-tried until one finds it. `excuse`: why no storm can, where that is so.
+tried until one finds it. `excuse`: why no storm can, where that is so. `hunt`: what is tried of a
+seed, where it is not the whole engine.
 """
 
 from collections.abc import Callable, Iterator
@@ -40,6 +41,7 @@ class Bug:
     within: int = 40
     excuse: str = ""
     slots: type[faults.Slots] = faults.Slots
+    hunt: Callable[[int], list[str]] | None = None
 
 
 @contextmanager
@@ -65,11 +67,12 @@ def bug(
     within: int = 40,
     excuse: str = "",
     slots: type[faults.Slots] = faults.Slots,
+    hunt: Callable[[int], list[str]] | None = None,
 ) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
     """Enter a function that returns patches as a bug of its name."""
 
     def enter(patches: Callable[[], list[Patch]]) -> Callable[[], list[Patch]]:
-        BUGS.append(Bug(patches.__name__, breaks, patches, within, excuse, slots))
+        BUGS.append(Bug(patches.__name__, breaks, patches, within, excuse, slots, hunt))
         return patches
 
     return enter

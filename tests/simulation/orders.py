@@ -23,10 +23,19 @@ from engine.pipeline.book import Book
 from engine.pipeline.state import Live, Node, decode_node
 from engine.ports import Commit
 from engine.runtime.partition import Owner
-from tests.simulation.people import Groups, Script, a_story, owner_of, rivals
+from tests.simulation.people import Groups, Script, a_story, an_event, owner_of, rivals
 from tests.simulation.registry import QUARANTINE, Registry, clash
 from tests.simulation.world import SECRET, Faults, Shelf, World, end_of_chain, run
 
+STORM = Faults(
+    reply_lost=0.03,
+    commit_lost=0.03,
+    rollback=0.01,
+    publish_cut=0.04,
+    death=0.02,
+    duplicate=0.2,
+    hint=0.15,
+)
 FOLD_MAX = 7  # records of one batch of the fold from scratch
 
 
@@ -60,6 +69,10 @@ def write(seed: int, *, now: int) -> Script:
         place = random.randrange(len(script))
         if script[place][0] == "event":
             script.insert(random.randint(place, len(script)), script[place])
+    unique = [name for name in names if name[0] == "0"]
+    for number in range(3 if seed % 5 == 4 and len(unique) > 1 else 0):  # who knows it says so
+        proof = an_event(10_000 + number, random.sample(unique, 2), now, ev=1)
+        somewhen(("event", proof))
     return script
 
 

@@ -31,7 +31,7 @@ from engine.runtime.ticker import Passed, tick_records
 SECRET = b"secret of the simulation"
 TENANT = "t"
 HISTORY_MAX = 30
-ROUNDS_MAX = 20_000
+ROUNDS_MAX = 3_000
 
 
 @dataclass(frozen=True)
