@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from engine.errors import ConfigError
+from engine.keys import Space
 
 DEMO_SECRET = "a secret for demos that everybody knows"
 
@@ -13,7 +14,8 @@ DEMO_SECRET = "a secret for demos that everybody knows"
 class Settings:
     """One process's settings; each field is the environment variable of its name in upper case.
 
-    `generation`: of the log; a new one for every new log. `secret`: keys identifiers' hashes and
+    `generation`: of the log; a new one for every new log. `log_version`: how often its partition
+    count has grown, plus one (`engine grow`). `secret`: keys identifiers' hashes and
     the seals of control records; changing it is a new generation. `epoch_ms`, `speed`: the demo's
     clock: log time began at `epoch_ms` when the wall clock stood at `started_ms`, and runs `speed`
     times as fast; speed 1 with epoch 0 is the wall clock. `any_key`: source that an unknown write
@@ -26,6 +28,7 @@ class Settings:
     kafka_bootstrap: str = "127.0.0.1:9092"
     partitions: int = 8
     generation: str = "g1"
+    log_version: int = 1
     tenant: str = "demo"
     topics_dir: str = "topics"
     rules_dir: str = "rules"
@@ -69,11 +72,23 @@ class Settings:
         settings = cls(**found)
         if not 1 <= settings.partitions <= 4096:
             wrong.append(f"PARTITIONS={settings.partitions} is outside 1 to 4096; 256 is usual")
+        if settings.log_version < 1:
+            wrong.append(f"LOG_VERSION={settings.log_version}; 1 is the first")
         if settings.speed <= 0:
             wrong.append(f"SPEED={settings.speed} stops the clock; 1 is real time")
         if wrong:
             raise ConfigError("; ".join(wrong), where="environment")
         return settings
+
+    @property
+    def log_name(self) -> str:
+        """The generation with the log's version: names the consumer groups and the key space."""
+        return self.generation + (f".v{self.log_version}" if self.log_version > 1 else "")
+
+    @property
+    def space(self) -> Space:
+        """The key space of this log in Redis."""
+        return Space(self.log_name, self.partitions)
 
     @property
     def secret_key(self) -> bytes:

@@ -42,6 +42,7 @@ TABLE = (
         "d:<trigger>", "delivery", "ledger: one trigger's attempts", "7 days", "not sent, emptied"
     ),
     KeyRow("i", "ingest", "inbox: next offset and counts of partition p", "for ever", "no person"),
+    KeyRow("b", "ingest", "growth: how far the last log was passed on", "for ever", "no person"),
     KeyRow("due", "delivery", "ledger: attempts to come, by time", "until sent", "no person"),
 )
 
@@ -63,6 +64,10 @@ class Space(NamedTuple):
     def ledger_key(self, partition: int, name: str) -> str:
         """Return the key `name` of the delivery ledger of a trigger partition."""
         return f"{self.generation}:{self.partition_count}:{{t:{partition}}}:{name}"
+
+    def bridge_key(self, partition: int) -> str:
+        """Return the key of how far a partition of the log's last version has been passed on."""
+        return f"{self.generation}:{self.partition_count}:{{i:{partition}}}:b"
 
     def inbox_key(self, partition: int) -> str:
         """Return the key of the progress of an inbox partition."""

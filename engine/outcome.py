@@ -95,6 +95,7 @@ class Meta:
     prg: int = 0  # `now` before the last APPLY
     oseq: int = 0
     mseq: int = 0
+    closed: int = -1  # offset of the record behind which only moves are folded; -1: none yet
     src: dict[int, int] = field(default_factory=dict)  # source partition -> highest mseq applied
     ruleset: str = ""
     model: str = ""

@@ -1,6 +1,6 @@
 """The world, as protocols: each has a real adapter and one in memory, held to the same suite."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -70,6 +70,12 @@ class Store(Protocol):
         """Return the token of the partition's owner, '' if it has none."""
 
     async def meta(self, partition: int) -> Meta: ...
+
+    async def waiting(self, partition: int) -> int:
+        """Return how many records of outbox and moves are not known to be acknowledged."""
+
+    def walk(self) -> AsyncIterator[tuple[int, list[str]]]:
+        """Go over the names of all nodes and entries, by partition; some may come twice."""
 
     async def close(self) -> None: ...
 
@@ -170,6 +176,9 @@ class Ledger(Protocol):
         """Return jobs by member, settled ones too; None where there is none."""
 
     async def counts(self, partitions: Sequence[int]) -> Mapping[str, int]: ...
+
+    def walk(self) -> AsyncIterator[tuple[int, list[str]]]:
+        """Go over the members of all jobs, settled ones too, by partition; some may come twice."""
 
     async def close(self) -> None: ...
 

@@ -35,13 +35,17 @@ _DATA = {
 
 
 def a_world(
-    *rules: str, partition_count: int = 1, faults: Faults | None = None, seed: int = 1
+    *rules: str,
+    partition_count: int = 1,
+    faults: Faults | None = None,
+    seed: int = 1,
+    deployed: bool = True,
 ) -> World:
-    """Return a world with rules (`REMIND` and `THANK` unless given) deployed by a record."""
+    """Return a world with rules (`REMIND` and `THANK` unless given), `deployed` by a record."""
     compiled = rules_of(*(rules or (REMIND, THANK)))
     book = Book(secret=SECRET, rule_sets={compiled.version: compiled})
     world = World(seed, partition_count=partition_count, faults=faults, book=book)
-    for partition in range(partition_count):
+    for partition in range(partition_count if deployed else 0):
         control(world, "ruleset", messages.Version(compiled.version), partition=partition)
     return world
 

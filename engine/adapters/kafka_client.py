@@ -35,15 +35,22 @@ class KafkaPublisher:
     The first record that fails, or waits longer than `timeout_s`, takes all that are under way
     with it: the producer is emptied and thrown away. So what is missing of a `publish` is a suffix
     per destination, never a middle, also when a record behind the failed one could still have been
-    sent. An empty value is written as a tombstone (null).
+    sent. An empty value is written as a tombstone (null). `names`: what the broker calls a topic,
+    where it is not what we call it.
 
     Others are taken along once: destinations that gave no ack in time are sick, and what goes there
     has a producer of its own until it arrives again.
     """
 
     def __init__(
-        self, bootstrap: str, *, timeout_s: float = TIMEOUT_S, linger_ms: int = LINGER_MS
+        self,
+        bootstrap: str,
+        *,
+        names: Mapping[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+        linger_ms: int = LINGER_MS,
     ) -> None:
+        self._names = names or {}
         self._timeout_s = timeout_s
         self._lines: dict[bool, _Line] = {}  # is it for what is sick?
         self._sick: set[Place] = set()
@@ -131,7 +138,8 @@ class KafkaPublisher:
     def _open(self, *, sick: bool) -> "_Line":
         line = self._lines.get(sick)
         if line is None or line.broken:
-            line = _Line(self._config, self._timeout_s, asyncio.get_running_loop())
+            loop = asyncio.get_running_loop()
+            line = _Line(self._config, self._names, self._timeout_s, loop)
             self._lines[sick] = line
         return line
 
@@ -170,8 +178,13 @@ class _Line:
     """One producer and the thread that collects its acks; `broken`: let go of all, take no more."""
 
     def __init__(
-        self, config: dict[str, Any], timeout_s: float, loop: asyncio.AbstractEventLoop
+        self,
+        config: dict[str, Any],
+        names: Mapping[str, str],
+        timeout_s: float,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
+        self._names = names
         self.broken = False
         self.closing = False
         self._timeout_s = timeout_s
@@ -187,7 +200,7 @@ class _Line:
     def produce(self, record: Outgoing, waiting: _Waiting) -> None:
         """Queue one record; its answer goes to `waiting`."""
         self._producer.produce(
-            record.topic,
+            self._names.get(record.topic, record.topic),
             value=record.value or None,
             key=record.key,
             partition=record.partition,
@@ -337,7 +350,7 @@ def create_topics(bootstrap: str, specs: Sequence[TopicSpec], *, timeout_s: floa
         if found[spec.name] != spec.partitions:
             raise ConfigError(
                 f"topic {spec.name} has {found[spec.name]} partitions, want {spec.partitions}; "
-                f"a new count is a new generation (WIRE.md, Topics)",
+                f"more partitions come by `engine grow` (docs/growing.md)",
                 code="config/partitions",
             )
 

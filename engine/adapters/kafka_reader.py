@@ -6,6 +6,7 @@ where a partition *really* ends, and the embedded broker reports its end too low
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -33,9 +34,19 @@ EARLIEST, LATEST = -2, -1  # Kafka's names for the two ends, in place of a time
 
 
 class KafkaReader:
-    """Reads any place of any partition (ports.Reader); connects at its first use."""
+    """Reads any place of any partition (ports.Reader); connects at its first use.
 
-    def __init__(self, bootstrap: str, *, timeout_s: float = TIMEOUT_S) -> None:
+    `names`: what the broker calls a topic, where it is not what we call it.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        names: Mapping[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self._names = names or {}
         self._bootstrap = bootstrap
         self._timeout_s = timeout_s
         self._client: Any = None
@@ -43,7 +54,7 @@ class KafkaReader:
 
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """Return (first offset, offset after the last) of a partition (ports.Reader)."""
-        tp = TopicPartition(topic, partition)
+        tp = TopicPartition(self._names.get(topic, topic), partition)
         start = await self._edge(tp, EARLIEST)
         end = await self._edge(tp, LATEST)
         if end > start:
@@ -63,7 +74,7 @@ class KafkaReader:
         LogError
             If the broker gives no answer in time.
         """
-        tp = TopicPartition(topic, partition)
+        tp = TopicPartition(self._names.get(topic, topic), partition)
         found: list[Record] = []
         at = offset
         while len(found) < count_max:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -88,6 +88,15 @@ class MemoryStore:
     async def meta(self, partition: int) -> Meta:
         """Return what is stored of a partition besides its nodes."""
         return _copy(self._meta.get(partition, Meta()))
+
+    async def waiting(self, partition: int) -> int:
+        """Return how many records of outbox and moves are not known to be acknowledged."""
+        return len(self._outbox[partition]) + len(self._moves[partition])
+
+    async def walk(self) -> AsyncIterator[tuple[int, list[str]]]:
+        """Go over the names of all nodes and entries, by partition."""
+        for partition, states in list(self._states.items()):
+            yield partition, list(states)
 
     async def close(self) -> None:
         """Nothing to close."""

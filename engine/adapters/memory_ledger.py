@@ -1,7 +1,7 @@
 """The delivery ledger in memory: for unit tests, held to the suite of the one in Redis."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from copy import deepcopy
 
 from engine.delivery.model import Job
@@ -62,6 +62,11 @@ class MemoryLedger:
         for partition in partitions:
             total.update(self._held[partition].counts)
         return total
+
+    async def walk(self) -> AsyncIterator[tuple[int, list[str]]]:
+        """Go over the members of all jobs, settled ones too, by partition."""
+        for partition, held in list(self._held.items()):
+            yield partition, list(held.jobs)
 
     async def close(self) -> None:
         """Nothing to close."""

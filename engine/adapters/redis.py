@@ -1,10 +1,11 @@
 """Redis as the Store, alone or as a cluster: one connection per partition, to its slot's node."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from importlib.resources import files
 
 import orjson
 
+from engine.adapters.redis_walk import walk
 from engine.adapters.wire import Reply, Wires
 from engine.errors import Fenced, Stale
 from engine.keys import Space
@@ -12,6 +13,7 @@ from engine.outcome import Meta
 from engine.ports import Commit, Snapshot
 
 META_VERSION = 1
+_NO_STATES = frozenset({"m", "tm", "ob", "mv"})
 _FUNCTIONS = files("engine.adapters").joinpath("functions.lua").read_text()
 
 
@@ -100,6 +102,18 @@ class RedisStore:
         reply = await self._wire(partition).ask(b"HGETALL", self._key(partition, "m"))
         return decode_meta(pairs(reply))
 
+    async def waiting(self, partition: int) -> int:
+        """Return how many records of outbox and moves are not known to be acknowledged."""
+        wire, (_, _, outbox, moves) = self._wire(partition), self._four(partition)
+        return int(await wire.ask(b"ZCARD", outbox)) + int(await wire.ask(b"ZCARD", moves))
+
+    async def walk(self) -> AsyncIterator[tuple[int, list[str]]]:
+        """Go over the names of all nodes and entries, by partition; some may come twice."""
+        async for partition, names in walk(self._wires.slots, self._space.key):
+            states = [name for name in names if name not in _NO_STATES]
+            if states:
+                yield partition, states
+
     async def close(self) -> None:
         """Close all connections."""
         await self._wires.close()
@@ -132,6 +146,7 @@ def encode_meta(meta: Meta) -> list[bytes]:
         "prg": b"%d" % meta.prg,
         "oseq": b"%d" % meta.oseq,
         "mseq": b"%d" % meta.mseq,
+        "closed": b"%d" % meta.closed,
         "src": orjson.dumps(meta.src, option=orjson.OPT_NON_STR_KEYS),
         "ruleset": meta.ruleset.encode(),
         "model": meta.model.encode(),
@@ -152,6 +167,7 @@ def decode_meta(pairs: Sequence[tuple[bytes, bytes]]) -> Meta:
         sub=int(sub) if off == held["off"] else 0,  # the release before leaves an old one behind
         fp=int(held["fp"]) if held["fp"] else None,
         **{name: int(held[name]) for name in ("clk", "now", "prg", "oseq", "mseq")},
+        closed=int(held.get("closed", b"-1")),
         src={int(name): mseq for name, mseq in orjson.loads(held["src"]).items()},
         ruleset=held["ruleset"].decode(),
         model=held["model"].decode(),

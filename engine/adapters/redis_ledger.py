@@ -1,11 +1,12 @@
 """The delivery ledger in Redis (ports.Ledger), with the fence of the state store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from importlib.resources import files
 
 import msgspec
 
 from engine.adapters.redis import pairs
+from engine.adapters.redis_walk import walk
 from engine.adapters.wire import Wires
 from engine.clock import DAY_MS
 from engine.delivery.model import HELD_MAX, Job
@@ -97,6 +98,13 @@ class RedisLedger:
                 if key not in NOT_COUNTS:
                     total[key] = total.get(key, 0) + int(value)
         return total
+
+    async def walk(self) -> AsyncIterator[tuple[int, list[str]]]:
+        """Go over the members of all jobs, settled ones too, by partition; some may come twice."""
+        async for partition, names in walk(self._wires.slots, self._space.ledger_key):
+            jobs = [name.removeprefix("d:") for name in names if name.startswith("d:")]
+            if jobs:
+                yield partition, jobs
 
     async def close(self) -> None:
         """Close all connections."""

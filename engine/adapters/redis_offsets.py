@@ -1,4 +1,6 @@
-"""How far the inbox has been re-keyed, in Redis (ports.Offsets)."""
+"""How far the inbox has been re-keyed, in Redis (ports.Offsets); or another topic, under `key`."""
+
+from collections.abc import Callable
 
 from engine.adapters.redis import pairs
 from engine.adapters.wire import Wires
@@ -8,8 +10,11 @@ from engine.keys import Space
 class RedisOffsets:
     """Next offset and counts per inbox partition: one hash each."""
 
-    def __init__(self, url: str, space: Space) -> None:
+    def __init__(
+        self, url: str, space: Space, *, key: Callable[[int], str] | None = None
+    ) -> None:
         self._space = space
+        self._name = key or space.inbox_key
         self._wires = Wires(url, self._key)
         self._wire = self._wires.of
 
@@ -24,6 +29,14 @@ class RedisOffsets:
         await wire.call(b"HINCRBY", key, b"accepted", b"%d" % accepted)
         await wire.call(b"HINCRBY", key, b"dead", b"%d" % dead)
         await wire.call(b"HSET", key, b"next", b"%d" % offset)
+
+    async def begin_with(self, other: "RedisOffsets", partition_count: int) -> None:
+        """Begin where another key space stands; what is known here already stays."""
+        for partition in range(partition_count):
+            held = await other._wire(partition).ask(b"HGETALL", other._key(partition))
+            for field, value in pairs(held):
+                key = self._key(partition)
+                await self._wire(partition).call(b"HSETNX", key, field, value)
 
     async def note(self, *, accepted: int, dead: int) -> None:
         """Note what came in by a door that keeps no offset, such as a file."""
@@ -46,4 +59,4 @@ class RedisOffsets:
         await self._wires.close()
 
     def _key(self, partition: int) -> bytes:
-        return self._space.inbox_key(partition).encode()
+        return self._name(partition).encode()

@@ -134,7 +134,7 @@ class Wires:
     """
 
     def __init__(self, url: str, key: Callable[[int], bytes], *, functions: str = "") -> None:
-        self._slots = SlotMap(url)
+        self.slots = SlotMap(url)
         self._key = key
         self._functions = functions
         self._wires: dict[int, Wire] = {}
@@ -144,7 +144,7 @@ class Wires:
         wire = self._wires.get(partition)
         if wire is None:
             key = self._key(partition)
-            wire = self._wires[partition] = Wire(self._slots, key, functions=self._functions)
+            wire = self._wires[partition] = Wire(self.slots, key, functions=self._functions)
         return wire
 
     async def close(self) -> None:

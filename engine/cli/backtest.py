@@ -17,8 +17,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engine.adapters.files import read_contracts, read_offers, read_rules
-from engine.adapters.kafka_client import partition_count
-from engine.adapters.kafka_reader import KafkaReader
 from engine.cli.bars import show
 from engine.cli.command import Command
 from engine.clock import parse_iso
@@ -29,6 +27,7 @@ from engine.events.contract import Contracts, parse_contracts
 from engine.rules.compile import RuleSet, compile_rules
 from engine.rules.text.values import length_ms
 from engine.runtime.backtest import Run, dumped, over_events, over_log, story_of
+from engine.runtime.connect import count_of, reader_of
 from engine.runtime.library import ArtefactLibrary
 from engine.runtime.mapped import accepted, mapped_messages
 from engine.runtime.releases import read_shelf
@@ -142,9 +141,9 @@ def _told(values: Iterator[bytes], tell: Callable[[int], None]) -> Iterator[byte
 
 
 async def _over_topic(arguments: Namespace, settings: Settings) -> list[Run]:
-    reader = KafkaReader(settings.kafka_bootstrap)
+    reader = reader_of(settings)
     try:
-        count = await asyncio.to_thread(partition_count, settings.kafka_bootstrap, topics.EVENTS)
+        count = await asyncio.to_thread(count_of, settings, topics.EVENTS)
         shelf = await read_shelf(reader, settings.secret_key)
         if not shelf.live:
             raise ConfigError(

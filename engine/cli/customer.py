@@ -12,14 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.adapters.clock import clock_of
-from engine.adapters.kafka_client import KafkaPublisher
-from engine.adapters.redis import RedisStore
 from engine.cli.command import Command
 from engine.config import Settings
 from engine.errors import EngineError
 from engine.events.ids import TYPES
-from engine.keys import Space
 from engine.profile.card import card
+from engine.runtime.connect import publisher_of, store_of
 from engine.runtime.lookup import Lookup
 from engine.runtime.staff import staff_of
 
@@ -84,7 +82,7 @@ async def _ordered(arguments: Namespace, order: str, names: list[str]) -> bool:
     """Give an order; return whether its effect was seen within DONE_S."""
     if "REDIS_URL" in os.environ:
         settings = Settings.from_env(os.environ)
-        publisher = KafkaPublisher(settings.kafka_bootstrap)
+        publisher = publisher_of(settings)
         staff = staff_of(settings, publisher)
         try:
             await (staff.erase(names[0]) if order == "erase" else staff.split(names[0], names[1:]))
@@ -133,7 +131,7 @@ async def _find(arguments: Namespace, name: str) -> dict[str, Any] | None:
 
 async def _from_redis(name: str) -> dict[str, Any] | None:
     settings = Settings.from_env(os.environ)
-    store = RedisStore(settings.redis_url, Space(settings.generation, settings.partitions))
+    store = store_of(settings)
     lookup = Lookup(
         store,
         partition_count=settings.partitions,

@@ -9,8 +9,6 @@ from typing import Any
 
 import orjson
 
-from engine.adapters.kafka_client import KafkaPublisher, partition_count
-from engine.adapters.kafka_reader import KafkaReader
 from engine.cli.command import Command
 from engine.clock import iso
 from engine.config import Settings
@@ -19,6 +17,7 @@ from engine.events import topics
 from engine.events.record import Outgoing, partition_of
 from engine.ingest.sources import Sources
 from engine.ports import Reader
+from engine.runtime.connect import count_of, publisher_of, reader_of
 from engine.runtime.setup import sources_of
 
 SHOWN_LENGTH = 90
@@ -52,10 +51,10 @@ def _run(arguments: Namespace) -> int:
 async def _main(arguments: Namespace, settings: Settings) -> int:
     if arguments.action == "retry" and not arguments.id and not arguments.reason:
         raise EngineError("which? name an ID, or --reason", code="dead/which")
-    reader = KafkaReader(settings.kafka_bootstrap)
+    reader = reader_of(settings)
     try:
         count = await asyncio.to_thread(
-            partition_count, settings.kafka_bootstrap, topics.DEAD_EVENTS
+            count_of, settings, topics.DEAD_EVENTS
         )
         letters = [letter async for letter in letters_of(reader, count)]
     finally:
@@ -76,7 +75,7 @@ async def _retry(
     records, left = again(
         letters, sources_of(settings), partition_count=settings.partitions, key=key
     )
-    publisher = KafkaPublisher(settings.kafka_bootstrap)
+    publisher = publisher_of(settings)
     try:
         await publisher.publish(records)
     finally:

@@ -15,13 +15,13 @@ from typing import Any, Protocol
 import aiohttp
 import orjson
 
-from engine.adapters.kafka_client import KafkaPublisher
 from engine.adapters.rows import rows
 from engine.cli.command import Command
 from engine.config import Settings
 from engine.errors import EngineError, MappingError
 from engine.events.ids import TYPES
 from engine.ingest.mapping import RowMapping
+from engine.runtime.connect import publisher_of
 from engine.runtime.links import WRONG_MAX, Linked, Links
 
 BATCH_MAX = 1_000  # rows of one request
@@ -98,7 +98,7 @@ async def _link(arguments: Namespace, found: Iterator[dict[str, Any]]) -> Linked
 async def _way(arguments: Namespace) -> AsyncIterator[_Way]:
     if "REDIS_URL" in os.environ:
         settings = Settings.from_env(os.environ)
-        publisher = KafkaPublisher(settings.kafka_bootstrap)
+        publisher = publisher_of(settings)
         try:
             yield Links(
                 publisher,

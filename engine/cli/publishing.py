@@ -14,8 +14,6 @@ from rich.console import Console
 
 from engine.adapters.clock import clock_of
 from engine.adapters.files import read_contracts
-from engine.adapters.kafka_client import KafkaPublisher, partition_count
-from engine.adapters.kafka_reader import KafkaReader
 from engine.cli.backtest import TOPIC, proposed, tried
 from engine.clock import iso
 from engine.config import Settings
@@ -24,6 +22,7 @@ from engine.events import topics
 from engine.events.contract import parse_contracts
 from engine.rules.compile import compile_rules
 from engine.rules.model import Rule
+from engine.runtime.connect import count_of, publisher_of, reader_of
 from engine.runtime.publish import Publication, Who, rules_of
 from engine.runtime.releases import Release, Shelf
 
@@ -266,10 +265,10 @@ def _with(settings: Settings, do: Callable[[Publication], Awaitable[Any]]) -> An
 
 
 async def _connected(settings: Settings, do: Callable[[Publication], Awaitable[Any]]) -> Any:
-    publisher = KafkaPublisher(settings.kafka_bootstrap)
-    reader = KafkaReader(settings.kafka_bootstrap)
+    publisher = publisher_of(settings)
+    reader = reader_of(settings)
     try:
-        count = await asyncio.to_thread(partition_count, settings.kafka_bootstrap, topics.EVENTS)
+        count = await asyncio.to_thread(count_of, settings, topics.EVENTS)
         clock = clock_of(settings)
         return await do(
             Publication(settings, publisher, reader, now=clock.now, partition_count=count)

@@ -13,12 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from engine.adapters.kafka_reader import KafkaReader
-from engine.adapters.redis import RedisStore
 from engine.cli.backtest import language
 from engine.config import Settings
 from engine.errors import EngineError
-from engine.keys import Space
+from engine.runtime.connect import reader_of, store_of
 from engine.runtime.explain import Explainer
 from engine.runtime.lookup import Lookup
 from engine.runtime.overview import Overview
@@ -63,8 +61,8 @@ async def _found(arguments: Namespace) -> dict[str, Any]:
             path = f"/api/rules/{quote(arguments.rule)}/explain/{quote(arguments.who)}"
         return await get_json(arguments.url, path)
     settings = Settings.from_env(os.environ)
-    store = RedisStore(settings.redis_url, Space(settings.generation, settings.partitions))
-    reader = KafkaReader(settings.kafka_bootstrap)
+    store = store_of(settings)
+    reader = reader_of(settings)
     count, secret, tenant = settings.partitions, settings.secret_key, settings.tenant
     try:
         if arguments.action == "list":

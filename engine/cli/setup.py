@@ -4,10 +4,10 @@ import asyncio
 import os
 from argparse import ArgumentParser, Namespace
 
-from engine.adapters.kafka_client import KafkaPublisher, create_topics, wait_ready
-from engine.adapters.kafka_reader import KafkaReader
+from engine.adapters.kafka_client import create_topics, wait_ready
 from engine.cli.command import Command
 from engine.config import Settings
+from engine.runtime.connect import publisher_of, reader_of
 from engine.runtime.releases import read_shelf
 from engine.runtime.setup import publish_rules, topic_specs
 
@@ -30,8 +30,8 @@ def _run(arguments: Namespace) -> int:
 async def _publish(settings: Settings, version: str) -> str:
     """Publish the rules folder as the first rule set; return what is live, which may be older."""
     publisher, reader = (
-        KafkaPublisher(settings.kafka_bootstrap),
-        KafkaReader(settings.kafka_bootstrap),
+        publisher_of(settings),
+        reader_of(settings),
     )
     try:
         shelf = await read_shelf(reader, settings.secret_key)

@@ -82,7 +82,7 @@ class Job(msgspec.Struct, array_like=True):
 
     trigger: bytes
     endpoint: str
-    state: str = "pending"  # pending, sent, failed, expired, refused, parked
+    state: str = "pending"  # pending, sent, failed, expired, refused, parked; moved (growth)
     attempts: list[tuple[int, str]] = []
     expires_at: int = 0
 

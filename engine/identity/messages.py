@@ -116,6 +116,17 @@ class Disable(msgspec.Struct):
     version: str
 
 
+class Grow(msgspec.Struct):
+    """From here on the log has another version, with `partitions` partitions.
+
+    As `grow` at the end of the old one: only moves between actors are folded behind it. As
+    `grown` at offset 0 of the new one: its state was carried over, and does not begin here.
+    """
+
+    version: int
+    partitions: int
+
+
 class Version(msgspec.Struct):
     """RULESET(v) and MODEL(v): from this record on, this version holds in this partition."""
 

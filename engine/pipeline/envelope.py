@@ -31,8 +31,11 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "ruleset": messages.Version,
     "model": messages.Version,
     "disable": messages.Disable,
+    "grow": messages.Grow,
+    "grown": messages.Grow,
 }
-_ADDRESSED = frozenset(BODIES) - {"tick", "claim", "ruleset", "model", "disable"}  # to a node
+_UNADDRESSED = {"tick", "claim", "ruleset", "model", "disable", "grow", "grown"}
+_ADDRESSED = frozenset(BODIES) - _UNADDRESSED  # to a node
 _decoders = {kind: msgspec.json.Decoder(body).decode for kind, body in BODIES.items()}
 _json = msgspec.json.Encoder().encode
 _decode_event = msgspec.json.Decoder(Event).decode

@@ -29,6 +29,8 @@ def fold(state: Partition, arrival: Arrival, book: Book) -> None:
     before = state.meta.off
     assert arrival.record.offset > before, "records come once, in order"
     state.meta.off = arrival.record.offset
+    if state.meta.closed >= 0 and arrival.src is None:
+        return  # the next version of the log has it
     if arrival.error is not None:
         bury(state, arrival, arrival.error)
         return
@@ -133,6 +135,14 @@ def _model(state: Partition, arrival: Arrival, book: Book) -> None:
     state.meta.model = arrival.body.version
 
 
+def _grow(state: Partition, arrival: Arrival, book: Book) -> None:
+    state.meta.closed = arrival.record.offset
+
+
+def _grown(state: Partition, arrival: Arrival, book: Book) -> None:
+    """Nothing: who carried the state over has seen to it that it stands behind this record."""
+
+
 def _erase(state: Partition, arrival: Arrival, book: Book) -> None:
     at_registrar = arrival.node_id == ADDRESS
     (registry.erase if at_registrar else parting.forget)(state, arrival, book)
@@ -159,4 +169,6 @@ STEPS: dict[str, Callable[[Partition, Arrival, Book], None]] = {
     "ruleset": _ruleset,
     "model": _model,
     "disable": _disable,
+    "grow": _grow,
+    "grown": _grown,
 }

@@ -265,6 +265,7 @@ class Owner:
         place = f"{topics.EVENTS}/{self.partition}"
         start, end = await self._reader.bounds(topics.EVENTS, self.partition)
         if meta.off < 0:
+            await self._check_beginning(start, end)
             if start > 0:
                 raise CoverageError(
                     f"the log begins at {start} but nothing of it was ever applied; "
@@ -288,6 +289,18 @@ class Owner:
                 f"applied up to {meta.off}, but the log (end {end}) has lost or changed that "
                 "record; restore a backup of Redis from before the loss",
                 where=place,
+            )
+
+    async def _check_beginning(self, start: int, end: int) -> None:
+        """A log that goes on from another version does not begin with nothing."""
+        if start > 0 or end == 0:
+            return
+        (first,) = await self._reader.read(topics.EVENTS, self.partition, 0, count_max=1)
+        if header(first.headers, "kind") == b"grown":
+            raise CoverageError(
+                "what the log's last version knew has not been carried over, or Redis has lost it "
+                "again; run `engine grow`",
+                where=f"{topics.EVENTS}/{self.partition}",
             )
 
     async def _read_back(self) -> int:

@@ -14,9 +14,6 @@ from time import time
 from engine.adapters.clock import clock_of
 from engine.adapters.http import HttpSender
 from engine.adapters.kafka import FaustGroup
-from engine.adapters.kafka_client import KafkaPublisher
-from engine.adapters.kafka_reader import KafkaReader
-from engine.adapters.redis import RedisStore
 from engine.adapters.redis_check import check_redis
 from engine.adapters.redis_ledger import RedisLedger
 from engine.adapters.redis_offsets import RedisOffsets
@@ -24,12 +21,13 @@ from engine.config import Settings
 from engine.errors import EngineError, StoreError
 from engine.events import topics
 from engine.events.record import Record
-from engine.keys import Space
 from engine.outcome import Outcome
 from engine.ports import Handler
 from engine.profile.model import Actor
+from engine.runtime.connect import publisher_of, reader_of, store_of, topic_of
 from engine.runtime.engage import Engage
 from engine.runtime.fuses import Fuses
+from engine.runtime.growth import until_finished
 from engine.runtime.learner import Learner
 from engine.runtime.library import ArtefactLibrary
 from engine.runtime.lookup import Lookup
@@ -37,7 +35,7 @@ from engine.runtime.observe import Meter, note_batch
 from engine.runtime.partition import Owner
 from engine.runtime.rekey import Rekeyer
 from engine.runtime.sender import Dispatcher
-from engine.runtime.setup import contracts_of, endpoints_of, sources_of, topic_specs
+from engine.runtime.setup import contracts_of, endpoints_of, sources_of, topic_partitions
 from engine.runtime.ticker import Ticker
 
 WATCH_S = 5.0
@@ -52,12 +50,12 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.space = Space(settings.generation, settings.partitions)
+        self.space = settings.space
         self.clock = clock_of(settings)
         self.meter = Meter()
-        self.publisher = KafkaPublisher(settings.kafka_bootstrap)
-        self.reader = KafkaReader(settings.kafka_bootstrap)
-        self.store = RedisStore(settings.redis_url, self.space)
+        self.publisher = publisher_of(settings)
+        self.reader = reader_of(settings)
+        self.store = store_of(settings)
         self.lookup = Lookup(
             self.store,
             partition_count=settings.partitions,
@@ -70,7 +68,7 @@ class Engine:
         settings = self.settings
         instance = f"{settings.instance_id}-{name}" if settings.instance_id else None
         return FaustGroup(
-            settings.kafka_bootstrap, f"{settings.generation}-{name}", instance_id=instance
+            settings.kafka_bootstrap, f"{settings.log_name}-{name}", instance_id=instance
         )
 
     async def connect(self) -> None:
@@ -98,7 +96,7 @@ async def work(engine: Engine, stop: asyncio.Event) -> None:
     """Fold partitions of the event log, as many as the group gives us."""
     settings = engine.settings
     library = ArtefactLibrary(engine.reader, secret=settings.secret_key)
-    counts = {spec.name: spec.partitions for spec in topic_specs(settings)}
+    counts = await asyncio.to_thread(topic_partitions, settings)
 
     def owner(partition: int) -> Owner:
         return Owner(
@@ -127,7 +125,7 @@ async def work(engine: Engine, stop: asyncio.Event) -> None:
     following = asyncio.create_task(library.follow(stop))
     fusing = asyncio.create_task(fuses.run())
     try:
-        await _serve(engine.group("engage"), topics.EVENTS, handler, stop)
+        await _serve(engine.group("engage"), topic_of(settings, topics.EVENTS), handler, stop)
     finally:
         for task in (watching, following, fusing):
             task.cancel()
@@ -159,7 +157,7 @@ async def _note_lag(
             return
     place = {"topic": topics.EVENTS, "partition": str(partition)}
     engine.meter.gauge("kafka_topic_partition_current_offset", end, **place)
-    place = {"consumergroup": f"{engine.settings.generation}-engage", **place}
+    place = {"consumergroup": f"{engine.settings.log_name}-engage", **place}
     engine.meter.gauge("kafka_consumergroup_current_offset", offset + 1, **place)
     engine.meter.gauge("kafka_consumergroup_lag", max(0, end - offset - 1), **place)
 
@@ -181,8 +179,10 @@ def _note(
     engine.meter.gauge("engine_event_age_seconds", max(0, behind) / 1000, partition=str(partition))
 
 
-async def deliver(engine: Engine, stop: asyncio.Event) -> None:
-    """Hand triggers over to channel systems."""
+def dispatcher_of(
+    engine: Engine, ledger: RedisLedger, sender: HttpSender, *, inbox_count: int
+) -> Dispatcher:
+    """Return the handler of triggers; `inbox_count`: partitions of the inbox, for receipts."""
     settings = engine.settings
 
     async def look_up(customer: str) -> Actor | None:
@@ -192,11 +192,7 @@ async def deliver(engine: Engine, stop: asyncio.Event) -> None:
     async def log_start(partition: int) -> int:
         return (await engine.reader.bounds(topics.TRIGGERS, partition))[0]
 
-    # Names are looked up in these threads: one that nobody answers for must not have them all.
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOK_UPS_MAX))
-    sender = HttpSender()
-    ledger = RedisLedger(settings.redis_url, engine.space)
-    dispatcher = Dispatcher(
+    return Dispatcher(
         endpoints=endpoints_of(settings),
         ledger=ledger,
         sender=sender,
@@ -205,14 +201,26 @@ async def deliver(engine: Engine, stop: asyncio.Event) -> None:
         real_ms=lambda: int(time() * 1000),
         lookup=look_up,
         meter=engine.meter,
-        partition_count=settings.partitions,
+        partition_count=inbox_count,
         engine_key=sources_of(settings).by_name["engine"].key,
         speed=settings.speed,
         log_start=log_start,
     )
+
+
+async def deliver(engine: Engine, stop: asyncio.Event) -> None:
+    """Hand triggers over to channel systems."""
+    settings = engine.settings
+    # Names are looked up in these threads: one that nobody answers for must not have them all.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOK_UPS_MAX))
+    counts = await asyncio.to_thread(topic_partitions, settings)
+    sender = HttpSender()
+    ledger = RedisLedger(settings.redis_url, engine.space)
+    dispatcher = dispatcher_of(engine, ledger, sender, inbox_count=counts[topics.INBOX])
     attempts = asyncio.create_task(dispatcher.run(stop))
     try:
-        await _serve(engine.group("deliver"), topics.TRIGGERS, dispatcher, stop)
+        topic = topic_of(settings, topics.TRIGGERS)
+        await _serve(engine.group("deliver"), topic, dispatcher, stop)
         await attempts
     finally:
         attempts.cancel()
@@ -253,10 +261,20 @@ async def keep(engine: Engine, stop: asyncio.Event) -> None:
         any_key=settings.any_key,
     )
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(ticker.run(stop))
+        tasks.create_task(_tick(engine, ticker, stop))
         tasks.create_task(learner.run(stop))
         tasks.create_task(_serve(engine.group("rekey"), topics.INBOX, rekeyer, stop))
     await offsets.close()
+
+
+async def _tick(engine: Engine, ticker: Ticker, stop: asyncio.Event) -> None:
+    """Tick; in a log that has grown only when all that came before has been passed on to it."""
+    settings = engine.settings
+    if settings.log_version > 1:
+        passed_on = RedisOffsets(settings.redis_url, engine.space, key=engine.space.bridge_key)
+        await until_finished(passed_on, settings.partitions, stop)
+        await passed_on.close()
+    await ticker.run(stop)
 
 
 def _note_learning(engine: Engine, labels: int, auc: float | None) -> None:

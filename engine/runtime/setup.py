@@ -14,6 +14,7 @@ from engine.events.contract import Contracts, load_yaml, parse_contracts
 from engine.ingest.sources import Sources, parse_sources
 from engine.ports import Publisher
 from engine.rules.compile import compile_rules
+from engine.runtime.connect import count_of
 from engine.runtime.learner import version_records
 from engine.runtime.releases import Artefact, Release, artefact_record, release_record
 
@@ -30,6 +31,17 @@ def topic_specs(settings: Settings, *, replication: int = 1) -> list[TopicSpec]:
             config["retention.ms"] = str(int(spec["retention_hours"]) * HOUR_MS)
         specs.append(TopicSpec(name, count, config, replication))
     return specs
+
+
+def topic_partitions(settings: Settings) -> dict[str, int]:
+    """Return how many partitions each topic has; blocks where the log has grown.
+
+    Only the log itself grows: a compacted topic's keys stay where they are, and so does the inbox.
+    """
+    counts = {spec.name: spec.partitions for spec in topic_specs(settings)}
+    if settings.log_version > 1:
+        return {name: count_of(settings, name) for name in counts}
+    return counts
 
 
 def sources_of(settings: Settings) -> Sources:

@@ -23,7 +23,7 @@ from engine.adapters.redis_offsets import RedisOffsets
 from engine.config import Settings
 from engine.errors import ConfigError
 from engine.events import topics
-from engine.keys import Space
+from engine.runtime.connect import publisher_of, reader_of, store_of
 from engine.runtime.embedded import EmbeddedBroker, EmbeddedRedis, free_port
 from engine.runtime.learner import CHECKPOINT
 from engine.runtime.lookup import Lookup
@@ -158,15 +158,15 @@ class Stack:
             port=plan.port or free_port(),
         )
         settings = self.settings
-        await asyncio.to_thread(create_topics, bootstrap, topic_specs(settings))
-        self.publisher = KafkaPublisher(bootstrap)
-        self.reader = KafkaReader(bootstrap)
-        space = Space(settings.generation, settings.partitions)
-        self.store = RedisStore(settings.redis_url, space)
-        self.ledger = RedisLedger(settings.redis_url, space)
-        self.offsets = RedisOffsets(settings.redis_url, space)
+        self.publisher = publisher_of(settings)
+        self.reader = reader_of(settings)
+        self.store = store_of(settings)
+        self.ledger = RedisLedger(settings.redis_url, settings.space)
+        self.offsets = RedisOffsets(settings.redis_url, settings.space)
         plan_ = self._plan
-        await publish_rules(settings, self.publisher, plan_.rules_version, rules=plan_.rules)
+        if settings.log_version == 1:  # else `engine grow` has brought all of it along
+            await asyncio.to_thread(create_topics, bootstrap, topic_specs(settings))
+            await publish_rules(settings, self.publisher, plan_.rules_version, rules=plan_.rules)
         if plan_.receiver:
             await self._start_receiver()
         await self.start_roles(plan_.roles)

@@ -174,6 +174,18 @@ def test_a_job_that_never_waited_is_counted_where_it_ends(play: Play) -> None:
     play(scenario)
 
 
+def test_all_jobs_can_be_gone_over_settled_ones_too(play: Play) -> None:
+    async def scenario(ledger: Jobs) -> None:
+        for partition in (2, 3):
+            await ledger.acquire(partition, "a")
+            await ledger.apply(partition, "a", intake(0, expected=-1, x=pending(), y=pending()))
+        await ledger.apply(3, "a", settled("x", "sent"))
+        found = {(p, member) async for p, members in ledger.walk() for member in members}
+        assert found == {(2, "x"), (2, "y"), (3, "x"), (3, "y")}
+
+    play(scenario)
+
+
 def test_more_jobs_than_one_command_holds(play: Play) -> None:
     async def scenario(ledger: Jobs) -> None:
         await ledger.acquire(3, "a")

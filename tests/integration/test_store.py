@@ -263,6 +263,36 @@ def test_what_the_release_before_leaves_behind_is_understood(redis_url: str) -> 
     asyncio.run(scenario())
 
 
+def test_all_names_can_be_gone_over(play: Callable[[Scenario], None]) -> None:
+    async def scenario(store: Store) -> None:
+        wanted = set()
+        for partition in range(8):
+            names = [f"s:t:{partition}{n}" for n in range(300)] + [f"R:t/{partition}"]
+            states: dict[str, bytes | None] = dict.fromkeys(names, b"x")
+            await store.acquire(partition, "a")
+            commit = a_commit(0, expected=-1, states=states, timers={"m": 1}, moves=[(1, b"")])
+            await store.apply(partition, "a", commit)
+            wanted |= {(partition, name) for name in names}
+        found = {(p, name) async for p, names in store.walk() for name in names}
+        assert found == wanted, "nodes and entries, of this key space, and nothing else"
+
+    play(scenario)
+
+
+def test_what_is_not_acknowledged_is_counted(play: Callable[[Scenario], None]) -> None:
+    async def scenario(store: Store) -> None:
+        await store.acquire(0, "a")
+        both = {"outbox": [(1, b"a"), (2, b"b")], "moves": [(1, b"c")]}
+        await store.apply(0, "a", a_commit(0, expected=-1, **both))
+        assert await store.waiting(0) == 3
+        later = a_commit(1, expected=0)
+        later.trim_outbox, later.trim_moves = 2, 0
+        await store.apply(0, "a", later)
+        assert (await store.waiting(0), await store.waiting(1)) == (1, 0)
+
+    play(scenario)
+
+
 @pytest.mark.redis
 def test_workers_of_two_releases_own_a_partition_in_turn(redis_url: str) -> None:
     """The release before with its own Functions, beside ours: forth, back, and forth again."""
