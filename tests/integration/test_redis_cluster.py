@@ -4,7 +4,9 @@ Whatever it answers, nothing is half done, and who takes over again finds what w
 """
 
 import asyncio
+import subprocess
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from engine.errors import ConfigError, StoreError
 from engine.keys import Space
 from engine.outcome import Meta
 from engine.ports import Commit
-from tests.clusters import RedisCluster, until
+from tests.clusters import Node, RedisCluster, until
 
 pytestmark = pytest.mark.redis
 SPACE = Space("moving", 8)
@@ -186,3 +188,45 @@ def test_a_cluster_has_no_other_database(redis_cluster: RedisCluster) -> None:
 
     with pytest.raises(ConfigError, match="names database 3, a Redis Cluster has only 0"):
         asyncio.run(ask())
+
+
+def test_one_redis_becomes_a_cluster_by_the_commands_of_the_page(
+    redis_cluster: RedisCluster, tmp_path: Path
+) -> None:
+    """docs/growing.md, More Redis nodes: import with a copy, then rebalance."""
+    redis_cluster.flush()
+    alone = Node(tmp_path / "alone")
+    alone.start()
+    member = f"127.0.0.1:{redis_cluster.nodes[0].port}"
+
+    async def fill() -> None:
+        store = RedisStore(alone.url, SPACE)
+        for partition in range(8):
+            await store.acquire(partition, "a")
+            await store.apply(partition, "a", a_commit(0))
+        await store.close()
+
+    async def check() -> None:
+        store = RedisStore(redis_cluster.url, SPACE)
+        for partition in range(8):
+            snapshot = await store.acquire(partition, "b")
+            assert (snapshot.meta, snapshot.timers) == (Meta(off=0, fp=0), [("t:1|w", 0)])
+            assert await store.load(partition, list(HELD)) == list(HELD.values())
+            await store.apply(partition, "b", a_commit(1))
+        await store.close()
+
+    try:
+        asyncio.run(fill())
+        copied = ("--cluster-from", f"127.0.0.1:{alone.port}", "--cluster-copy")
+        _redis_cli("--cluster", "import", member, *copied)
+        assert alone.client.dbsize() > 0, "the old one keeps what it had"
+        asyncio.run(check())
+    finally:
+        alone.kill()
+    _redis_cli("--cluster", "rebalance", member, "--cluster-threshold", "1")
+    until(redis_cluster.is_whole, "the cluster")
+
+
+def _redis_cli(*words: str) -> None:
+    done = subprocess.run(["redis-cli", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-1_000:] + done.stderr[-1_000:]
