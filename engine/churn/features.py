@@ -4,9 +4,11 @@ The state is one row of little-endian float64 in `Churn.numbers` (D18); STATE na
 Days are days since the epoch. Formulas: CHURN.md section 6.
 """
 
-from dataclasses import dataclass, fields
 from math import exp, log, log1p
-from struct import Struct
+from struct import Struct as Row
+
+import msgspec
+from msgspec.structs import astuple
 
 from engine.churn.mbg import Mbg, p_none
 from engine.clock import DAY_MS
@@ -21,8 +23,7 @@ P_MIN, P_MAX = 1e-6, 1 - 1e-6
 CLIP = 12.0  # a feature beyond this is an error of the source, not news
 
 
-@dataclass(slots=True)
-class State:
+class State(msgspec.Struct, gc=False):
     """The columns, in their order. `c7`..: decayed counts as of `touched`; `m`, `e`: mean gap and
     exponentially weighted gap, days; `amount`, `e_amount`: means of order values, major units."""
 
@@ -46,7 +47,7 @@ class State:
     risk_max: float = 0.0  # highest score since the last purchase: silence never lowers the risk
 
 
-_ROW = Struct(f"<{len(fields(State))}d")
+_ROW = Row(f"<{len(State.__struct_fields__)}d")
 FEATURES = (
     "logit_p0",
     "recency",
@@ -70,11 +71,7 @@ def unpack(numbers: bytes) -> State:
 
 def pack(s: State) -> bytes:
     """Return the state as bytes."""
-    return _ROW.pack(
-        s.first, s.last, s.orders, s.gap_mean, s.gap_recent, s.gap_last, s.c7, s.c30, s.c90,
-        s.s90, s.amount, s.e_amount, s.touched, s.complaints, s.contacts, s.rivals,
-        s.care_touched, s.risk_max,
-    )  # fmt: skip
+    return _ROW.pack(*astuple(s))
 
 
 def days(at: int) -> float:
@@ -118,15 +115,14 @@ def cared(s: State, day: float, kind: str) -> None:
         s.contacts += 1
 
 
-def features(s: State, day: float, mbg: Mbg, horizon: float) -> tuple[list[float], float]:
-    """Return (the features of FEATURES, P0 = P(no purchase within `horizon` days)).
+def features(s: State, day: float, p0: float) -> list[float]:
+    """Return the features of FEATURES; `p0`: P(no purchase within the horizon), as of `day`.
 
     `day` must not be before the last purchase. All values are finite, within +-CLIP.
     """
     age = day - s.first if day > s.first else 0.0
     silence = day - s.last if day > s.last else 0.0
     repeats = s.orders - 1
-    p0 = p_none(mbg, x=repeats, tx=s.last - s.first, age=age, horizon=horizon)
     passed = day - s.touched
     d7, d30, d90 = _decays(passed) if passed > 0 else _NO_DECAY
     cared = day - s.care_touched
@@ -147,11 +143,11 @@ def features(s: State, day: float, mbg: Mbg, horizon: float) -> tuple[list[float
     ]
     if max(values) > CLIP or min(values) < -CLIP:
         values = [min(CLIP, max(-CLIP, v)) for v in values]
-    return values, p0
+    return values
 
 
 def chance_of_none(s: State, day: float, mbg: Mbg, horizon: float) -> float:
-    """Return P0 alone, as `features` does."""
+    """Return P0 = P(no purchase within `horizon` days)."""
     age = max(0.0, day - s.first)
     return p_none(mbg, x=s.orders - 1, tx=s.last - s.first, age=age, horizon=horizon)
 

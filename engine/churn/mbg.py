@@ -35,6 +35,20 @@ def p_none(p: Mbg, *, x: float, tx: float, age: float, horizon: float) -> float:
     return (later + 1.0) / (now + 1.0)
 
 
+def outlook(
+    p: Mbg, *, x: float, tx: float, age: float, horizon: float, days: float
+) -> tuple[float, float]:
+    """Return (`p_none` within `horizon`, `expected_orders` in `days`): half of them is the same."""
+    b_x, s, start = p.b + x, p.r + x, p.alpha + tx
+    k = b_x / p.a
+    seen = p.alpha + age
+    now = k * exp(s * log(start / seen))
+    later = k * exp(s * log(start / (p.alpha + age + horizon)))
+    q = p.a / (p.a + p.b + x)
+    alive = max(ALIVE_MIN, now / (now + 1.0))
+    return (later + 1.0) / (now + 1.0), alive * (1.0 - exp(-q * (s / seen) * days)) / q
+
+
 def p_alive(p: Mbg, *, x: float, tx: float, age: float) -> float:
     """Return P(still a customer) now: what is left of k((alpha+tx)/(alpha+T))^s against 1."""
     odds = (p.b + x) / p.a * exp((p.r + x) * log((p.alpha + tx) / (p.alpha + age)))

@@ -19,10 +19,11 @@ REASON_CODES = ("frequency", "shrink", "complaints", "rivals", "contacts")
 class Model:
     """Weights with the scaler folded in; `mix` is the linear model's part of the score, 0 to 1.
 
-    `norms`: reason code -> (mean, deviation) over the population, for what stands out.
+    `norms`: reason code -> (mean, deviation) over the population, for what stands out; `scales`:
+    the same in the order of REASON_CODES.
     """
 
-    __slots__ = ("bias", "horizon_days", "mbg", "mix", "norms", "version", "weights")
+    __slots__ = ("bias", "horizon_days", "mbg", "mix", "norms", "scales", "version", "weights")
 
     def __init__(
         self,
@@ -42,6 +43,8 @@ class Model:
         self.mix = mix
         self.horizon_days = horizon_days
         self.norms = norms
+        known = ((code, *norms.get(code, (0.0, 1.0))) for code in REASON_CODES)
+        self.scales = [(code, mean, max(deviation, 0.1)) for code, mean, deviation in known]
 
     def risk(self, x: list[float], p0: float) -> float:
         """Return P(lapse within the horizon): the average of both models in logit space."""

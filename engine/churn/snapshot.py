@@ -5,6 +5,7 @@ P0, the score served, the deviations of REASON_CODES (float64), treated (bool), 
 version as UTF-8. The label itself is not in it: the log of purchases answers it at maturity.
 """
 
+from collections.abc import Sequence
 from struct import Struct
 from typing import Any
 
@@ -22,7 +23,7 @@ def pack(
     x: list[float],
     p0: float,
     served: float,
-    deviations: list[float],
+    deviations: Sequence[float],
     treated: bool,
     model: str,
 ) -> bytes:

@@ -10,7 +10,7 @@ import orjson
 
 from engine.churn import features as f
 from engine.churn import snapshot
-from engine.churn.mbg import expected_orders
+from engine.churn.mbg import outlook
 from engine.churn.model import GRACE_MS, Model, band_of
 from engine.churn.reasons import deviations, reasons
 from engine.clock import DAY_MS
@@ -90,20 +90,30 @@ def _score(
 ) -> None:
     actor, churn = turn.actor, turn.actor.churn
     day = f.days(at)
-    x, p0 = f.features(state, day, model.mbg, model.horizon_days)
-    served = model.risk(x, p0)
-    risk = state.risk_max = max(served, state.risk_max)
-    actor.scores["churn_risk"] = risk
-    orders = expected_orders(
+    p0, orders = outlook(
         model.mbg, x=state.orders - 1, tx=state.last - state.first,
-        age=max(0.0, day - state.first), horizon=CLV_DAYS,
+        age=max(0.0, day - state.first), horizon=model.horizon_days, days=CLV_DAYS,
     )  # fmt: skip
-    actor.scores["clv"] = round(orders * state.amount, 2)
+    x = f.features(state, day, p0) if model.mix else None
+    served = model.risk(x or [], p0)
+    risk = state.risk_max = max(served, state.risk_max)
+    scores = actor.scores
+    scores["churn_risk"], scores["clv"] = risk, round(orders * state.amount, 2)
     actor.reasons = reasons(state, day, model)
     churn.model = model.version
-    _snapshot(turn, state, at, model, x, p0, served)
+    if _is_worth_a_snapshot(churn, state, at, model):
+        _snapshot(turn, state, at, model, x or f.features(state, day, p0), p0, served)
     _tell_band(turn, at, band_of(risk), risk, cause, source)
     _watch_silence(turn, state, at, model, risk, source=source)
+
+
+def _is_worth_a_snapshot(churn: Churn, state: f.State, at: int, model: Model) -> bool:
+    """Tell whether a row is to be kept: one a day, while there is something left to predict."""
+    return (
+        at - churn.snapshot_at >= DAY_MS
+        and len(churn.pending) < PENDING_MAX
+        and at - _last_ms(state) <= int(model.horizon_days * DAY_MS)
+    )
 
 
 def _snapshot(
@@ -117,9 +127,6 @@ def _snapshot(
 ) -> None:
     churn = turn.actor.churn
     horizon_ms = int(model.horizon_days * DAY_MS)
-    at_risk = at - _last_ms(state) <= horizon_ms  # later there is nothing left to predict
-    if not at_risk or at - churn.snapshot_at < DAY_MS or len(churn.pending) >= PENDING_MAX:
-        return
     name = sha256(f"{turn.node_id}|{at}".encode()).hexdigest()[:12]
     if not turn.arm(f"l{name}", at + horizon_ms, lateness_ms=GRACE_MS):
         return
@@ -131,7 +138,7 @@ def _snapshot(
         x=x,
         p0=p0,
         served=served,
-        deviations=list(deviations(state, f.days(at)).values()),
+        deviations=deviations(state, f.days(at)),
         treated=treated,
         model=model.version,
     )
@@ -208,9 +215,8 @@ def _watch_silence(
 
 def _risk_at(state: f.State, at: int, model: Model) -> float:
     day = f.days(at)
-    if not model.mix:
-        return model.risk([], f.chance_of_none(state, day, model.mbg, model.horizon_days))
-    return model.risk(*f.features(state, day, model.mbg, model.horizon_days))
+    p0 = f.chance_of_none(state, day, model.mbg, model.horizon_days)
+    return model.risk(f.features(state, day, p0) if model.mix else [], p0)
 
 
 def _last_ms(state: f.State) -> int:

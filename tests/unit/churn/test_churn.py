@@ -13,7 +13,7 @@ import pytest
 
 from engine.churn import features as f
 from engine.churn.fit import fit
-from engine.churn.mbg import Mbg, p_alive, p_none
+from engine.churn.mbg import Mbg, expected_orders, outlook, p_alive, p_none
 from engine.churn.model import Model, band_of, initial_model, parse_model
 from engine.churn.reasons import reasons
 from engine.churn.snapshot import labelled
@@ -57,6 +57,14 @@ def test_silence_never_lowers_the_chance_that_nothing_more_comes() -> None:
     assert silent == sorted(silent)
     assert 0 < silent[0] < silent[-1] < 1
     assert p_alive(mbg, x=3, tx=60, age=61) > p_alive(mbg, x=3, tx=60, age=700)
+
+
+@pytest.mark.parametrize(("x", "tx", "age"), [(0, 0, 0), (3, 60, 61), (3, 60, 700)])
+def test_the_outlook_is_both_formulas_at_once(x: int, tx: int, age: int) -> None:
+    seen: dict[str, Any] = {"x": x, "tx": tx, "age": age}
+    both = outlook(Mbg(), **seen, horizon=60, days=365)
+    chance, orders = p_none(Mbg(), **seen, horizon=60), expected_orders(Mbg(), **seen, horizon=365)
+    assert both == (pytest.approx(chance), pytest.approx(orders))
 
 
 def a_row(random: Random, **changes: Any) -> dict[str, Any]:
@@ -188,7 +196,8 @@ def test_the_label_carries_the_features_of_its_time_and_not_of_later() -> None:
     life = Life(initial_model())
     life.event(0)
     state, model = f.unpack(life.actor.churn.numbers), initial_model()
-    at_once, _ = f.features(state, START / DAY_MS, model.mbg, model.horizon_days)
+    p0 = f.chance_of_none(state, START / DAY_MS, model.mbg, model.horizon_days)
+    at_once = f.features(state, START / DAY_MS, p0)
     name = next(iter(life.actor.churn.pending))
     then = life.actor.churn.pending[name]
     assert labelled(name, then, 1)["x"] == pytest.approx(at_once)
