@@ -64,6 +64,7 @@ class Customer:
 
     def knows(self, **traits: Any) -> "Customer":
         """Give the actor some facts; a double underscore is a dot."""
+        self.actor.dated = ""  # as after an event that sets traits
         for name, value in traits.items():
             self.actor.traits[name.replace("__", ".")] = Trait(value, "test", 0)
         return self

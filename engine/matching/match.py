@@ -30,7 +30,7 @@ def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
     """Let an event stop waits, take steps, reach goals; matches are decided at once."""
     actor = turn.actor
     listeners = rules.listeners.get((actor.kind, event.type), NOBODY)
-    if actor.goals and event.type in rules.goals:
+    if event.type in rules.goals and actor.goals:
         reach_goals(turn, event)
     for rule in listeners.absent:
         if (instance := _instance(rule, event)) is not None:
@@ -72,6 +72,11 @@ def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
     for rule in rules.scheduled:
         if rule.key == actor.kind:
             _guarded(turn, rule, _keep_armed, turn, rule, at)
+    if rules.dates and (actor.dated != rules.version or event.type in rules.dating):
+        actor.dated = rules.version
+        for rule in rules.dates:
+            if rule.key == actor.kind:
+                _guarded(turn, rule, _keep_armed, turn, rule, at)
     if event.type == _FAILED:
         take_back(rules, turn, event)
 

@@ -69,6 +69,7 @@ def think(
         if not tally.add(actor, event, wanted):
             turn.outcome.count("late_event")
     if rules is None or not for_rules:
+        actor.dated = ""  # its traits may be others when rules look at them again
         turn.derived.clear()
         return
     if rules.segments and actor.kind == "person":

@@ -25,6 +25,7 @@ def merge_profile(winner: Actor, loser: Actor) -> None:
         winner.touches[channel] = (
             touch if known_touch is None else contacts.merge(known_touch, touch)
         )
+    winner.dated = ""  # the traits are others now
     winner.trade = _trades(winner.trade, loser.trade)
     winner.enquiry = _cares(winner.enquiry, loser.enquiry)
     winner.complaint = _cares(winner.complaint, loser.complaint)

@@ -158,3 +158,4 @@ class Actor(msgspec.Struct, array_like=True, gc=False):
     reasons: list[str] = []  # why the churn score is high, strongest first
     segments: dict[str, int] = {}  # name -> since when (UTC ms), 0 = not in it
     tallies: dict[str, Tally] = {}  # of a thing: event type -> days
+    dated: str = ""  # the rule set whose dates are armed as the traits stand

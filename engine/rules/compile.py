@@ -11,7 +11,7 @@ from engine.profile.windows import Columns, joined
 from engine.rules.check import UNTESTED, check_groups, check_tallies
 from engine.rules.expression.compile import Reads, Value
 from engine.rules.listeners import Listener, Listeners, listeners_of
-from engine.rules.model import Doubts, Rule, Segment, Step
+from engine.rules.model import Doubts, Rule, Schedule, Segment, Step
 from engine.rules.parse import parse_rule
 from engine.rules.parts.shared import NOTHING, Shared, is_shared, parse_shared
 from engine.rules.parts.when import TRANSITIONS
@@ -26,8 +26,9 @@ class RuleSet:
 
     `tallies`: what a thing counts by day. `listeners`: (kind of actor, event type) -> the rules
     that it concerns. `goals`: event types that some rule has as its goal, also one that acts no
-    more. `scheduled`: rules that begin with a date. `plans`: what each event type that has a
-    contract does to a profile.
+    more. `scheduled`: rules that begin with a silence, or with a date that any event may move;
+    `dates`: with one that only event types in `dating` move. `plans`: what each event type that has
+    a contract does to a profile.
     """
 
     version: str
@@ -37,6 +38,8 @@ class RuleSet:
     listeners: Mapping[tuple[str, str], Listeners] = field(default_factory=dict)
     goals: frozenset[str] = frozenset()
     scheduled: tuple[Rule, ...] = ()
+    dates: tuple[Rule, ...] = ()
+    dating: frozenset[str] = frozenset()
     warnings: tuple[Problem, ...] = ()
     plans: Mapping[str, Plan] = field(default_factory=dict)
     shared: Shared = NOTHING
@@ -130,6 +133,7 @@ def index(
         for event in sorted({step.event for step in rule.cancels}):
             cancels.setdefault((rule.key, event), []).append(rule)
     segments = _awaited(awake, shared)
+    dates = tuple(rule for rule in awake if _is_of_a_trait(rule.schedule))
     reads = [each for rule in awake for each in reads_of(rule)]
     reads += [segment.condition.reads for segment in segments]
     return RuleSet(
@@ -142,13 +146,33 @@ def index(
             for key in steps.keys() | absent.keys() | cancels.keys()
         },
         goals=frozenset(r.goal.event for r in rules.values() if r.goal and r.status != "draft"),
-        scheduled=tuple(r for r in awake if r.schedule is not None),
+        scheduled=tuple(r for r in awake if r.schedule is not None and r not in dates),
+        dates=dates,
+        dating=_dating(dates, contracts),
         warnings=warnings,
         plans={name: plan_of(name, contract) for name, contract in contracts.by_name.items()},
         shared=shared,
         segments=segments,
         looks_daily=any(segment.daily for segment in segments),
         tallies=_tallies(awake),
+    )
+
+
+def _is_of_a_trait(schedule: Schedule | None) -> bool:
+    """Tell whether a schedule is a date that stands in a trait; others follow from many things."""
+    if schedule is None or schedule.silent_ms:
+        return False
+    fact = FACTS.get(schedule.fact)
+    return fact is None or fact.read is None
+
+
+def _dating(dates: tuple[Rule, ...], contracts: Contracts) -> frozenset[str]:
+    """Return the event types that set a trait which some dates are read from, or the time zone."""
+    wanted = {rule.schedule.fact for rule in dates if rule.schedule is not None} | {"zone"}
+    return frozenset(
+        name
+        for name, contract in contracts.by_name.items()
+        if not wanted.isdisjoint(contract.traits.values())
     )
 
 

@@ -41,6 +41,7 @@ def rewound(live: Live, to: int, later: Sequence[Event], rules: Mapping[str, Rul
         if _began(group, until, rules) <= to
     }
     actor.timers, actor.goals, actor.triggers = {}, [], []
+    actor.dated = ""
     _take_back(actor, later)
     links = Links(seen=found.links.seen, moved=found.links.moved, shared=found.links.shared)
     return Live(STATE_VERSION, links, actor)

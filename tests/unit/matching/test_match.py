@@ -213,7 +213,7 @@ def test_the_date_of_a_silent_customer_outlives_a_new_version_of_its_rule() -> N
 def test_a_forgotten_date_comes_up_no_more() -> None:
     customer = Customer(rules_of(DATE)).knows(birthday="1990-03-15")
     customer.send("web.page_viewed", 0, {"page": "/"})
-    del customer.actor.traits["birthday"]
+    del customer.knows().actor.traits["birthday"]
     customer.send("web.page_viewed", 1, {"page": "/"})
     assert not customer.actor.timers
 
