@@ -1,6 +1,6 @@
 """Redis as the Store, alone or as a cluster: one connection per partition, to its slot's node."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from importlib.resources import files
 
 import orjson
@@ -55,20 +55,19 @@ class RedisStore:
         """Return the values of keys of one partition, None where absent."""
         if not names:
             return []
-        keys = [self._key(partition, name) for name in names]
+        keys = self._keys(partition, names)
         reply: list[bytes | None] = await self._wire(partition).call(b"MGET", *keys)
         return reply
 
     async def apply(self, partition: int, token: str, commit: Commit) -> None:
         """Commit a batch in one call, or raise and change nothing."""
-        names = list(commit.states)
         arguments = [
             token.encode(),
             b"%d.%d" % (commit.off_expected, commit.sub_expected),
             b"%d" % commit.trim_outbox,
             b"%d" % commit.trim_moves,
             *_counted(encode_meta(commit.meta), 2),
-            *_counted([commit.states[name] or b"" for name in names], 1),
+            *_counted([value or b"" for value in commit.states.values()], 1),
         ]
         armed: list[bytes] = []
         disarmed: list[bytes] = []
@@ -81,7 +80,7 @@ class RedisStore:
         arguments += _counted(disarmed, 1)
         for queue in (commit.outbox, commit.moves):
             arguments += _counted([x for n, v in queue for x in (b"%d" % n, _seq(n, v))], 2)
-        keys = [*self._four(partition), *(self._key(partition, name) for name in names)]
+        keys = self._keys(partition, ("m", "tm", "ob", "mv", *commit.states))
         reply = await self._wire(partition).function(
             b"touchpoint2_apply", b"%d" % len(keys), *keys, *arguments
         )
@@ -121,8 +120,12 @@ class RedisStore:
     def _key(self, partition: int, name: str) -> bytes:
         return self._space.key(partition, name).encode()
 
+    def _keys(self, partition: int, names: Iterable[str]) -> list[bytes]:
+        begin = self._key(partition, "")
+        return [begin + name.encode() for name in names]
+
     def _four(self, partition: int) -> list[bytes]:
-        return [self._key(partition, name) for name in ("m", "tm", "ob", "mv")]
+        return self._keys(partition, ("m", "tm", "ob", "mv"))
 
 
 def pairs(reply: Reply) -> list[tuple[bytes, bytes]]:

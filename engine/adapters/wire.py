@@ -22,6 +22,8 @@ from engine.adapters.redis_slots import SlotMap, View
 from engine.errors import StoreError
 
 Reply = Any
+HEADS_MAX = 8_192  # sizes of a part whose header lies ready: nearly all keys and states
+_HEADS = [b"\r\n$%d\r\n" % size for size in range(HEADS_MAX)]
 # Of a slot that moves or has moved (MovedError is an AskError), of a master that is none any more.
 _ELSEWHERE = (AskError, TryAgainError, ClusterDownError, MasterDownError, ReadOnlyError)
 
@@ -32,9 +34,11 @@ def pack(*parts: bytes) -> bytes:
     >>> pack(b"GET", b"k")
     b'*2\\r\\n$3\\r\\nGET\\r\\n$1\\r\\nk\\r\\n'
     """
-    out = [b"*%d\r\n" % len(parts)]
+    out = [b"*%d" % len(parts)]
     for part in parts:
-        out.append(b"$%d\r\n%b\r\n" % (len(part), part))
+        size = len(part)
+        out += (_HEADS[size] if size < HEADS_MAX else b"\r\n$%d\r\n" % size, part)
+    out.append(b"\r\n")
     return b"".join(out)
 
 

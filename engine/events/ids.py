@@ -14,6 +14,7 @@ ID_SIZE = 12  # bytes of the keyed hash in a birth id
 VALUE_LENGTH_MAX = 256
 PHONE_DIGITS_MIN = 7  # behind the country code
 CACHE_MAX = 65_536  # identifiers: those of a busy hour's customers; some 30 MB when full
+ID_NUMBER_LENGTH = 18
 _ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _ID_CHECKS = "10X98765432"
 _ID_FORM = re.compile(
@@ -151,9 +152,11 @@ def is_id_number(value: str) -> bool:
     >>> is_id_number("11010519491231002X"), is_id_number("202605011234567890")
     (True, False)
     """
+    if len(value) < ID_NUMBER_LENGTH:  # as nearly every text
+        return False
     text = value.strip()
     return (
-        len(text) == 18
+        len(text) == ID_NUMBER_LENGTH
         and _ID_FORM.fullmatch(text) is not None
         and _id_number(text.upper()) is not None
     )

@@ -53,9 +53,10 @@ class Tombstone(msgspec.Struct, array_like=True, gc=False):
 
 def takes(links: Links, event_hash: bytes, now: int) -> bool:
     """Put an event id into the ring; False when it is there already."""
-    if ring.holds(links.ring, event_hash):
+    held = links.ring
+    if event_hash in held and ring.holds(held, event_hash):  # the first test is the cheap one
         return False
-    links.ring, links.ring_at = ring.add(links.ring, links.ring_at, event_hash, now)
+    links.ring, links.ring_at = ring.add(held, links.ring_at, event_hash, now)
     return True
 
 

@@ -27,8 +27,12 @@ from engine.pipeline.think import close_turn, open_turn, think
 
 def event(state: Partition, arrival: Arrival, book: Book) -> None:
     """E1-E4: apply an event where its home's chain ends, or pass it on."""
-    body: Event = arrival.body
-    live = _end(state, arrival, body.ids[0], book)
+    home = arrival.body.ids[0]
+    node = state.nodes[arrival.name]
+    if isinstance(node, Live) and arrival.node_id == home:
+        live: Live | None = node  # as nearly always
+    else:
+        live = _end(state, arrival, home, book)
     if live is not None:
         _apply(state, live, arrival, book)
 

@@ -49,14 +49,11 @@ def apply(actor: Actor, event: Event, plan: Plan) -> None:
     if at > actor.seen_at:
         actor.seen_at = at
     told: dict[str, Any] = {}
-    hidden = plan.hidden
+    hidden, keys = plan.hidden, actor.keys
     for name, value in data.items():
         if name in hidden:
-            start = _ADDRESSES.get(name)
-            # An address is what named somebody at the door: what a source without trust says of
-            # e-mail or phone is a trait, or a public key could direct a customer's messages.
-            if start is not None and value is not None and _names(event, start):
-                actor.keys[name] = str(value)
+            if keys.get(name) != value and value is not None and _names(event, name):
+                keys[name] = str(value)
         elif type(value) in _TOLD and len(told) < BRIEF_MAX:
             told[name] = value
     for name, trait in plan.traits:
@@ -72,8 +69,14 @@ def apply(actor: Actor, event: Event, plan: Plan) -> None:
         step(actor, event)
 
 
-def _names(event: Event, start: str) -> bool:
-    return any(birth_id[:2] == start for birth_id in event.ids)
+def _names(event: Event, name: str) -> bool:
+    """Tell whether a field is an address: what named somebody at the door.
+
+    What a source without trust says of e-mail or phone is a trait, or a public key could direct a
+    customer's messages.
+    """
+    start = _ADDRESSES.get(name)
+    return start is not None and any(birth_id[:2] == start for birth_id in event.ids)
 
 
 def learn(actor: Actor, trait: str, value: Any, source: str, at: int) -> None:

@@ -24,9 +24,8 @@ def add(touch: Touch, at: int, type: str, told: dict[str, Any]) -> None:
     packed = _pack((type, told))
     if len(packed) > BRIEF_SIZE_MAX:
         packed = _pack((type, {}))
-    entry = _HEAD.pack(at, len(packed)) + packed
-    recent = touch.recent
-    touch.count += 1
+    entry, recent = _HEAD.pack(at, len(packed)) + packed, touch.recent
+    count = touch.count = touch.count + 1
     if at < touch.last_at:
         # The sort is stable: of one time, the one that came first stays first.
         entries: list[bytes] = [*_entries(recent), entry]
@@ -35,7 +34,7 @@ def add(touch: Touch, at: int, type: str, told: dict[str, Any]) -> None:
     else:
         touch.last_at = at
         recent += entry
-    if touch.count > RECENT_MAX:
+    if count > RECENT_MAX:
         recent = recent[_SIZE + _HEAD.unpack_from(recent)[1] :]
     touch.recent = recent
 

@@ -5,7 +5,7 @@ costs as much as decoding a fresh copy, whose parts lie side by side (`tests/ben
 --cold`); and they need three times the room.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 
 class Cache:
@@ -21,6 +21,11 @@ class Cache:
 
     def __getitem__(self, name: str) -> bytes | None:
         return self._values[name]
+
+    def many(self, names: Iterable[str]) -> list[bytes | None]:
+        """Return the values of names that are all here."""
+        held = self._values
+        return [held[name] for name in names]
 
     def __len__(self) -> int:
         return len(self._values)

@@ -238,8 +238,8 @@ class Owner:
         state = self._state
         nodes, entries = needed_nodes(state, arrivals), needed_entries(state, arrivals)
         await self._fetch([*nodes, *entries])
-        for name in nodes:
-            state.nodes[name] = decode_node(name, self._cache[name])
+        for name, value in zip(nodes, self._cache.many(nodes), strict=True):
+            state.nodes[name] = decode_node(name, value)
         for name in entries:
             state.entries[name] = decode_entry(self._cache[name])
         roots = needed_roots(state, entries) - state.entries.keys()

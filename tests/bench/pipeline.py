@@ -222,7 +222,7 @@ def _median(found: list[dict[str, Any]], name: str) -> float:
 async def _fill(
     settings: Settings, publisher: KafkaPublisher, count: int, customers: int
 ) -> None:
-    await fill(settings, publisher, count, customers)
+    await fill(settings, publisher, count, customers, rules=rule_texts(20))
     await publisher.close()
 
 
