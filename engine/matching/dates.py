@@ -19,7 +19,7 @@ def keep_armed(turn: Turn, rule: Rule, at: int) -> None:
     assert schedule is not None
     actor = turn.actor
     state = actor.rules.get(rule.id)
-    value = _date(turn, schedule, at)
+    value = schema.read(_FACTS, schedule.fact, actor, at)
     if value is None and state is None:
         return
     zone = actor.traits.get("zone")
@@ -28,7 +28,8 @@ def keep_armed(turn: Turn, rule: Rule, at: int) -> None:
         return
     state = state_of(turn, rule)
     state.schedule = {**state.schedule, "for": basis}
-    _arm(turn, rule, state, after=turn.now or at, value=value)
+    # An instant becomes its local day only here: most events change neither of the two.
+    _arm(turn, rule, state, after=turn.now or at, value=_day(turn, value))
 
 
 def come_up(turn: Turn, rule: Rule, timer: Timer) -> Match | None:
@@ -64,7 +65,11 @@ def come_up(turn: Turn, rule: Rule, timer: Timer) -> Match | None:
 
 
 def _date(turn: Turn, schedule: Schedule, at: int) -> str | None:
-    value = schema.read(_FACTS, schedule.fact, turn.actor, at)
+    return _day(turn, schema.read(_FACTS, schedule.fact, turn.actor, at))
+
+
+def _day(turn: Turn, value: object) -> str | None:
+    """Return a date of the profile as text; of an instant its local day."""
     if isinstance(value, int | float):  # an instant, such as the first purchase: its local day
         return day_of(int(value), zone_of(turn.actor))
     return None if value is None else str(value)
