@@ -17,7 +17,7 @@ from engine.identity.registrar import REFUSALS_MAX, Root
 from engine.pipeline.book import Book
 from engine.pipeline.state import Live
 from tests.simulation.orders import STORM, weather
-from tests.simulation.people import Groups, a_story, rivals
+from tests.simulation.people import Groups, a_story, an_event, rivals
 from tests.simulation.world import SECRET, Faults, World, end_of_chain, run
 
 SEEDS = int(os.environ.get("SEEDS", "60"))
@@ -135,6 +135,22 @@ def test_the_ends_of_the_chains_are_the_roots_of_the_registrar(seed: int) -> Non
     for name, end in people_of(world).items():
         entry = entries.get(name)
         assert end == (entry if isinstance(entry, str) else name), "J7"
+
+
+@pytest.mark.parametrize(("later", "joined"), [(["1pfamily0", "3dson00"], True),
+                                               (["0uson000", "1pfamily0"], False)])  # fmt: skip
+def test_weak_evidence_is_weak_and_a_number_of_ones_own_is_not(
+    later: list[str], joined: bool
+) -> None:
+    """G7: a family's telephone joins a login to its owner, unless the login has a rival's name."""
+    world = World(1, book=Book(secret=SECRET))
+    shown = [["0umother", "1pfamily0"], later]
+    script = [("event", an_event(n, ids, world.now)) for n, ids in enumerate(shown)]
+    run(world, [script[0], ("work", 50), ("tick", 1_000), ("work", 50), script[1]])
+    person = people_of(world)
+    other = next(name for name in later if name != "1pfamily0")
+    assert (person[other] == person["0umother"]) is joined
+    assert person["1pfamily0"] == "0umother"
 
 
 def test_the_trigger_topic_holds_each_number_once_in_order_with_equal_bytes() -> None:
