@@ -46,7 +46,7 @@ class SlotMap:
     def __init__(self, urls: str, *, timeout_s: float = 5.0) -> None:
         self._urls = urls.split(",")
         self._options = [dict(parse_url(url)) for url in self._urls]
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._view: View | None = None
         self._seed = 0  # the URL that answered last
         self._known: list[Address] = []
@@ -65,13 +65,13 @@ class SlotMap:
         """
         view = await self.view()
         if view.plain:
-            return self._connection(self._options[self._seed], self._timeout_s), view
+            return self._connection(self._options[self._seed], None), view
         slot = key_slot(key)
         master = view.master(slot)
         if master is None:
             self.forget(view)
             raise StoreError(f"no node of the cluster has slot {slot}", code="store/moved")
-        return self._connection(self._at(master), self._timeout_s), view
+        return self._connection(self._at(master), None), view
 
     async def view(self) -> View:
         """Return the map; asks for it if there is none."""
@@ -96,9 +96,9 @@ class SlotMap:
         view = await self.view()
         if view.plain:
             options = self._options[self._seed]
-            return [(self._url(self._seed), self._connection(options, self._timeout_s))]
+            return [(self._url(self._seed), self._connection(options, self.timeout_s))]
         return [
-            (f"{master[0]}:{master[1]}", self._connection(self._at(master), self._timeout_s))
+            (f"{master[0]}:{master[1]}", self._connection(self._at(master), self.timeout_s))
             for master in dict.fromkeys(view.masters)
         ]
 
@@ -108,14 +108,14 @@ class SlotMap:
     def _at(self, address: Address) -> dict[str, Any]:
         return self._options[self._seed] | {"host": address[0], "port": address[1]}
 
-    def _connection(self, options: dict[str, Any], timeout_s: float) -> Any:
+    def _connection(self, options: dict[str, Any], timeout_s: float | None) -> Any:
         options = dict(options)
         kind = options.pop("connection_class", Connection)
         return kind(
             **options,
             retry=Retry(NoBackoff(), 0),
             socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
+            socket_connect_timeout=self.timeout_s,
             decode_responses=False,
         )
 

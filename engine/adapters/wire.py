@@ -108,9 +108,11 @@ class Wire:
             connection, self._view = await self._slots.open(self._key)
             self._connection = connection
         try:
-            await connection.connect()
-            await connection.send_packed_command(pack(*parts), check_health=False)
-            return await connection.read_response()
+            # One deadline for all: the client's own is a task for each command that it sends.
+            async with asyncio.timeout(self._slots.timeout_s):
+                await connection.connect()
+                await connection.send_packed_command(pack(*parts), check_health=False)
+                return await connection.read_response()
         except asyncio.CancelledError:
             await self.close()  # a reply may still come: never reuse
             raise
