@@ -7,11 +7,14 @@ from base64 import b64decode
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import orjson
 
 from engine.cli.command import Command
 from engine.clock import iso
 from engine.config import Settings
+from engine.decision.model import Trigger
+from engine.delivery.intake import AGAIN
 from engine.errors import EngineError
 from engine.events import topics
 from engine.events.record import Outgoing, partition_of
@@ -32,7 +35,7 @@ def _configure(parser: ArgumentParser) -> None:
     listing.add_argument("--reason", help="only of this reason, or of all that begin with it")
     show = actions.add_parser("show", help="one, whole, with its original bytes")
     show.add_argument("id")
-    retry = actions.add_parser("retry", help="send the original to the inbox again")
+    retry = actions.add_parser("retry", help="send the original again, to the inbox or an endpoint")
     retry.add_argument("id", nargs="?")
     retry.add_argument("--reason", help="all of this reason")
     retry.add_argument("--key", help="source key to send it with; its own source's by default")
@@ -53,10 +56,10 @@ async def _main(arguments: Namespace, settings: Settings) -> int:
         raise EngineError("which? name an ID, or --reason", code="dead/which")
     reader = reader_of(settings)
     try:
-        count = await asyncio.to_thread(
-            count_of, settings, topics.DEAD_EVENTS
-        )
-        letters = [letter async for letter in letters_of(reader, count)]
+        letters: list[Letter] = []
+        for topic in (topics.DEAD_EVENTS, topics.DEAD_DELIVERIES):
+            count = await asyncio.to_thread(count_of, settings, topic)
+            letters += [letter async for letter in letters_of(reader, count, topic)]
     finally:
         await reader.close()
     if arguments.action == "list":
@@ -88,11 +91,13 @@ async def _retry(
         print(f"{name} stays: {why}")
 
 
-async def letters_of(reader: Reader, count: int) -> AsyncIterator[Letter]:
+async def letters_of(
+    reader: Reader, count: int, topic: str = topics.DEAD_EVENTS
+) -> AsyncIterator[Letter]:
     """Yield every dead letter of `count` partitions; what is none of ours is passed over."""
     for partition in range(count):
-        offset, _ = await reader.bounds(topics.DEAD_EVENTS, partition)
-        while found := await reader.read(topics.DEAD_EVENTS, partition, offset, count_max=READ_MAX):
+        offset, _ = await reader.bounds(topic, partition)
+        while found := await reader.read(topic, partition, offset, count_max=READ_MAX):
             offset = found[-1].offset + 1
             for record in found:
                 try:
@@ -134,14 +139,28 @@ def chosen(
 def again(
     letters: list[Letter], sources: Sources, *, partition_count: int, key: str | None = None
 ) -> tuple[list[Outgoing], dict[str, str]]:
-    """Return the inbox records of letters, one an original, and why each other one stays."""
+    """Return the records that letters become, one an original, and why each other one stays.
+
+    An event goes to the inbox; a trigger to its own partition of `triggers`, with the name of the
+    endpoint that is to have it once more.
+    """
     records: dict[tuple[str, bytes], Outgoing] = {}
     left: dict[str, str] = {}
     for letter in letters:
         name, source = str(letter["id"]), sources.by_name.get(letter["source"])
         own = key or (source.key if source else "")
         original = b64decode(letter["original"])
-        if "sha256" in letter:
+        if letter["reason"].startswith("delivery/"):
+            customer = _customer(original)
+            if customer is None:
+                left[name] = "nothing of the trigger was kept"
+                continue
+            partition, endpoint = partition_of(customer, partition_count), str(letter["source"])
+            records[f"{name}|{endpoint}", original] = Outgoing(
+                topics.TRIGGERS, partition, customer.encode(), original,
+                ((AGAIN, endpoint.encode()),),
+            )  # fmt: skip
+        elif "sha256" in letter:
             left[name] = f"{letter['size']} bytes were too large to be kept; its source has it"
         elif not own:
             left[name] = f"{letter['source']} has no key; use --key"
@@ -152,6 +171,14 @@ def again(
                 topics.INBOX, partition, name.encode(), original, headers
             )
     return list(records.values()), left
+
+
+def _customer(original: bytes) -> str | None:
+    """Return the node that decided a trigger, None where it is not one (or only its beginning)."""
+    try:
+        return msgspec.json.decode(original, type=Trigger).customer
+    except msgspec.MsgspecError:
+        return None
 
 
 def _list(letters: list[Letter], *, as_json: bool) -> None:

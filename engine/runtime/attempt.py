@@ -16,6 +16,7 @@ from engine.ports import Clock, Sender
 from engine.profile.model import Actor
 from engine.runtime.observe import Meter
 
+PUT_OFF_MS, PUT_OFF_MS_MAX = 1_000, 30_000  # attempts that could not even begin
 LookUp = Callable[[str], Awaitable[Actor | None]]
 trigger_of = msgspec.json.Decoder(Trigger).decode
 _json = msgspec.json.Encoder().encode
@@ -42,6 +43,30 @@ class Lane:
     def may_try(self, now: int) -> bool:
         """Tell whether an attempt may begin; without an endpoint there is nothing to spare."""
         return self.endpoint is None or self.gone or self.breaker.may_try(now)
+
+
+@dataclass(slots=True)
+class Part:
+    """What this process holds of one trigger partition; `next`: the offset that comes next.
+
+    `paused_until`: real ms before which its store or log is not troubled again.
+    """
+
+    token: str
+    off: int
+    next: int
+    oseq: int
+    jobs: dict[str, Job] = field(default_factory=dict)
+    lost_at: int = 0  # real ms at which the ledger said that another owns it
+    leaving: bool = False
+    paused_until: int = 0
+    pause_ms: int = 0
+
+    def pause(self, now: int) -> None:
+        """Begin no attempt for a while; longer each time, until one went well."""
+        if now >= self.paused_until:
+            self.pause_ms = min(max(PUT_OFF_MS, 2 * self.pause_ms), PUT_OFF_MS_MAX)
+            self.paused_until = now + self.pause_ms
 
 
 @dataclass(frozen=True, slots=True)

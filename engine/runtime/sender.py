@@ -8,9 +8,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from random import Random
-from typing import Protocol
 
 from engine.delivery.intake import Intake, member_of, take_in
 from engine.delivery.letters import dead, receipt, unreadable
@@ -19,47 +17,24 @@ from engine.delivery.queue import Ticket
 from engine.errors import EngineError, Fenced
 from engine.events.record import Outgoing, Record
 from engine.ports import Clock, Ledger, LedgerSnapshot, LedgerUpdate, Publisher, Sender
-from engine.runtime.attempt import Attempts, Lane, LookUp, Verdict, trigger_of
+from engine.runtime.attempt import (
+    PUT_OFF_MS,
+    Attempts,
+    Lane,
+    LookUp,
+    Part,
+    Verdict,
+    trigger_of,
+)
 from engine.runtime.observe import Meter
 
 QUEUE_MAX = 100_000  # jobs that wait for one endpoint; more are dead letters at once
 IDLE_S = 0.2  # at most between two looks at the queues: expiry runs on another clock
 NEVER = 2**63
-PUT_OFF_MS, PUT_OFF_MS_MAX = 1_000, 30_000  # attempts that could not even begin
 BACKOFF_S, BACKOFF_S_MAX = 0.1, 5.0  # to write down how an attempt ended
 FENCED_WAIT_MS = 5_000  # a zombie learns meanwhile that it was expelled, and gives up
 DRAIN_S = 3.0  # attempts on their way when a partition is given up, or at the end
 log = logging.getLogger(__name__)
-
-
-class Jobs(Ledger, Protocol):
-    """A ledger that can also be asked for jobs, settled ones too."""
-
-    async def load(self, partition: int, members: Sequence[str]) -> list[Job | None]: ...
-
-
-@dataclass(slots=True)
-class _Part:
-    """What this process holds of one trigger partition; `next`: the offset that comes next.
-
-    `paused_until`: real ms before which its store or log is not troubled again.
-    """
-
-    token: str
-    off: int
-    next: int
-    oseq: int
-    jobs: dict[str, Job] = field(default_factory=dict)
-    lost_at: int = 0  # real ms at which the ledger said that another owns it
-    leaving: bool = False
-    paused_until: int = 0
-    pause_ms: int = 0
-
-    def pause(self, now: int) -> None:
-        """Begin no attempt for a while; longer each time, until one went well."""
-        if now >= self.paused_until:
-            self.pause_ms = min(max(PUT_OFF_MS, 2 * self.pause_ms), PUT_OFF_MS_MAX)
-            self.paused_until = now + self.pause_ms
 
 
 class Dispatcher:
@@ -73,7 +48,7 @@ class Dispatcher:
         self,
         *,
         endpoints: Sequence[Endpoint],
-        ledger: Jobs,
+        ledger: Ledger,
         sender: Sender,
         publisher: Publisher,
         clock: Clock,
@@ -105,7 +80,7 @@ class Dispatcher:
             random=random or Random(),
             speed=speed,
         )
-        self._parts: dict[int, _Part] = {}
+        self._parts: dict[int, Part] = {}
         self._busy: dict[Ticket, asyncio.Task[None]] = {}
         self._seeking: dict[int, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
@@ -142,16 +117,38 @@ class Dispatcher:
                 for member, job in intake.jobs.items()
             },
         )
+        again = await self._open_again(partition, part, intake.again, now)
         await self._ledger.apply(partition, part.token, update)
         part.off, part.next, part.oseq = update.off, update.off + 1, update.oseq
         for member, job in jobs:
             if job.state == "pending":
                 self._hold(part, partition, member, job, now)
+        for member, job in again.items():
+            self._hold(part, partition, member, job, now)
         for goal in intake.goals:
             arm = "held_out" if goal.held_out else "treated"
             self._meter.count("engine_goal_reached_total", rule=goal.rule, arm=arm)
         self._wake.set()
         return part.next
+
+    async def _open_again(
+        self, partition: int, part: Part, jobs: dict[str, Job], now: int
+    ) -> dict[str, Job]:
+        """Open jobs that staff want tried once more; not what was sent, or is tried still.
+
+        Before the offset moves on: read once more, they are tried once more, under the same id.
+        """
+        if not jobs:
+            return jobs
+        found = await self._ledger.load(partition, list(jobs))
+        opened = {
+            member: job
+            for (member, job), held in zip(jobs.items(), found, strict=True)
+            if held is None or held.state not in ("sent", "pending")
+        }
+        update = LedgerUpdate(jobs={member: (now, job) for member, job in opened.items()})
+        await self._ledger.apply(partition, part.token, update)
+        return opened
 
     async def revoked(self, partition: int) -> None:
         """Let attempts on their way end, then forget the partition; a late one is fenced."""
@@ -206,7 +203,7 @@ class Dispatcher:
                 seeking = asyncio.create_task(self._seek(partition, part))
                 self._seeking[partition] = seeking
 
-    async def _seek(self, partition: int, part: _Part) -> None:
+    async def _seek(self, partition: int, part: Part) -> None:
         try:
             again, found = await self._acquire(partition)
         except (EngineError, OSError, TimeoutError) as error:
@@ -218,13 +215,13 @@ class Dispatcher:
         if self._parts.get(partition) is part and not part.leaving:
             self._take(partition, again, found)
 
-    async def _acquire(self, partition: int) -> tuple[_Part, LedgerSnapshot]:
+    async def _acquire(self, partition: int) -> tuple[Part, LedgerSnapshot]:
         token = secrets.token_hex(8)
         found = await self._ledger.acquire(partition, token)
         start = await self._log_start(partition) if self._log_start else 0
-        return _Part(token, found.off, max(found.off + 1, start), found.oseq), found
+        return Part(token, found.off, max(found.off + 1, start), found.oseq), found
 
-    def _take(self, partition: int, part: _Part, found: LedgerSnapshot) -> None:
+    def _take(self, partition: int, part: Part, found: LedgerSnapshot) -> None:
         self._forget(partition)
         self._parts[partition] = part
         for member, (due, job) in found.jobs.items():
@@ -312,7 +309,7 @@ class Dispatcher:
         return False
 
     async def _letters(
-        self, part: _Part, ticket: Ticket, job: Job, verdict: Verdict
+        self, part: Part, ticket: Ticket, job: Job, verdict: Verdict
     ) -> list[Outgoing]:
         trigger = trigger_of(job.trigger)
         part.jobs[ticket.member] = job  # its state, for those that ask about their siblings
@@ -323,7 +320,7 @@ class Dispatcher:
             letters.append(self._receipt(job, verdict.code))
         return letters
 
-    async def _has_failed(self, part: _Part, ticket: Ticket, trigger_id: str) -> bool:
+    async def _has_failed(self, part: Part, ticket: Ticket, trigger_id: str) -> bool:
         """Tell whether no endpoint took the trigger, or still may: then its cap is given back.
 
         What is parked may have arrived, so the cap stays used.
@@ -357,7 +354,7 @@ class Dispatcher:
 
     def _hold(
         self,
-        part: _Part,
+        part: Part,
         partition: int,
         member: str,
         job: Job,
@@ -379,7 +376,7 @@ class Dispatcher:
             # By its due time only: one that has expired would come up again at once.
             lane.queue.push(ticket, self._real_ms() + PUT_OFF_MS, NEVER)
 
-    def _owned(self, ticket: Ticket) -> _Part | None:
+    def _owned(self, ticket: Ticket) -> Part | None:
         part = self._parts.get(ticket.partition)
         if part is None or part.lost_at or ticket.member not in part.jobs:
             return None

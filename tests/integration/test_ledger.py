@@ -12,12 +12,11 @@ from engine.adapters.wire import Wire
 from engine.delivery.model import HELD_MAX, Job
 from engine.errors import Fenced, Stale
 from engine.keys import Space
-from engine.ports import LedgerUpdate
-from engine.runtime.sender import Jobs
+from engine.ports import Ledger, LedgerUpdate
 from tests.clusters import REAL, emptied
 from tests.servers import digest
 
-Scenario = Callable[[Jobs], Awaitable[None]]
+Scenario = Callable[[Ledger], Awaitable[None]]
 Play = Callable[[Scenario], None]
 SPACE = Space("ledger-test", 8)
 
@@ -60,7 +59,7 @@ def settled(member: str, state: str) -> LedgerUpdate:
 
 
 def test_the_next_owner_finds_offset_number_and_jobs(play: Play) -> None:
-    async def scenario(ledger: Jobs) -> None:
+    async def scenario(ledger: Ledger) -> None:
         first = await ledger.acquire(3, "a")
         assert (first.off, first.oseq, first.jobs) == (-1, 0, {})
         await ledger.apply(3, "a", intake(4, expected=-1, x=pending(), y=pending("desk")))
@@ -74,7 +73,7 @@ def test_the_next_owner_finds_offset_number_and_jobs(play: Play) -> None:
 
 
 def test_a_settled_job_is_known_but_no_longer_to_come(play: Play) -> None:
-    async def scenario(ledger: Jobs) -> None:
+    async def scenario(ledger: Ledger) -> None:
         await ledger.acquire(3, "a")
         await ledger.apply(3, "a", intake(0, expected=-1, x=pending(), y=pending()))
         await ledger.apply(3, "a", settled("x", "sent"))
@@ -89,7 +88,7 @@ def test_a_settled_job_is_known_but_no_longer_to_come(play: Play) -> None:
 
 
 def test_a_later_attempt_moves_the_job(play: Play) -> None:
-    async def scenario(ledger: Jobs) -> None:
+    async def scenario(ledger: Ledger) -> None:
         await ledger.acquire(3, "a")
         await ledger.apply(3, "a", intake(1, expected=-1, x=pending()))
         job = pending()
@@ -103,7 +102,7 @@ def test_a_later_attempt_moves_the_job(play: Play) -> None:
 
 
 def test_another_owner_is_fenced_and_changes_nothing(play: Play) -> None:
-    async def scenario(ledger: Jobs) -> None:
+    async def scenario(ledger: Ledger) -> None:
         await ledger.acquire(3, "old")
         await ledger.apply(3, "old", intake(0, expected=-1, x=pending()))
         await ledger.acquire(3, "new")
@@ -119,7 +118,7 @@ def test_another_owner_is_fenced_and_changes_nothing(play: Play) -> None:
 
 
 def test_an_intake_from_another_offset_is_stale_and_changes_nothing(play: Play) -> None:
-    async def scenario(ledger: Jobs) -> None:
+    async def scenario(ledger: Ledger) -> None:
         await ledger.acquire(3, "a")
         await ledger.apply(3, "a", intake(5, expected=-1, x=pending()))
         for expected in (-1, 4, 6):
@@ -132,7 +131,7 @@ def test_an_intake_from_another_offset_is_stale_and_changes_nothing(play: Play) 
 
 
 def test_an_intake_leaves_the_jobs_alone_that_are_there(play: Play) -> None:
-    async def scenario(ledger: Jobs) -> None:
+    async def scenario(ledger: Ledger) -> None:
         await ledger.acquire(0, "a")
         await ledger.apply(0, "a", intake(0, expected=-1, x=pending(), y=pending()))
         await ledger.apply(0, "a", settled("x", "sent"))
@@ -150,7 +149,7 @@ def test_an_intake_leaves_the_jobs_alone_that_are_there(play: Play) -> None:
 
 def test_an_end_that_is_told_twice_is_counted_once(play: Play) -> None:
     # The reply to the first was lost, so it is sent again.
-    async def scenario(ledger: Jobs) -> None:
+    async def scenario(ledger: Ledger) -> None:
         await ledger.acquire(3, "a")
         await ledger.apply(3, "a", intake(0, expected=-1, x=pending(), y=pending()))
         for _ in range(2):
@@ -162,7 +161,7 @@ def test_an_end_that_is_told_twice_is_counted_once(play: Play) -> None:
 
 
 def test_a_job_that_never_waited_is_counted_where_it_ends(play: Play) -> None:
-    async def scenario(ledger: Jobs) -> None:
+    async def scenario(ledger: Ledger) -> None:
         await ledger.acquire(3, "a")
         full = pending()
         full.state = "failed"
@@ -175,7 +174,7 @@ def test_a_job_that_never_waited_is_counted_where_it_ends(play: Play) -> None:
 
 
 def test_all_jobs_can_be_gone_over_settled_ones_too(play: Play) -> None:
-    async def scenario(ledger: Jobs) -> None:
+    async def scenario(ledger: Ledger) -> None:
         for partition in (2, 3):
             await ledger.acquire(partition, "a")
             await ledger.apply(partition, "a", intake(0, expected=-1, x=pending(), y=pending()))
@@ -187,7 +186,7 @@ def test_all_jobs_can_be_gone_over_settled_ones_too(play: Play) -> None:
 
 
 def test_more_jobs_than_one_command_holds(play: Play) -> None:
-    async def scenario(ledger: Jobs) -> None:
+    async def scenario(ledger: Ledger) -> None:
         await ledger.acquire(3, "a")
         jobs = {f"t{n}": pending() for n in range(1_201)}
         await ledger.apply(3, "a", intake(0, expected=-1, **jobs))
@@ -200,7 +199,7 @@ def test_more_jobs_than_one_command_holds(play: Play) -> None:
 def test_of_very_many_jobs_only_the_first_bring_their_bytes(redis_url: str) -> None:
     Redis.from_url(redis_url).flushall()
 
-    async def scenario(ledger: Jobs) -> None:
+    async def scenario(ledger: Ledger) -> None:
         await ledger.acquire(3, "a")
         jobs = {f"t{n}": pending() for n in range(HELD_MAX + 5)}
         await ledger.apply(3, "a", intake(0, expected=-1, **jobs))
@@ -217,7 +216,7 @@ def test_of_very_many_jobs_only_the_first_bring_their_bytes(redis_url: str) -> N
 def test_a_refusal_leaves_every_byte_as_it_was(redis_url: str) -> None:
     Redis.from_url(redis_url).flushall()
 
-    async def scenario(ledger: Jobs) -> None:
+    async def scenario(ledger: Ledger) -> None:
         wire = Wire(redis_url)
         await ledger.acquire(3, "a")
         await ledger.apply(3, "a", intake(0, expected=-1, x=pending()))
@@ -238,7 +237,7 @@ def test_a_refusal_leaves_every_byte_as_it_was(redis_url: str) -> None:
 def test_only_settled_jobs_go_away_by_themselves(redis_url: str) -> None:
     Redis.from_url(redis_url).flushall()
 
-    async def scenario(ledger: Jobs) -> None:
+    async def scenario(ledger: Ledger) -> None:
         wire = Wire(redis_url)
         await ledger.acquire(3, "a")
         await ledger.apply(3, "a", intake(0, expected=-1, x=pending(), y=pending()))
@@ -258,7 +257,7 @@ def test_only_settled_jobs_go_away_by_themselves(redis_url: str) -> None:
 def test_functions_that_redis_lost_are_loaded_again(redis_url: str) -> None:
     Redis.from_url(redis_url).flushall()
 
-    async def scenario(ledger: Jobs) -> None:
+    async def scenario(ledger: Ledger) -> None:
         wire = Wire(redis_url)
         await ledger.acquire(3, "a")
         await wire.call(b"FUNCTION", b"FLUSH")

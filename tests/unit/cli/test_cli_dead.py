@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import orjson
 import pytest
 
@@ -12,6 +13,7 @@ from engine.events import topics
 from engine.events.record import Outgoing, partition_of
 from engine.ingest.dead import dead_letter
 from engine.ingest.sources import Source, Sources
+from tests.unit.runtime.dispatch import trigger
 
 SOURCES = Sources({"shop": Source("shop", "shop-key")})
 
@@ -58,6 +60,16 @@ def test_the_original_goes_to_the_inbox_with_the_key_of_its_source() -> None:
         Outgoing(topics.INBOX, partition_of("ab1", 8), b"ab1", b'{"a": 1}', (("key", b"shop-key"),))
     ]
     assert left == {}
+
+
+def test_a_trigger_goes_to_the_endpoint_that_has_not_got_it() -> None:
+    value = msgspec.json.encode(trigger(1))
+    lost = letter("1", original=value) | {"reason": "delivery/failed", "source": "crm"}
+    erased = letter("2", original=b"") | {"reason": "delivery/refused", "source": "crm"}
+    (record,), left = again([lost, erased], SOURCES, partition_count=8)
+    assert (record.topic, record.partition) == ("triggers", partition_of("1pabc", 8))
+    assert (record.value, record.headers) == (value, (("again", b"crm"),))
+    assert left == {"2": "nothing of the trigger was kept"}
 
 
 def test_what_cannot_be_sent_again_does_not_hold_back_the_rest() -> None:

@@ -12,6 +12,7 @@ from engine.events import topics
 from engine.events.record import Outgoing
 from engine.profile.model import Actor, Trait
 from engine.runtime import sender as sender_module
+from engine.runtime.attempt import PUT_OFF_MS
 from tests.receiver import SECRET
 from tests.unit.runtime.dispatch import BORN, CRM, World, play, read, trigger, turn
 
@@ -125,6 +126,36 @@ def test_a_lost_answer_is_tried_again_or_parked(on_unknown: str, again: int) -> 
     play(scenario)
 
 
+@pytest.mark.parametrize(
+    ("state", "once_more"), [("failed", True), ("parked", True), ("sent", False)]
+)
+def test_staff_can_have_a_dead_delivery_tried_once_more(state: str, once_more: bool) -> None:
+    async def scenario() -> None:
+        world = World(
+            endpoints=(Endpoint("crm", CRM.url, (SECRET,), on_unknown="park"),)
+        )
+        world.desk.answer = {"failed": "410", "parked": "lost", "sent": "200"}[state]
+        (first,) = world.write(trigger(1))
+        dispatcher = world.dispatcher()
+        await read(dispatcher, world)
+        await turn(dispatcher)
+        assert await world.counts() == {state: 1}
+        before = len(world.sender.requests)
+        world.desk.answer = "200"
+        order = Outgoing(topics.TRIGGERS, 0, b"k", first.value, (("again", b"crm"),))
+        world.log.append(order)
+        world.write(trigger(2))
+        after = world.dispatcher()  # a restart: an endpoint that was gone is tried again
+        await read(after, world)
+        await turn(after)
+        ids = [request.headers["webhook-id"] for request in world.sender.requests[before:]]
+        assert ids.count(trigger(1).id) == once_more, "under the id that it always had"
+        assert ids.count(trigger(2).id) == 1, "and no number is missed by it"
+        assert (await world.counts())["sent"] == 2
+
+    play(scenario)
+
+
 def consenting(*channels: str) -> Actor:
     actor = Actor(keys={"email": "a@b.example", "phone": "+8613800138000"})
     for channel in channels:
@@ -215,7 +246,7 @@ def test_while_consent_cannot_be_read_nothing_is_sent() -> None:
             await turn(dispatcher)
         assert world.sender.requests == []
         world.lookup_fails = False
-        world.clock.at += sender_module.PUT_OFF_MS
+        world.clock.at += PUT_OFF_MS
         await turn(dispatcher)
         assert world.desk.delivered == 1
 
