@@ -9,6 +9,7 @@ from engine.identity.node import Tombstone
 from engine.keys import node_name
 from engine.pipeline.state import Live, decode_node
 from engine.ports import Store
+from engine.profile.model import Actor
 
 CHAIN_MAX = 64
 
@@ -50,6 +51,25 @@ class Lookup:
 
     async def by_node(self, node_id: str) -> Found | None:
         """Return the person that a node id leads to; None if unknown or erased."""
+        end = await self._end(node_id)
+        return end if isinstance(end, Found) else None
+
+    async def actor_of(self, customer: str) -> Actor | None:
+        """Return the state of a customer whom some log knows; None if the person was erased.
+
+        Raises
+        ------
+        StoreError
+            `store/behind` where nobody is: Redis fell back and is not mended yet, or the state of
+            two who became one is still on its way. Nobody may be taken for erased by that.
+        """
+        end = await self._end(customer)
+        if end is None:
+            raise StoreError(f"nobody is at {customer} yet", code="store/behind")
+        return end.live.actor if isinstance(end, Found) else None
+
+    async def _end(self, node_id: str) -> Found | Tombstone | None:
+        """Return where a chain ends: at a person, an erased node, or nobody."""
         way: list[str] = []
         while len(way) < CHAIN_MAX:
             name = node_name(self._tenant, node_id)
@@ -59,14 +79,12 @@ class Lookup:
                 continue
             if isinstance(node, Live):
                 return Found(node_id, tuple(way), node)
-            if not isinstance(node, Tombstone):
-                return None
-            if node.erased and not way:
-                return None
+            if not isinstance(node, Tombstone) or (node.erased and not way):
+                return node
             way.append(node_id)
             node_id = node.target if len(way) == 1 else node.way(way[0])
             if not node_id:
-                return None
+                return node
         return None
 
     async def _read(self, node_id: str, name: str) -> bytes | None:

@@ -23,7 +23,6 @@ from engine.events import topics
 from engine.events.record import Record
 from engine.outcome import Outcome
 from engine.ports import Handler
-from engine.profile.model import Actor
 from engine.runtime.connect import publisher_of, reader_of, store_of, topic_of
 from engine.runtime.engage import Engage
 from engine.runtime.fuses import Fuses
@@ -185,10 +184,6 @@ def dispatcher_of(
     """Return the handler of triggers; `inbox_count`: partitions of the inbox, for receipts."""
     settings = engine.settings
 
-    async def look_up(customer: str) -> Actor | None:
-        found = await engine.lookup.by_node(customer)
-        return found.live.actor if found else None
-
     async def log_start(partition: int) -> int:
         return (await engine.reader.bounds(topics.TRIGGERS, partition))[0]
 
@@ -199,7 +194,7 @@ def dispatcher_of(
         publisher=engine.publisher,
         clock=engine.clock,
         real_ms=lambda: int(time() * 1000),
-        lookup=look_up,
+        lookup=engine.lookup.actor_of,
         meter=engine.meter,
         partition_count=inbox_count,
         engine_key=sources_of(settings).by_name["engine"].key,

@@ -19,7 +19,6 @@ from engine.ingest.sources import Source, Sources
 from engine.outcome import Outcome
 from engine.pipeline.book import Book
 from engine.ports import Handler
-from engine.profile.model import Actor
 from engine.runtime.engage import Engage
 from engine.runtime.learner import Learner
 from engine.runtime.lookup import Lookup
@@ -169,10 +168,6 @@ class Worker(Process):
                 timers_max=timers_max(cluster.seed),
             )
 
-        async def actor_of(customer: str) -> Actor | None:
-            found = await lookup.by_node(customer)
-            return found.live.actor if found else None
-
         dispatcher = Dispatcher(
             endpoints=cluster.endpoints,
             ledger=FaultyLedger(self, cluster.slots),
@@ -180,7 +175,7 @@ class Worker(Process):
             publisher=log,
             clock=cluster.clock,
             real_ms=cluster.clock.now,
-            lookup=actor_of,
+            lookup=lookup.actor_of,
             meter=METER,
             partition_count=cluster.count,
             engine_key=ENGINE_KEY,
