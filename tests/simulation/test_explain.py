@@ -50,14 +50,18 @@ def house(texts: dict[str, str], *, seed: int = 1, faults: Faults | None = None)
     return world
 
 
-def why(world: World, rule: str, who: str = ME, **more: Any) -> dict[str, Any]:
-    """Return the explanation."""
+def explainer_of(world: World, **more: Any) -> Explainer:
+    """Return what explains a world."""
     lookup = Lookup(world.store, partition_count=world.count, tenant=TENANT, secret=SECRET)
-    explainer = Explainer(
+    return Explainer(
         store=world.store, reader=world.log, lookup=lookup, partition_count=world.count,
         tenant=TENANT, secret=SECRET, **more,
     )  # fmt: skip
-    return asyncio.run(explainer.explain(rule, who))
+
+
+def why(world: World, rule: str, who: str = ME, **more: Any) -> dict[str, Any]:
+    """Return the explanation."""
+    return asyncio.run(explainer_of(world, **more).explain(rule, who))
 
 
 def told(name: str, text: str) -> dict[str, str]:
@@ -183,12 +187,12 @@ def test_what_is_explained_is_what_the_workers_did() -> None:
     total: Counter[str] = Counter()
     for seed in range(3):
         world, people = a_story(texts, seed)
-        counts = world.counts()
+        counts, explainer = world.counts(), explainer_of(world)
         acted = {
             (found["customer"], rule, each["at"], each["outcome"], each["event_id"])
             for rule in ("keen", "left")
             for who in people
-            for found in [why(world, rule, who)]
+            for found in [asyncio.run(explainer.explain(rule, who))]
             for each in found["occasions"]
             if each["outcome"] in ("fired", "held_out", "limit")
         }
