@@ -12,7 +12,7 @@ from tests.chaos.points import ACTS, STEPS
 from tests.chaos.town import Running, Town
 
 GAP_S = 2.0  # on average, between two faults
-POINT_S = 4.0  # an armed point that nobody comes to is taken back after so long
+POINT_S = 15.0  # an armed point that nobody comes to is taken back after so long
 TAKEOVER_S = 40.0  # longer is reported as it is
 WEIGHTS = {
     "kill-alone work": 1.5,
@@ -24,8 +24,8 @@ WEIGHTS = {
     "freeze deliver": 2.0,
     "freeze keep": 0.5,
     "stop work": 1.0,
-    "point work": 6.0,
-    "point deliver": 3.0,
+    "point work": 8.0,
+    "point deliver": 4.0,
     "redis kill": 1.0,
     "redis stall": 1.0,
     "redis failover": 1.5,
@@ -143,25 +143,26 @@ class Faults:
         victim.busy = False
 
     async def _point(self, role: str) -> None:
-        """Strike one between two steps of the protocol."""
-        victim = self._idle(role)
-        if victim is None:
-            return
-        victim.busy = True
+        """Strike the first of a role that comes to a step of the protocol."""
         step, act = self.random.choice(STEPS[role]), self.random.choice(ACTS)
-        victim.point.write_text(f"{step} {act}")
-        struck = victim.point.with_suffix(".struck")
+        armed = [each for each in self._town.of(role) if not each.busy]
+        for each in armed:
+            each.point.write_text(f"{step} {act}")
         deadline = monotonic() + POINT_S
-        while not struck.exists() and monotonic() < deadline:
-            await asyncio.sleep(0.05)
-        victim.point.unlink(missing_ok=True)
-        if struck.exists():
-            struck.unlink()
+        struck: list[Running] = []
+        while not struck and monotonic() < deadline:
+            await asyncio.sleep(0.02)
+            struck = [each for each in armed if each.struck.exists()]
+        for each in armed:
+            each.point.unlink(missing_ok=True)
+        for each in [each for each in armed if each.struck.exists()]:
+            each.struck.unlink()
             self.injected[f"{role} {step} {act}"] += 1
-            if act == "freeze":
-                await asyncio.sleep(self.random.choice((1.0, 9.0)))
-                victim.signal(signal.SIGCONT)
-        victim.busy = False
+        if act == "freeze":
+            await asyncio.sleep(self.random.choice((1.0, 9.0, 12.0)))
+            for each in armed:
+                if not each.busy:
+                    each.signal(signal.SIGCONT)
 
     async def _redis_act(self, which: str) -> None:
         if self._redis.locked():

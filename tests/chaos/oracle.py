@@ -254,8 +254,11 @@ class Oracle:
         node = part.nodes.get(here)
         if isinstance(node, Sign):
             self._send(part, node.fwd, "ref", body["name"])
-        elif node is not None and node.seen.get(body["name"]) == CLAIMED:
-            node.seen[body["name"]] = -(part.now // PERIOD_MS)
+        elif node is not None and node.seen.get(body["name"], MINE) != MINE:
+            period = part.now // PERIOD_MS
+            node.seen[body["name"]] = -period
+            # What was refused in an earlier period may be asked for again, and is forgotten.
+            node.seen = {x: n for x, n in node.seen.items() if n > 0 or -n >= period}
 
     def _cmp(self, part: Part, here: str, body: Any, _: Any) -> None:
         node = part.nodes.get(here)

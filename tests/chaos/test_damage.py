@@ -117,7 +117,7 @@ def test_a_worker_frozen_inside_a_publish_repeats_itself_and_readers_drop_it(sit
     site.send(6, 3, value=20_000)
 
     def struck() -> list[Running]:
-        return [each for each in workers if each.point.with_suffix(".struck").exists()]
+        return [each for each in workers if each.struck.exists()]
 
     site.until(lambda: bool(struck()), "a frozen worker")
     for each in workers:

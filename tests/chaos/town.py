@@ -63,12 +63,9 @@ class Running:
             os.kill(pid, number)
 
     @property
-    def is_frozen(self) -> bool:
-        """Whether it was stopped by a signal, by itself too."""
-        if (pid := self.pid) is None:
-            return False
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        return stat.rpartition(")")[2].split()[0] == "T"
+    def struck(self) -> Path:
+        """What is there when it has come to its point."""
+        return self.point.with_suffix(".struck")
 
 
 class Town:
