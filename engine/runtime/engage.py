@@ -16,6 +16,7 @@ from engine.errors import (
 )
 from engine.events.record import Record
 from engine.outcome import Outcome
+from engine.runtime.gate import Gate
 from engine.runtime.partition import CAREFUL_STEPS, Owner
 
 FENCED_WAIT_S = 1.5  # so that a zombie learns from the group that it was expelled
@@ -42,6 +43,7 @@ class Engage:
         self._owners: dict[int, Owner] = {}
         self._seen = seen
         self._repaired = repaired
+        self._gate = Gate()
         self.stopped: dict[int, str] = {}  # partition -> why an operator is needed
 
     async def assigned(self, partition: int) -> int | None:
@@ -61,7 +63,8 @@ class Engage:
             return await self._one_by_one(owner, records)
         began = monotonic()
         try:
-            offset, outcome = await owner.batch(records)
+            async with self._gate.beside():
+                offset, outcome = await owner.batch(records)
         except (EngineError, TimeoutError, OSError) as error:
             return await self._repair(owner, error)
         except Exception:  # a bug: find the record that it is about, and pass over that one only
@@ -110,8 +113,11 @@ class Engage:
             self._repaired(owner.partition, "deadly")
             reason = ContractError("whoever folded it has died of it", code="log/deadly")
             return await owner.quarantine(record, reason)
+        await owner.prepare(record)
         try:
-            return await owner.alone(record)
+            # Of one that is noted nobody else of this process may die: it would be accused of it.
+            async with self._gate.alone():
+                return await owner.alone(record)
         except (EngineError, TimeoutError, OSError):
             raise
         except Exception as error:

@@ -159,9 +159,7 @@ class Owner:
             )
         book = self._library.book
         arrivals = [read(record, book.secret) for record in records]
-        for arrival in arrivals:
-            if arrival.kind in ("ruleset", "model") and arrival.error is None:
-                await self._library.need(arrival.kind, arrival.body.version)
+        await self._need(arrivals)
         arrivals = arrivals[: fitting(state, arrivals)]
         await self._load(arrivals)
         before = replace(state.meta)
@@ -171,6 +169,10 @@ class Owner:
                 break  # the rest of this tick's timers come first
         done = state.meta.off - before.off
         return await self._finish(before, arrivals[done - 1].record if done else None)
+
+    async def prepare(self, record: Record) -> None:
+        """Wait for what a record names, as long as that takes: others go on meanwhile."""
+        await self._need([read(record, self._library.book.secret)])
 
     async def alone(self, record: Record) -> tuple[int, Outcome]:
         """Fold one record, of a tick one timer; where owners have died, say so before."""
@@ -233,6 +235,11 @@ class Owner:
             await self._prove()
         await self._publish(outcome.triggers, outcome.moves)
         return meta.off + 1, outcome
+
+    async def _need(self, arrivals: Sequence[Arrival]) -> None:
+        for arrival in arrivals:
+            if arrival.kind in ("ruleset", "model") and arrival.error is None:
+                await self._library.need(arrival.kind, arrival.body.version)
 
     async def _load(self, arrivals: Sequence[Arrival]) -> None:
         state = self._state
