@@ -22,10 +22,10 @@ from engine.adapters.redis import encode_meta
 from engine.events import topics
 from engine.events.record import Record
 from engine.runtime.engage import Engage
-from engine.runtime.library import artefact
 from engine.runtime.partition import Owner
+from engine.runtime.releases import Artefact, artefact_record
 from tests.simulation.checks import _Nowhere
-from tests.simulation.cluster import Shelf
+from tests.simulation.cluster import SECRET, Shelf
 from tests.simulation.rules import BOTH, HEAD, LATENESS_MS, ONCE
 from tests.simulation.storm import World, early_labels, storm
 
@@ -58,8 +58,11 @@ def _artefacts(seed: int) -> list[bytes]:
             f"{name}.yaml": f"rule: {name}\n{HEAD}{body.strip()}\n"
             for name, body in {**BOTH, **ONCE[version]}.items()
         }
-        value = artefact(version, rules=files, contracts=contracts, lateness_ms=LATENESS_MS)
-        record = Record(topics.RULE_SETS, 0, number, version.encode(), value)
+        made = Artefact(
+            version=version, rules=files, contracts=contracts, lateness_ms=LATENESS_MS
+        )
+        sealed = artefact_record(made, SECRET)
+        record = Record(sealed.topic, sealed.partition, number, sealed.key, sealed.value)
         lines.append(_record(seed, record))
     return lines
 

@@ -564,9 +564,10 @@ def _lua(text: str, instead: str) -> list[Patch]:
 
 @bug("the Function commits at whatever offset the partition is", slots=LuaSlots)
 def no_compare_and_set_in_lua() -> list[Patch]:
-    fences = ("if held[1] ~= args[1] then return 'FENCED' end", "return 'STALE' end")
-    fence = _lua(f"{fences[0]}\n  if (held[2] or '-1') ~= args[2] then {fences[1]}", "")
-    return fence
+    held = "local held = redis.call('HMGET', m, 'ep', 'off', 'sub')\n"
+    token = "  if held[1] ~= args[1] then return 'FENCED' end\n"
+    place = "  if place(held[2], held[3]) ~= args[2] then return 'STALE' end\n"
+    return _lua(f"{held}{token}{place}", "")
 
 
 @bug("the Function leaves timers that were cancelled", slots=LuaSlots)

@@ -116,7 +116,7 @@ def test_the_table_of_keys_says_what_an_erasure_does_to_each() -> None:
     held["R:<tenant>/<x>"] = {name: value for name, value in states if name[0] == "R"}
     job = Job(b"Ann, " + ANN["phone"].encode(), "crm", state="sent")
     held["d:<trigger>"] = {"a pending one is refused, see test_sender_ends": job.settled()}
-    nothing = ("l", "i", "due")  # offsets, counts, and ids of triggers with their times
+    nothing = ("l", "i", "b", "due")  # offsets, counts, and ids of triggers with their times
     assert {row.name for row in TABLE} == {*held, *nothing}
     erased = {row.name: row.erased for row in TABLE}
     for name, values in held.items():

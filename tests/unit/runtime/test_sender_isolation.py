@@ -1,6 +1,7 @@
 """What is dead or slow delays only what goes there: endpoints, ledgers, partitions."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import pairwise
 from time import time
@@ -47,7 +48,7 @@ class Store:
 
 
 def test_dead_endpoints_do_not_keep_the_living_one_waiting() -> None:
-    async def scenario(dead_url: str, url: str) -> None:
+    async def scenario(dead_url: str, url: str, tried: Callable[[], int]) -> None:
         dead = [
             Endpoint(f"dead-{n}", dead_url, (SECRET,), private=True, timeout_s=2 * PATIENCE_S)
             for n in range(DEAD)
@@ -60,7 +61,8 @@ def test_dead_endpoints_do_not_keep_the_living_one_waiting() -> None:
         await read(dispatcher, world)
         running = asyncio.create_task(dispatcher.run(stop))
         async with asyncio.timeout(PATIENCE_S):
-            while (await world.counts()).get("sent", 0) < 20:
+            # More hang than one pool for all would hold; the living one has its own all the same.
+            while (await world.counts()).get("sent", 0) < 20 or tried() <= 100:
                 await asyncio.sleep(0.01)
         stop.set()
         await running
@@ -70,9 +72,8 @@ def test_dead_endpoints_do_not_keep_the_living_one_waiting() -> None:
         gone, dead_url = stack.enter_context(receiver())
         desk, url = stack.enter_context(receiver())
         gone.answer = "hang"
-        asyncio.run(scenario(dead_url, url))
+        asyncio.run(scenario(dead_url, url, lambda: gone.attempts))
         assert desk.delivered == 20
-        assert gone.attempts >= 8 * DEAD, "they were all tried, and hung"
 
 
 def test_a_partition_whose_store_is_away_stops_no_other() -> None:
