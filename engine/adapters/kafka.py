@@ -21,7 +21,7 @@ from faust.transport.drivers import aiokafka as driver
 from engine.adapters.kafka_client import wait_ready
 from engine.adapters.kafka_fetch import PacedConsumer
 from engine.adapters.kafka_reader import KafkaReader
-from engine.adapters.seats import Seats
+from engine.adapters.seats import Answer, Seats
 from engine.adapters.watchdog import LOOK_S, watchdog
 from engine.errors import LogError
 from engine.events.record import Record
@@ -131,6 +131,7 @@ class FaustGroup:
             "partition_assignment_strategy": [RoundRobinPartitionAssignor],
             "enable_auto_commit": False,
             "auto_offset_reset": "none",
+            "isolation_level": "read_committed",  # triggers may come in transactions
             "max_partition_fetch_bytes": FETCH_SIZE_MAX,
             "fetch_max_wait_ms": self._fetch_wait_ms,
             "session_timeout_ms": int(self._session_s * 1000),
@@ -234,18 +235,14 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def fetch(
         self, wanted: Iterable[TopicPartition], timeout_s: float
-    ) -> Mapping[TopicPartition, list[Any]]:
+    ) -> Mapping[TopicPartition, tuple[int, list[Any], int]]:
         """Return whole answers of the broker for partitions that have room."""
-        found: Mapping[TopicPartition, list[Any]] = await self._ensure_consumer().getmany(
-            *wanted, timeout_ms=int(timeout_s * 1000)
-        )
-        return found
+        consumer: PacedConsumer = self._ensure_consumer()
+        return await consumer.answers(wanted, timeout_s)
 
     async def resume_at(self, tp: TopicPartition, offset: int) -> None:
         """Seek; a partition is paused from its assignment until here."""
-        consumer = self._ensure_consumer()
-        consumer.seek(tp, offset)
-        consumer.resume(tp)
+        self._ensure_consumer().go_on_at(tp, offset)
 
     async def start_of(self, tp: TopicPartition) -> int:
         """Return the first offset that the log still holds."""
@@ -293,14 +290,14 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
                 found = await self._fetch(hungry, FULL_S if full else IDLE_S)
             except ConsumerStoppedError:
                 return
-            for tp, records in found.items():
+            for tp, (begin, records, after) in found.items():
                 seat = seats.held.get(tp.partition)
                 if seat is not None:
-                    seat.take(_records(tp, records))
+                    seat.take(Answer(begin, _records(tp, records), after))
 
     async def _fetch(
         self, wanted: list[TopicPartition], timeout_s: float
-    ) -> Mapping[TopicPartition, list[Any]]:
+    ) -> Mapping[TopicPartition, tuple[int, list[Any], int]]:
         thread = self._thread
         try:
             return await _across(thread.thread_loop, thread.fetch, wanted, timeout_s)

@@ -12,6 +12,7 @@ reads there has to prove it again.
 """
 
 import asyncio
+from collections.abc import Iterable
 from time import monotonic
 from typing import Any
 
@@ -19,7 +20,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import FetchError
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 PACE_S = 0.025  # half of it is added to the median latency, whose goal is 50 ms
 FULL_SIZE = 128 * 1024  # bytes of an answer behind which more is likely to wait
@@ -36,6 +37,8 @@ class PacedConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         self._pace_s = pace_s
         self._next_at: dict[int, float] = {}  # broker -> monotonic seconds
         self._over: dict[TopicPartition, AIOKafkaConnection] = {}  # what the last answer came by
+        # aiokafka's state of a partition, another in each assignment; where its next answer begins.
+        self._told: dict[TopicPartition, tuple[Any, int]] = {}
 
     async def start(self) -> None:
         """Connect; the fetcher that aiokafka makes here gets our pace."""
@@ -46,6 +49,52 @@ class PacedConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         fetcher._prefetch_backoff = 0.0
         self._ask = fetcher._proc_fetch_request
         fetcher._proc_fetch_request = self._ask_in_pace
+
+    def go_on_at(self, tp: TopicPartition, offset: int) -> None:
+        """Seek, and fetch there; a partition is paused from its assignment until here."""
+        self.seek(tp, offset)
+        self._told[tp] = (self._state(tp), offset)
+        self.resume(tp)
+
+    async def answers(
+        self, wanted: Iterable[TopicPartition], timeout_s: float
+    ) -> dict[TopicPartition, tuple[int, list[Any], int]]:
+        """Return (where it begins, records, where it goes on) of each partition that went on.
+
+        aiokafka moves its position over what it hands out and over what is no record, so between
+        the two ends there is nothing else, and an answer may have no records at all. Only an error
+        may hide a record that it has passed over: behind one, the next answer begins further on.
+        """
+        places = list(wanted)
+        try:
+            found = await self.getmany(*places, timeout_ms=int(timeout_s * 1000))
+        except KafkaError:
+            for tp in places:
+                self._since(tp)
+            raise
+        answers = {}
+        for tp in places:
+            if isinstance(self._fetcher._records.get(tp), FetchError):
+                continue  # raised by the next call
+            since = self._since(tp)
+            if since is not None:
+                answers[tp] = (since[0], found.get(tp, []), since[1])
+        return answers
+
+    def _since(self, tp: TopicPartition) -> tuple[int, int] | None:
+        """Return from where to where aiokafka has gone on in one assignment since the last call."""
+        state = self._state(tp)
+        told, begin = self._told.get(tp, (None, 0))
+        if state is None or state is not told or not state.has_valid_position:
+            return None
+        after = int(state.position)
+        self._told[tp] = (state, after)
+        return (begin, after) if after > begin else None
+
+    def _state(self, tp: TopicPartition) -> Any:
+        subscription = self._subscription.subscription
+        assignment = subscription.assignment if subscription is not None else None
+        return None if assignment is None else assignment.state_value(tp)
 
     async def _ask_in_pace(self, assignment: Any, broker: int, request: Any) -> bool:
         wait_s = self._next_at.get(broker, 0.0) - monotonic()

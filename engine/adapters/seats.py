@@ -1,14 +1,16 @@
 """The partitions that a member of a group holds: each is taken over, fed and given up on its own.
 
-One task per partition, so that a slow one never holds up the others. Offsets are let through in
-sequence only: a fetch that spans a rebalance can skip records without a word (PROTOCOL.md 1.12).
+One task per partition, so that a slow one never holds up the others. Answers of the broker are let
+through in sequence only: a fetch that spans a rebalance can skip records without a word
+(PROTOCOL.md 1.12). Offsets that an answer itself leaves out were never a reader's: markers of
+transactions, and what was written in one that was given up.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from engine.events.record import Record
 from engine.ports import Handler
@@ -20,6 +22,14 @@ REPAIR_S_MAX = 5.0
 STILL_S = 30.0  # a partition that the handler left standing is tried again after so long
 CANCEL_S = 1.0
 log = logging.getLogger(__name__)
+
+
+class Answer(NamedTuple):
+    """What the broker has from offset `begin` on; `after`: where it goes on."""
+
+    begin: int
+    records: Sequence[Record]
+    after: int
 
 
 class Feed(Protocol):
@@ -73,22 +83,18 @@ class Seat:
         """The offset that this partition waits for with an empty queue, None if it has work."""
         return None if self._queue else self._expected
 
-    def take(self, records: Sequence[Record]) -> None:
+    def take(self, answer: Answer) -> None:
         """Queue what continues the sequence; note a hole, drop what was there before."""
         expected = self._expected
-        if expected is None:
+        if expected is None or answer.after <= expected:
             return
-        first, last = records[0].offset, records[-1].offset
-        if first != expected or last - first != len(records) - 1:
-            records = _continuing(records, expected)
-            if not records or last != records[-1].offset:
-                self._missing = expected + len(records) if last >= expected else None
-        if records:
-            self._queue += records
-            self._expected = records[-1].offset + 1
-            self.arrived_at = monotonic()
-        if self._missing is not None:
+        if answer.begin > expected:
+            self._missing = expected
             self._expected = None
+        else:
+            self._queue += [record for record in answer.records if record.offset >= expected]
+            self._expected = answer.after
+            self.arrived_at = monotonic()
         self._wake.set()
 
     def out_of_range(self) -> None:
@@ -130,6 +136,8 @@ class Seat:
             elif self._missing is not None:
                 await self._mend(self._missing)
             else:
+                if self._expected is not None:
+                    self.done = self._expected  # a marker behind the last record is done too
                 self._wake.clear()
                 await self._wake.wait()
 
@@ -174,17 +182,6 @@ class Seat:
             await asyncio.wait_for(self._left.wait(), wait_s)
         except TimeoutError:
             return
-
-
-def _continuing(records: Sequence[Record], expected: int) -> Sequence[Record]:
-    """Return the run of records that begins at `expected`; [] if there is none."""
-    run: list[Record] = []
-    for record in records:
-        if record.offset == expected + len(run):
-            run.append(record)
-        elif record.offset > expected:
-            break
-    return run
 
 
 class Seats:

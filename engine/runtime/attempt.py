@@ -59,6 +59,7 @@ class Part:
     jobs: dict[str, Job] = field(default_factory=dict)
     lost_at: int = 0  # real ms at which the ledger said that another owns it
     leaving: bool = False
+    moved: bool = False  # taken over again meanwhile: what is being read is of an earlier time
     paused_until: int = 0
     pause_ms: int = 0
 

@@ -151,10 +151,11 @@ class Owner:
         It may stop short of their end, and inside a tick: where too many timers are due.
         """
         state = self._state
-        if records[0].offset != state.meta.off + 1:
+        first, last = state.meta.off + 1, state.meta.off + len(records)
+        if (records[0].offset, records[-1].offset) != (first, last):  # it has no transactions
             raise CoverageError(
-                f"{topics.EVENTS}/{self.partition}: next is {state.meta.off + 1}, "
-                f"the log gave {records[0].offset}",
+                f"{topics.EVENTS}/{self.partition}: next are {first} to {last}, "
+                f"the log gave {records[0].offset} to {records[-1].offset}",
                 code="log/hole",
             )
         book = self._library.book

@@ -94,7 +94,8 @@ class Dispatcher:
     async def batch(self, partition: int, records: Sequence[Record]) -> int:
         """Write jobs for the triggers of a batch into the ledger; attempts run by themselves."""
         part = self._parts[partition]
-        if records[0].offset != part.next:
+        if part.moved or records[0].offset < part.next:
+            part.moved = False
             return part.next  # taken over again meanwhile: the ledger knows where to go on
         intake = take_in(records, self._endpoints, oseq=part.oseq)
         known = await self._ledger.load(partition, list(intake.jobs))
@@ -213,6 +214,7 @@ class Dispatcher:
             del self._seeking[partition]
         # Revoked meanwhile: then the new owner finds itself fenced once, and we are gone.
         if self._parts.get(partition) is part and not part.leaving:
+            again.moved = True
             self._take(partition, again, found)
 
     async def _acquire(self, partition: int) -> tuple[Part, LedgerSnapshot]:

@@ -10,7 +10,7 @@ from contextvars import Context, copy_context
 from random import Random
 from typing import Any
 
-from engine.adapters.seats import Seats
+from engine.adapters.seats import Answer, Seats
 from engine.churn.model import parse_model
 from engine.delivery.model import Endpoint
 from engine.events import topics
@@ -132,7 +132,7 @@ class Member:
                     place += 1
                     records = records[1:] or records
                 self._place[partition] = records[-1].offset + 1
-                seat.take(records)
+                seat.take(Answer(records[0].offset, records, records[-1].offset + 1))
                 fed = True
             await self._worker.step()
             if not fed:

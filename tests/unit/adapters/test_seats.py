@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from engine.adapters.seats import BATCH_MAX, QUEUE_MAX, Seat, Seats
+from engine.adapters.seats import BATCH_MAX, QUEUE_MAX, Answer, Seat, Seats
 from engine.events.record import Record
 
 PATIENCE_S = 10.0
@@ -13,6 +13,11 @@ PATIENCE_S = 10.0
 
 def records(first: int, after: int) -> list[Record]:
     return [Record("t", 0, offset, b"k", b"v") for offset in range(first, after)]
+
+
+def answer(first: int, after: int) -> Answer:
+    """What a broker gives that has a record at each offset."""
+    return Answer(first, records(first, after), after)
 
 
 class Feed:
@@ -81,7 +86,7 @@ def test_it_reads_from_where_the_handler_says() -> None:
     async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
         assert not seat.is_hungry
         assert await feed.seeks.get() == 7
-        seat.take(records(7, 10))
+        seat.take(answer(7, 10))
         assert await handler.batches.get() == (7, 3)
 
     play(lambda: Handler(7), scenario)
@@ -90,7 +95,7 @@ def test_it_reads_from_where_the_handler_says() -> None:
 def test_a_batch_has_at_most_batch_max_records() -> None:
     async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
         await feed.seeks.get()
-        seat.take(records(0, 2 * BATCH_MAX + 50))
+        seat.take(answer(0, 2 * BATCH_MAX + 50))
         assert [await handler.batches.get() for _ in range(3)] == [
             (0, BATCH_MAX),
             (BATCH_MAX, BATCH_MAX),
@@ -104,7 +109,7 @@ def test_it_is_not_hungry_while_its_queue_is_full() -> None:
     async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
         handler.gate.clear()
         await feed.seeks.get()
-        seat.take(records(0, QUEUE_MAX + BATCH_MAX))
+        seat.take(answer(0, QUEUE_MAX + BATCH_MAX))
         assert seat.is_full
         assert not seat.is_hungry
         handler.gate.set()
@@ -118,32 +123,77 @@ def test_it_is_not_hungry_while_its_queue_is_full() -> None:
 
 def test_records_of_before_the_seek_are_dropped() -> None:
     async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
-        seat.take(records(0, 5))
+        seat.take(answer(0, 5))
         await feed.seeks.get()
-        seat.take(records(0, 5))
-        seat.take(records(5, 12))
+        seat.take(answer(0, 5))
+        seat.take(answer(5, 12))
         assert await handler.batches.get() == (10, 2)
 
     play(lambda: Handler(10), scenario)
 
 
-@pytest.mark.parametrize(
-    "found",
-    [
-        records(5, 8),  # the first records are missing
-        records(0, 2) + records(3, 8),  # one inside is missing
-    ],
-)
-def test_a_hole_is_read_again_from_where_it_begins(found: list[Record]) -> None:
+def test_a_hole_between_two_answers_is_read_again_from_where_it_begins() -> None:
     async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
         await feed.seeks.get()
-        seat.take(found)
-        begins = 0 if found[0].offset else 2
-        if begins:
-            assert await handler.batches.get() == (0, 2)
-        assert await feed.seeks.get() == begins
-        seat.take(records(begins, 8))
-        assert await handler.batches.get() == (begins, 8 - begins)
+        seat.take(answer(0, 2))
+        seat.take(answer(3, 8))
+        assert await handler.batches.get() == (0, 2)
+        assert await feed.seeks.get() == 2
+        seat.take(answer(2, 8))
+        assert await handler.batches.get() == (2, 6)
+
+    play(lambda: Handler(0), scenario)
+
+
+@pytest.mark.parametrize(
+    ("found", "got"),
+    [
+        # a transaction ends inside of the answer
+        ([Answer(0, records(0, 3) + records(4, 6), 6)], [(0, 5)]),
+        # and at its end
+        ([Answer(0, records(0, 3), 4), answer(4, 6)], [(0, 5)]),
+        # the answer begins with what is no record, or is nothing else
+        ([Answer(0, records(2, 4), 5), Answer(5, [], 9), Answer(9, records(10, 12), 12)], [(2, 4)]),
+    ],
+)
+def test_what_an_answer_itself_leaves_out_is_no_hole(
+    found: list[Answer], got: list[tuple[int, int]]
+) -> None:
+    async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
+        await feed.seeks.get()
+        for each in found:
+            seat.take(each)
+        for batch in got:
+            assert await handler.batches.get() == batch
+        while seat.done != found[-1].after:
+            await asyncio.sleep(0)
+        assert seat.awaited == found[-1].after
+        assert feed.seeks.empty()
+
+    play(lambda: Handler(0), scenario)
+
+
+def test_markers_do_not_hide_a_hole() -> None:
+    async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
+        await feed.seeks.get()
+        seat.take(Answer(0, records(0, 3), 4))
+        seat.take(Answer(6, records(7, 9), 10))  # what was asked at 4 got lost on its way
+        assert await handler.batches.get() == (0, 3)
+        assert await feed.seeks.get() == 4
+        seat.take(Answer(4, records(4, 5) + records(7, 9), 10))
+        assert await handler.batches.get() == (4, 3)
+
+    play(lambda: Handler(0), scenario)
+
+
+def test_a_marker_behind_the_last_record_is_done_too() -> None:
+    async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
+        await feed.seeks.get()
+        seat.take(Answer(0, records(0, 3), 3))
+        await handler.batches.get()
+        seat.take(Answer(3, [], 4))
+        while seat.done != 4:
+            await asyncio.sleep(0)
 
     play(lambda: Handler(0), scenario)
 
@@ -152,9 +202,9 @@ def test_a_hole_below_the_start_of_the_log_is_a_new_take_over() -> None:
     async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
         assert await feed.seeks.get() == 0
         feed.start = 50
-        seat.take(records(50, 60))
+        seat.take(answer(50, 60))
         assert await feed.seeks.get() == 55
-        seat.take(records(50, 60))
+        seat.take(answer(50, 60))
         assert await handler.batches.get() == (55, 5)
 
     play(lambda: Handler(0, 55), scenario)
@@ -173,12 +223,12 @@ def test_a_rewind_drops_what_is_queued() -> None:
     async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
         await feed.seeks.get()
         handler.answers = [50]
-        seat.take(records(0, 900))
+        seat.take(answer(0, 900))
         assert await handler.batches.get() == (0, BATCH_MAX)
         assert await feed.seeks.get() == 50
-        seat.take(records(900, 950))  # an answer to the old place
+        seat.take(answer(900, 950))  # an answer to the old place
         assert await feed.seeks.get() == 50
-        seat.take(records(50, 60))
+        seat.take(answer(50, 60))
         assert await handler.batches.get() == (50, 10)
         assert seat.done == 60
 
@@ -189,9 +239,9 @@ def test_after_an_error_it_takes_over_again() -> None:
     async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
         await feed.seeks.get()
         handler.answers = [RuntimeError("a bug")]
-        seat.take(records(0, 900))
+        seat.take(answer(0, 900))
         assert await feed.seeks.get() == 3
-        seat.take(records(3, 9))
+        seat.take(answer(3, 9))
         assert await handler.batches.get() == (3, 6)
 
     play(lambda: Handler(0, 3), scenario)
@@ -201,7 +251,7 @@ def test_leaving_waits_for_the_batch_under_way_and_begins_no_other() -> None:
     async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
         handler.gate.clear()
         await feed.seeks.get()
-        seat.take(records(0, 900))
+        seat.take(answer(0, 900))
         await handler.began.wait()
         leaving = asyncio.create_task(seat.leave(timeout_s=PATIENCE_S))
         await asyncio.sleep(0)
@@ -218,7 +268,7 @@ def test_a_batch_that_outlasts_the_drain_is_cancelled() -> None:
     async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
         handler.gate.clear()
         await feed.seeks.get()
-        seat.take(records(0, 5))
+        seat.take(answer(0, 5))
         await handler.began.wait()
         await seat.leave(timeout_s=0.01)
         assert handler.cancelled

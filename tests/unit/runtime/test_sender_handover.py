@@ -6,7 +6,7 @@ from copy import deepcopy
 
 from engine.adapters.memory_ledger import MemoryLedger
 from engine.delivery.model import Endpoint, Job
-from engine.runtime.sender import Dispatcher
+from engine.runtime.sender import FENCED_WAIT_MS, Dispatcher
 from tests.receiver import SECRET
 from tests.unit.runtime.dispatch import CRM, World, play, read, trigger, turn
 
@@ -99,5 +99,43 @@ def test_a_zombie_whose_fence_redis_forgot_takes_in_what_was_known_when_it_asked
         await read(owner, world)
         await turn(owner)
         assert world.desk.ids() == [f"{1:032x}"]
+
+    play(scenario)
+
+
+def test_it_goes_on_over_what_is_no_record() -> None:
+    """Markers of transactions take offsets; the seat has seen that nothing else is there."""
+
+    async def scenario() -> None:
+        world = World(endpoints=(ONE,))
+        records = world.write(trigger(1), trigger(2))
+        dispatcher = world.dispatcher()
+        await dispatcher.assigned(0)
+        assert await dispatcher.batch(0, [records[0]._replace(offset=1)]) == 2
+        assert await dispatcher.batch(0, [records[1]._replace(offset=3)]) == 4
+        await turn(dispatcher)
+        assert world.desk.ids() == [f"{1:032x}", f"{2:032x}"]
+
+    play(scenario)
+
+
+def test_after_a_take_over_by_itself_it_reads_from_where_the_ledger_stands() -> None:
+    """Redis fell back to before a batch: what is being read lies behind a hole."""
+
+    async def scenario() -> None:
+        world = World(endpoints=(ONE,))
+        records = world.write(trigger(1), trigger(2))
+        dispatcher = world.dispatcher()
+        await dispatcher.assigned(0)
+        before = deepcopy(world.ledger._held)
+        assert await dispatcher.batch(0, records[:1]) == 1
+        world.ledger._held = before
+        dispatcher._parts[0].lost_at = world.clock.now() - FENCED_WAIT_MS
+        await dispatcher.step()
+        await dispatcher.settle()
+        assert await dispatcher.batch(0, records[1:]) == 0, "not over the first one"
+        assert await dispatcher.batch(0, records) == 2
+        await turn(dispatcher)
+        assert world.desk.ids() == [f"{1:032x}", f"{2:032x}"]
 
     play(scenario)
