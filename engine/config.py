@@ -21,7 +21,8 @@ class Settings:
     times as fast; speed 1 with epoch 0 is the wall clock. `any_key`: source that an unknown write
     key is taken for ('' = it is refused). `endpoints`: JSON list of webhook endpoints, over those
     of the file. `rule_errors_max`: a rule that breaks more often in a minute, in one worker, is
-    disabled; 0 = never.
+    disabled; 0 = never. `trigger_transactions`: 1: triggers go out in Kafka transactions, for
+    readers that keep no number per partition; 0: by an idempotent producer.
     """
 
     redis_url: str = "redis://127.0.0.1:6379/0"
@@ -39,6 +40,7 @@ class Settings:
     instance_id: str = ""
     batch_max: int = 200
     rule_errors_max: int = 20
+    trigger_transactions: int = 0
     tick_ms: int = 1_000
     epoch_ms: int = 0
     started_ms: int = 0
@@ -74,6 +76,8 @@ class Settings:
             wrong.append(f"PARTITIONS={settings.partitions} is outside 1 to 4096; 256 is usual")
         if settings.log_version < 1:
             wrong.append(f"LOG_VERSION={settings.log_version}; 1 is the first")
+        if settings.trigger_transactions not in (0, 1):
+            wrong.append(f"TRIGGER_TRANSACTIONS={settings.trigger_transactions}; 0 or 1")
         if settings.speed <= 0:
             wrong.append(f"SPEED={settings.speed} stops the clock; 1 is real time")
         if wrong:

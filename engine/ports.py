@@ -95,6 +95,29 @@ class Publisher(Protocol):
     async def close(self) -> None: ...
 
 
+class Transactions(Protocol):
+    """Writes the triggers of partitions for readers that read only what is committed."""
+
+    async def claim(self, partition: int) -> None:
+        """Take a partition over: no other's records are committed from now on, unless it claims."""
+
+    async def publish(self, partition: int, records: Sequence[Outgoing]) -> None:
+        """Commit all of the records, in order, or none.
+
+        Raises
+        ------
+        Fenced
+            If another has claimed the partition: then none.
+        LogError
+            If nobody knows; `claim` again, and read what is there.
+        """
+
+    async def release(self, partition: int) -> None:
+        """Forget a partition that was claimed, or was not."""
+
+    async def close(self) -> None: ...
+
+
 class Reader(Protocol):
     """Reads any place of the log, outside of a consumer group."""
 

@@ -2,6 +2,7 @@
 
 from engine.adapters.kafka_client import KafkaPublisher, partition_count
 from engine.adapters.kafka_reader import KafkaReader
+from engine.adapters.kafka_transactions import KafkaTransactions
 from engine.adapters.redis import RedisStore
 from engine.config import Settings
 from engine.events import topics
@@ -10,6 +11,14 @@ from engine.events import topics
 def publisher_of(settings: Settings) -> KafkaPublisher:
     """Return a producer."""
     return KafkaPublisher(settings.kafka_bootstrap, names=topics.named(settings.log_version))
+
+
+def transactions_of(settings: Settings) -> KafkaTransactions | None:
+    """Return what triggers go out by, None if by an ordinary producer."""
+    if not settings.trigger_transactions:
+        return None
+    names = topics.named(settings.log_version)
+    return KafkaTransactions(settings.kafka_bootstrap, settings.log_name, names=names)
 
 
 def reader_of(settings: Settings) -> KafkaReader:

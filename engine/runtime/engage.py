@@ -88,8 +88,9 @@ class Engage:
 
     async def revoked(self, partition: int) -> None:
         """Forget the partition; batches have ended before this is called."""
-        self._owners.pop(partition, None)
         self.stopped.pop(partition, None)
+        if owner := self._owners.pop(partition, None):
+            await owner.release()
 
     async def _one_by_one(self, owner: Owner, records: Sequence[Record]) -> int:
         """Fold record by record, of a tick timer by timer, and pass over what cannot be folded."""

@@ -22,12 +22,13 @@ from engine.pipeline.envelope import Arrival, read
 from engine.pipeline.fold import fold, pass_over
 from engine.pipeline.needs import fitting, needed_entries, needed_nodes, needed_roots
 from engine.pipeline.state import TICK_TIMERS_MAX, Partition, decode_entry, decode_node
-from engine.ports import Commit, Publisher, Reader, Store
+from engine.ports import Commit, Publisher, Reader, Store, Transactions
 from engine.runtime.cache import Cache
 
 CACHE_SIZE_MAX = 512 * 2**20  # bytes over all partitions of the log: some 200,000 customers
 CACHE_SIZE_MIN = 2 * 2**20  # of one partition
-TAIL_MAX = 1_000  # records of the trigger topic read back at a take-over
+TAIL_MAX = 1_000  # offsets of the trigger topic read back at a take-over
+TAIL_GROWTH = 8  # times as many where these have no trigger
 PROOF_MS_MAX = 2_000  # an older proof of ownership is not believed before publishing
 TRIES_MAX = 3  # take-overs at one place without an end of it: from then on one thing at a time
 ALONE_MAX = 2  # so often it was tried alone and its owner did not come back: passed over
@@ -50,7 +51,7 @@ class Owner:
     """The owner of one partition.
 
     `topic_partitions`: counts of the topics that moves go to. `timers_max`: timers of a tick that
-    fire in one batch.
+    fire in one batch. `transactions`: what triggers go out by; None: by `publisher` too.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Owner:
         library: Library,
         topic_partitions: dict[str, int],
         timers_max: int = TICK_TIMERS_MAX,
+        transactions: Transactions | None = None,
     ) -> None:
         self.partition = partition
         self.takeovers = 0
@@ -71,6 +73,7 @@ class Owner:
         self._store = store
         self._reader = reader
         self._publisher = publisher
+        self._transactions = transactions
         self._library = library
         self._topic_partitions = topic_partitions
         self._timers_max = timers_max
@@ -138,12 +141,19 @@ class Owner:
         for kind, version in (("ruleset", snapshot.meta.ruleset), ("model", snapshot.meta.model)):
             if version:
                 await self._library.need(kind, version)
+        if self._transactions is not None:
+            await self._transactions.claim(self.partition)
         self._published = await self._read_back()
         await self._publish(
             [(n, _move(data)) for n, data in snapshot.outbox],
             [(n, _move(data)) for n, data in snapshot.moves],
         )
         return snapshot.meta.off + 1
+
+    async def release(self) -> None:
+        """Let go of what was opened for the partition; it may be another's now."""
+        if self._transactions is not None:
+            await self._transactions.release(self.partition)
 
     async def batch(self, records: Sequence[Record]) -> tuple[int, Outcome]:
         """B1-B5: fold consecutive records, commit and publish; return (next offset, outcome).
@@ -312,18 +322,29 @@ class Owner:
             )
 
     async def _read_back(self) -> int:
+        """Return the highest number that the trigger topic holds, 0 if it has none.
+
+        Not every offset has one: staff's wishes have no number, and markers of transactions and
+        what was given up are no records. So the look goes back until there is one.
+        """
         start, end = await self._reader.bounds(topics.TRIGGERS, self.partition)
-        offset = max(start, end - TAIL_MAX)
-        highest = 0
+        tail = TAIL_MAX
         while True:
-            found = await self._reader.read(
-                topics.TRIGGERS, self.partition, offset, count_max=TAIL_MAX
-            )
-            if not found:
+            first = max(start, end - tail)
+            highest = await self._highest_from(first)
+            if highest or first == start:
                 return highest
+            tail *= TAIL_GROWTH
+
+    async def _highest_from(self, offset: int) -> int:
+        highest = 0
+        while found := await self._reader.read(
+            topics.TRIGGERS, self.partition, offset, count_max=TAIL_MAX
+        ):
             offset = found[-1].offset + 1
             for record in found:
                 highest = max(highest, int(header(record.headers, "oseq") or 0))
+        return highest
 
     async def _publish(
         self, triggers: Sequence[tuple[int, Move]], moves: Sequence[tuple[int, Move]]
@@ -333,6 +354,9 @@ class Owner:
             for n, m in triggers
             if n > self._published
         ]
+        if self._transactions is not None and records:
+            await self._transactions.publish(self.partition, records)
+            records = []
         records += [self._outgoing(n, move) for n, move in moves]
         if records:
             await self._publisher.publish(records)

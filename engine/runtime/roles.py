@@ -23,7 +23,7 @@ from engine.events import topics
 from engine.events.record import Record
 from engine.outcome import Outcome
 from engine.ports import Handler
-from engine.runtime.connect import publisher_of, reader_of, store_of, topic_of
+from engine.runtime.connect import publisher_of, reader_of, store_of, topic_of, transactions_of
 from engine.runtime.engage import Engage
 from engine.runtime.fuses import Fuses
 from engine.runtime.growth import until_finished
@@ -53,6 +53,7 @@ class Engine:
         self.clock = clock_of(settings)
         self.meter = Meter()
         self.publisher = publisher_of(settings)
+        self.transactions = transactions_of(settings)
         self.reader = reader_of(settings)
         self.store = store_of(settings)
         self.lookup = Lookup(
@@ -87,6 +88,8 @@ class Engine:
     async def close(self) -> None:
         """Close all connections."""
         await self.publisher.close()
+        if self.transactions is not None:
+            await self.transactions.close()
         await self.reader.close()
         await self.store.close()
 
@@ -106,6 +109,7 @@ async def work(engine: Engine, stop: asyncio.Event) -> None:
             publisher=engine.publisher,
             library=library,
             topic_partitions=counts,
+            transactions=engine.transactions,
         )
 
     meter = engine.meter

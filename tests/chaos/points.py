@@ -90,6 +90,21 @@ def publisher(inner: Any, points: Points) -> Struck:
     return Struck(inner, publish=publish)
 
 
+def transactions(inner: Any, points: Points) -> Struck:
+    """Return transactions that can be struck where a publisher can."""
+
+    async def publish(partition: int, records: Any) -> None:
+        await points.at("publishing")
+        sending = asyncio.ensure_future(inner.publish(partition, records))
+        await asyncio.sleep(SENT_S)
+        await points.at("sent")
+        await sending
+        if await points.at("published"):
+            raise LogError("the ack is lost")
+
+    return Struck(inner, publish=publish)
+
+
 def store(inner: Any, points: Points) -> Struck:
     """Return a store, or a ledger, that can be struck around its commit."""
 
@@ -128,6 +143,8 @@ def plant(points: Points) -> None:
             super().__init__(settings)
             self.store = store(self.store, points)
             self.publisher = publisher(self.publisher, points)
+            if self.transactions is not None:
+                self.transactions = transactions(self.transactions, points)
 
     ledger, http = roles.RedisLedger, roles.HttpSender
     run.Engine = Engine

@@ -114,7 +114,7 @@ def _is_settled(town: Town) -> str:
             ):
                 value = client.hget(key, name)
                 place = 0 if value is None else int(value) + (name == "off")
-                if place < town.end(topic, partition):
+                if place < town.end(topic, partition) and town.holds(topic, partition, place):
                     return f"{topic}/{partition} is read up to {place}"
     return ""
 

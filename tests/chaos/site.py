@@ -20,7 +20,7 @@ PATIENCE_S = 90.0
 class Site:
     """The installation, with a loop of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, transactions: bool = False) -> None:
         self.runner = asyncio.Runner()
         self.channels = Channels()
         self.broker = ApacheKafka()
@@ -31,6 +31,7 @@ class Site:
             broker=self.broker,
             roles=roles,
             static=("work-1", "work-2"),
+            transactions=transactions,
         )
         self.damaged: set[int] = set()
 

@@ -79,11 +79,13 @@ class Town:
         broker: ApacheKafka | ApacheCluster | None = None,
         roles: Sequence[str] = ROLES,
         static: Sequence[str] = STATIC,
+        transactions: bool = False,
     ) -> None:
         self.random = Random(f"{seed}/town")
         self.broker = broker or ApacheKafka()
         self._roles = roles
         self._static = static
+        self._transactions = transactions
         self.redis = RedisPair()
         self.people: dict[str, Running] = {}
         self.crashes: Counter[str] = Counter()
@@ -124,6 +126,7 @@ class Town:
             any_key="demo",
             tick_ms=TICK_MS,
             endpoints=json.dumps(self._endpoints),
+            trigger_transactions=int(self._transactions),
         )
         self.space = Space(self.settings.generation, PARTITIONS)
         bootstrap = self.settings.kafka_bootstrap
@@ -203,6 +206,15 @@ class Town:
         each.process.ask_to_stop()
         await asyncio.to_thread(each.process.wait)
         return monotonic() - began
+
+    def holds(self, topic: str, partition: int, offset: int) -> bool:
+        """Tell whether there is a record from `offset` on: the rest may be ends of transactions."""
+        reader = Consumer({**QUIET, "bootstrap.servers": self.broker.bootstrap,
+                           "enable.partition.eof": True})  # fmt: skip
+        reader.assign([TopicPartition(topic, partition, offset)])
+        found = reader.consume(1, timeout=10.0)
+        reader.close()
+        return any(message.error() is None for message in found)
 
     def end(self, topic: str, partition: int) -> int:
         """Return the offset after the last record of a partition."""
