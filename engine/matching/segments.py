@@ -1,7 +1,8 @@
 """Segments that rules wait for: when a customer enters or leaves one, an event of ours says so.
 
 Looked at when something happens to the customer, and once a day where a segment says `daily`: then
-time alone can change it. Only segments that an awake rule names are looked at.
+time alone can change it. Mostly it only takes members out, so only they have a timer. Only segments
+that an awake rule names are looked at.
 """
 
 from hashlib import sha256
@@ -22,15 +23,19 @@ def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
     """Look at all segments after an event; the events about them come behind it."""
     at = max(event.at, turn.actor.seen_at)
     _look(rules, turn, at, event.id, event.received_at)
-    if rules.looks_daily and TIMER not in turn.actor.timers:
+    if TIMER not in turn.actor.timers and _time_changes(rules, turn.actor):
         _arm(turn, at)
 
 
 def on_timer(rules: RuleSet, turn: Turn, due: int) -> None:
     """Look at all segments because a day has passed."""
     _look(rules, turn, due, f"{TIMER}|{due}|{turn.node_id}", due)
-    if rules.looks_daily:
+    if _time_changes(rules, turn.actor):
         _arm(turn, due + 1)
+
+
+def _time_changes(rules: RuleSet, actor: Actor) -> bool:
+    return rules.looks_daily or any(actor.segments.get(name) for name in rules.leaving)
 
 
 def _arm(turn: Turn, at: int) -> None:

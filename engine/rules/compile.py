@@ -44,7 +44,8 @@ class RuleSet:
     plans: Mapping[str, Plan] = field(default_factory=dict)
     shared: Shared = NOTHING
     segments: tuple[Segment, ...] = ()  # those that some rule waits for
-    looks_daily: bool = False  # at its segments
+    looks_daily: bool = False  # at the segments of everybody
+    leaving: tuple[str, ...] = ()  # segments whose members are looked at daily
     tallies: Mapping[tuple[str, str], Tallied] = field(default_factory=dict)
 
 
@@ -153,7 +154,8 @@ def index(
         plans={name: plan_of(name, contract) for name, contract in contracts.by_name.items()},
         shared=shared,
         segments=segments,
-        looks_daily=any(segment.daily for segment in segments),
+        looks_daily=any(segment.daily == "everybody" for segment in segments),
+        leaving=tuple(segment.name for segment in segments if segment.daily == "members"),
         tallies=_tallies(awake),
     )
 

@@ -77,12 +77,16 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Customers for whom a condition holds; `daily`: looked at every day, since time changes it."""
+    """Customers for whom a condition holds.
+
+    `daily`: who is looked at every day, since time alone changes it: "members" (who is in it may
+    fall out), "everybody" (who is not may come in), "never" (only events change it).
+    """
 
     name: str
     title: Mapping[str, str]
     condition: Condition
-    daily: bool = False
+    daily: str = "never"
 
 
 @dataclass(frozen=True, slots=True)

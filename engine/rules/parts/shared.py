@@ -21,6 +21,7 @@ KEYS = ("sets", "conditions", "segments", *CATALOGUE)
 COSTS = ("currency", "channels")  # beside a list of offers: engine/rules/offers.py
 CONDITION = ("if", "title")
 SEGMENT = ("if", "title", "daily")
+DAILY = ("never", "members", "everybody")
 _IS_RULE = re.compile(r"^rule[ \t]*:", re.MULTILINE)
 _IS_SHARED = re.compile(rf"^(?:{'|'.join(KEYS)})[ \t]*:", re.MULTILINE)
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -179,9 +180,7 @@ class _Files:
         found = None if body is None else self.compiled(reader, body)
         if found is None:
             return None
-        daily = node.kind == "map" and (
-            reader.choice(node, "daily", ("true", "false"), "false") == "true"
-        )
+        daily = reader.choice(node, "daily", DAILY, "never") if node.kind == "map" else "never"
         return Segment(name, _title(reader, node, name), found, daily)
 
     def compiled(self, reader: Reader, body: Node) -> Condition | None:

@@ -191,7 +191,8 @@ def _shared() -> dict[str, Any]:
         "anyOf": [
             CONDITION,
             _object(
-                shared.SEGMENT, {"if": CONDITION, "title": TITLE, "daily": {"type": "boolean"}}
+                shared.SEGMENT,
+                {"if": CONDITION, "title": TITLE, "daily": {"enum": list(shared.DAILY)}},
             ),
         ]
     }

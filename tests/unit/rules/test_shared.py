@@ -17,7 +17,7 @@ conditions:
   golden: profile.tier in ["gold", "diamond"]
 segments:
   high_value: {title: high, if: conditions.valuable}
-  dormant: {if: profile.trade.age > 60d, daily: true}
+  dormant: {if: profile.trade.age > 60d, daily: everybody}
 offers: [cart-10-off]
 cases:
   look: {desk: care}
@@ -94,7 +94,7 @@ def test_a_shared_set_is_read_by_rules() -> None:
         ("near:", "tiers:", "R128", 2, "nothing overrides"),
         ("near:", "Near:", "R114", 2, "small_letters"),
         ("segments:", "segmnts:", "R101", 8, "segments"),
-        ("daily: true", "daily: yes", "R111", 10, "one of"),
+        ("daily: everybody", "daily: yes", "R111", 10, "one of"),
         ("  golden:", "  valuable: true\n  golden:", "R104", 7, ""),
         ("profile.tier", "event.value", "E201", 7, ""),
         ("look: ", "lok: ", "R141", 8, "lok"),
@@ -253,3 +253,9 @@ def test_a_mistake_in_a_table_is_told(old: str, new: str, code: str, hint: str) 
     assert hint in next(each.hint for each in found if each.code == code)
 
 
+
+
+def test_of_a_segment_that_time_takes_people_out_of_only_members_are_looked_at_daily() -> None:
+    shared = SHARED.replace("daily: everybody", "daily: members")
+    rules = compiled(shared=shared, r=ENTERED.replace("high_value", "dormant"))
+    assert rules.leaving == ("dormant",) and not rules.looks_daily
