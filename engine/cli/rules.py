@@ -69,7 +69,7 @@ _DONE = {
     "zh": "{files}个文件，{rules}条规则：没有错误",
 }
 _WRONG = {
-    "en": "\n{count} mistakes in {wrong} of {files} files",
+    "en": "\nmistakes: {count}, in {wrong} of {files} files",
     "zh": "\n{files}个文件中的{wrong}个有{count}处错误",
 }
 
