@@ -14,7 +14,7 @@ from redis import Redis
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from engine.runtime.embedded import free_port, spawn
+from engine.runtime.local.embedded import free_port, spawn
 from tests.servers import unavailable
 
 SLOTS = 16_384

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from engine.runtime.embedded import EmbeddedBroker, EmbeddedRedis
+from engine.runtime.local.embedded import EmbeddedBroker, EmbeddedRedis
 from tests.apache.broker import ApacheKafka, missing_tools
 from tests.clusters import RedisCluster
 from tests.servers import started, unavailable

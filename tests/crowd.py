@@ -15,7 +15,7 @@ import aiohttp
 from engine.errors import StoreError
 from engine.events import topics
 from engine.events.record import header
-from engine.runtime.stack import Stack
+from engine.runtime.local.stack import Stack
 
 PEOPLE = 40
 BATCH = 30

@@ -8,7 +8,7 @@ import pytest
 
 from engine.adapters.wire import Wire
 from engine.errors import ConfigError
-from engine.runtime.embedded import EmbeddedBroker, EmbeddedRedis
+from engine.runtime.local.embedded import EmbeddedBroker, EmbeddedRedis
 
 
 def unavailable(why: str) -> NoReturn:

@@ -38,8 +38,8 @@ CONFINED = {
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 MODULES_MAX = 12
-# Plug-in folders; `adapters` and `runtime` are one file a thing of the world, one a process part.
-WIDE_FOLDERS = frozenset({"cli", "delivery/channels", "adapters", "runtime"})
+# Plug-in folders; `adapters` is one file a thing of the world.
+WIDE_FOLDERS = frozenset({"cli", "delivery/channels", "adapters"})
 NO_NAMES = frozenset({"utils", "helpers", "common", "misc", "base"})
 
 

@@ -10,9 +10,7 @@ from engine.keys import Space
 class RedisOffsets:
     """Next offset and counts per inbox partition: one hash each."""
 
-    def __init__(
-        self, url: str, space: Space, *, key: Callable[[int], str] | None = None
-    ) -> None:
+    def __init__(self, url: str, space: Space, *, key: Callable[[int], str] | None = None) -> None:
         self._space = space
         self._name = key or space.inbox_key
         self._wires = Wires(url, self._key)

@@ -26,9 +26,7 @@ async def walk(
             await connection.connect()
             cursor = b"0"
             while True:
-                await connection.send_command(
-                    "SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT
-                )
+                await connection.send_command("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)
                 cursor, keys = await connection.read_response()
                 found: dict[int, list[str]] = defaultdict(list)
                 for raw in keys:

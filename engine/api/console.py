@@ -91,9 +91,7 @@ def _file(name: str) -> Response:
     path = _STATIC.joinpath(name)
     if not path.is_file():
         return _json({"error": "no such file", "code": "http/path"}, status=404)
-    return Response(
-        path.read_bytes(), media_type=_TYPES[ending], headers=_HEADERS
-    )
+    return Response(path.read_bytes(), media_type=_TYPES[ending], headers=_HEADERS)
 
 
 def _json(body: Any, *, status: int = 200) -> Response:

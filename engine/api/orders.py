@@ -12,7 +12,7 @@ from starlette.routing import Route
 from engine.api.answer import key_of
 from engine.errors import EngineError, LogError
 from engine.ingest.sources import Sources
-from engine.runtime.staff import Staff
+from engine.runtime.orders.staff import Staff
 
 _PATH = "/api/customers/{identifier:path}"
 BODY_SIZE_MAX = 65_536

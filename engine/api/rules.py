@@ -6,9 +6,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.errors import EngineError
-from engine.runtime.explain import Explainer
-from engine.runtime.overview import Overview
+from engine.runtime.past.explain import Explainer
 from engine.runtime.roles import Engine
+from engine.runtime.rulesets.overview import Overview
 
 EXPLAINED_MAX = 200_000  # records of a partition that a page waits for; the command reads more
 _UNKNOWN = ("identity/unknown", "rules/unknown")

@@ -15,9 +15,9 @@ from engine.api.console import console
 from engine.api.feed import Feed
 from engine.api.orders import order_routes
 from engine.api.rules import rule_routes
+from engine.runtime.orders.staff import staff_of
 from engine.runtime.roles import Engine
 from engine.runtime.setup import contracts_of, sources_of
-from engine.runtime.staff import staff_of
 from engine.runtime.totals import Totals, tally
 
 log = logging.getLogger(__name__)

@@ -221,4 +221,3 @@ def _risk_at(state: f.State, at: int, model: Model) -> float:
 
 def _last_ms(state: f.State) -> int:
     return int(state.last * DAY_MS)
-

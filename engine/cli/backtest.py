@@ -26,11 +26,11 @@ from engine.events import topics
 from engine.events.contract import Contracts, parse_contracts
 from engine.rules.compile import RuleSet, compile_rules
 from engine.rules.text.values import length_ms
-from engine.runtime.backtest import Run, dumped, over_events, over_log, story_of
 from engine.runtime.connect import count_of, reader_of
-from engine.runtime.library import ArtefactLibrary
-from engine.runtime.mapped import accepted, mapped_messages
-from engine.runtime.releases import read_shelf
+from engine.runtime.past.backtest import Run, dumped, over_events, over_log, story_of
+from engine.runtime.past.mapped import accepted, mapped_messages
+from engine.runtime.rulesets.library import ArtefactLibrary
+from engine.runtime.rulesets.releases import read_shelf
 from engine.runtime.setup import sources_of
 from engine.simulation.backtest import Watch, awake, report
 

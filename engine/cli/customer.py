@@ -19,7 +19,7 @@ from engine.events.ids import TYPES
 from engine.profile.card import card
 from engine.runtime.connect import publisher_of, store_of
 from engine.runtime.lookup import Lookup
-from engine.runtime.staff import staff_of
+from engine.runtime.orders.staff import staff_of
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DONE_S = 10  # how long an order is watched until its effect is seen

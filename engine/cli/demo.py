@@ -19,10 +19,10 @@ from engine.cli.view import View
 from engine.clock import HOUR_MS, parse_iso
 from engine.config import Settings
 from engine.ingest.accept import Accepted, accept
-from engine.runtime.history import History
 from engine.runtime.learner import Learner
+from engine.runtime.local.stack import Plan, Stack
+from engine.runtime.past.history import History
 from engine.runtime.setup import contracts_of, publish_rules, sources_of
-from engine.runtime.stack import Plan, Stack
 from engine.simulation.population import Company
 
 OPENS_MS = parse_iso("2026-03-10T08:10:00+08:00")  # birthdays are greeted at nine

@@ -22,16 +22,14 @@ from engine.errors import EngineError, MappingError
 from engine.events.ids import TYPES
 from engine.ingest.mapping import RowMapping
 from engine.runtime.connect import publisher_of
-from engine.runtime.links import WRONG_MAX, Linked, Links
+from engine.runtime.orders.links import WRONG_MAX, Linked, Links
 
 BATCH_MAX = 1_000  # rows of one request
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 
 class _Way(Protocol):
-    async def link(
-        self, rows: list[dict[str, Any]], *, region: str, first: int
-    ) -> Linked: ...
+    async def link(self, rows: list[dict[str, Any]], *, region: str, first: int) -> Linked: ...
 
 
 def _configure(parser: ArgumentParser) -> None:

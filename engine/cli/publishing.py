@@ -23,8 +23,8 @@ from engine.events.contract import parse_contracts
 from engine.rules.compile import compile_rules
 from engine.rules.model import Rule
 from engine.runtime.connect import count_of, publisher_of, reader_of
-from engine.runtime.publish import Publication, Who, rules_of
-from engine.runtime.releases import Release, Shelf
+from engine.runtime.rulesets.publish import Publication, Who, rules_of
+from engine.runtime.rulesets.releases import Release, Shelf
 
 NO_HISTORY = "none"
 ACTIONS = {

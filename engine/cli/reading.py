@@ -17,9 +17,9 @@ from engine.cli.backtest import language
 from engine.config import Settings
 from engine.errors import EngineError
 from engine.runtime.connect import reader_of, store_of
-from engine.runtime.explain import Explainer
 from engine.runtime.lookup import Lookup
-from engine.runtime.overview import Overview
+from engine.runtime.past.explain import Explainer
+from engine.runtime.rulesets.overview import Overview
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 COLUMNS = ("rule", "status", "fired", "held out", "goal", "goal held out", "effect", "stopped")

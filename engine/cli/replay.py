@@ -21,10 +21,10 @@ from engine.events import topics
 from engine.events.record import Outgoing
 from engine.ingest.accept import Accepted
 from engine.ingest.dead import dead_letter
-from engine.runtime.history import History
 from engine.runtime.learner import Learner
-from engine.runtime.mapped import SOURCE, accepted, mapped_messages
-from engine.runtime.stack import Plan, Stack
+from engine.runtime.local.stack import Plan, Stack
+from engine.runtime.past.history import History
+from engine.runtime.past.mapped import SOURCE, accepted, mapped_messages
 
 INTO_BATCH = 500
 

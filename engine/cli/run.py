@@ -14,9 +14,9 @@ from engine.api.serve import collect
 from engine.cli.command import Command
 from engine.config import Settings
 from engine.errors import ConfigError
-from engine.runtime.processes import Process
+from engine.runtime.local.processes import Process
+from engine.runtime.local.supervisor import Supervisor, core_count, instances
 from engine.runtime.roles import ROLES, Engine, Role
-from engine.runtime.supervisor import Supervisor, core_count, instances
 
 GC_THRESHOLD = 50_000  # state is packed: there is little to find, and a full pass stops the batch
 

@@ -8,7 +8,7 @@ from engine.adapters.kafka_client import create_topics, wait_ready
 from engine.cli.command import Command
 from engine.config import Settings
 from engine.runtime.connect import publisher_of, reader_of
-from engine.runtime.releases import read_shelf
+from engine.runtime.rulesets.releases import read_shelf
 from engine.runtime.setup import publish_rules, topic_specs
 
 

@@ -12,7 +12,7 @@ import orjson
 from engine.cli.command import Command
 from engine.cli.show import totals_table
 from engine.config import Settings
-from engine.runtime.stack import Plan, Stack
+from engine.runtime.local.stack import Plan, Stack
 
 
 def _configure(parser: ArgumentParser) -> None:

@@ -136,9 +136,7 @@ def _look_back(turn: Turn, rule: Rule, partial: Partial, new: Wait) -> None:
     absent = rule.absent
     assert absent is not None
     if rule.cancels:
-        off = called_off_at(
-            turn, rule, partial, new.match.events, new.match.first_at, new.due
-        )
+        off = called_off_at(turn, rule, partial, new.match.events, new.match.first_at, new.due)
         if off is not None and (new.end is None or off < new.end):
             new.end = off
     if _must_remember(rule):

@@ -136,9 +136,7 @@ def _single(turn: Turn, rule: Rule, event: Event) -> None:
     _matched(turn, rule, match)
 
 
-def _sequence(
-    turn: Turn, rule: Rule, places: tuple[int, ...], event: Event
-) -> None:
+def _sequence(turn: Turn, rule: Rule, places: tuple[int, ...], event: Event) -> None:
     instance = _instance(rule, event)
     if instance is not None:
         for match in take(turn, rule, places, event, instance):
@@ -210,7 +208,7 @@ def _guarded(turn: Turn, rule: Rule, step: Callable[..., None], *arguments: Any)
 
 
 def _broke(turn: Turn, rule: Rule, error: Exception) -> None:
-    """Count a mistake of ours in a rule; who breaks too often is disabled (`runtime/fuses.py`)."""
+    """Count a mistake of ours in a rule; `runtime/partition/fuses.py` disables one that goes on."""
     turn.outcome.count("rule_errors")
     turn.outcome.count(f"rule_error:{rule.id}:{_place(error)}")
     turn.outcome.broken.append((rule.id, rule.version))

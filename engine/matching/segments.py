@@ -64,9 +64,7 @@ def _is_new(actor: Actor) -> bool:
     return sum(touch.count for touch in actor.touches.values()) == 1
 
 
-def _told(
-    turn: Turn, type: str, segment: str, at: int, cause: str, received_at: int
-) -> Event:
+def _told(turn: Turn, type: str, segment: str, at: int, cause: str, received_at: int) -> Event:
     name = "\0".join((turn.tenant, type, segment, cause))
     return Event(
         id=sha256(name.encode()).hexdigest()[:32],

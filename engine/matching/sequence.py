@@ -195,9 +195,7 @@ def _open_count(rule: Rule, runs: list[Run], at: int) -> int:
     return sum(within is None or at <= since + within for since, within in lengths)
 
 
-def _remember(
-    turn: Turn, rule: Rule, places: tuple[int, ...], event: Early, instance: str
-) -> None:
+def _remember(turn: Turn, rule: Rule, places: tuple[int, ...], event: Early, instance: str) -> None:
     """Keep an event of a later step for a first one that may be under way still."""
     partial = opened(turn, rule, instance)
     if partial is not None:
@@ -218,4 +216,3 @@ def _holds(turn: Turn, step: Step, before: dict[str, dict[str, Any]], event: Ear
         if where.unknown(events, turn.actor, event.mark[0]):
             turn.outcome.count("unknown")
     return False
-

@@ -201,9 +201,7 @@ def quarantine(state: Partition, arrival: Arrival, book: Book) -> None:
         state.dirty.add(name)
 
 
-def _pass_on(
-    state: Partition, arrival: Arrival, home: str, node: Tombstone, book: Book
-) -> None:
+def _pass_on(state: Partition, arrival: Arrival, home: str, node: Tombstone, book: Book) -> None:
     here = arrival.node_id
     by_hint = arrival.pr == 0 and here != home
     if node.erased and by_hint:

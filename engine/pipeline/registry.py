@@ -47,9 +47,7 @@ def claim(state: Partition, arrival: Arrival, book: Book) -> None:
         verdict = registrar.claim(entries, body.by, name, body.ev)
         if isinstance(verdict, Joined):
             order = messages.Absorb(body.tenant, verdict.winner, verdict.forced, verdict.shared)
-            send_control(
-                state, "absorb", verdict.loser, order, secret=book.secret, hop=arrival.hop
-            )
+            send_control(state, "absorb", verdict.loser, order, secret=book.secret, hop=arrival.hop)
         elif verdict is not None:
             state.outcome.count("refused")
             refusal = messages.Refusal(body.tenant, name, verdict.hard, body.ev)

@@ -151,6 +151,3 @@ def _library() -> Any:
     import datasketches  # type: ignore[import-untyped]
 
     return datasketches
-
-
-

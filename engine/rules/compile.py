@@ -49,9 +49,7 @@ class RuleSet:
     tallies: Mapping[tuple[str, str], Tallied] = field(default_factory=dict)
 
 
-def compile_rules(
-    rules: Mapping[str, str], contracts: Contracts, *, version: str
-) -> RuleSet:
+def compile_rules(rules: Mapping[str, str], contracts: Contracts, *, version: str) -> RuleSet:
     """Return the rule set of some files, by path.
 
     Raises

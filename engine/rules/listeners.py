@@ -62,9 +62,7 @@ class Listeners:
 NOBODY = Listeners()
 
 
-def listeners_of(
-    steps: list[Listener], absent: list[Rule], cancels: list[Rule]
-) -> Listeners:
+def listeners_of(steps: list[Listener], absent: list[Rule], cancels: list[Rule]) -> Listeners:
     """Sort rules of one event type by what they ask of it."""
     always: list[Listener] = []
     judged: list[Listener] = []

@@ -84,9 +84,7 @@ def _plain(node: Node) -> object:
 
 
 class _Parser:
-    def __init__(
-        self, reader: Reader, root: Node, contracts: Contracts, shared: Shared
-    ) -> None:
+    def __init__(self, reader: Reader, root: Node, contracts: Contracts, shared: Shared) -> None:
         self.reader = reader
         self.root = root
         self.contracts = contracts

@@ -28,7 +28,7 @@ from engine.identity.registrar import ADDRESS
 from engine.outcome import Meta
 from engine.pipeline.registry import timer_entry
 from engine.ports import Commit, Ledger, LedgerUpdate, Offsets, Publisher, Reader, Store
-from engine.runtime.attempt import trigger_of
+from engine.runtime.handover.attempt import trigger_of
 from engine.runtime.ticker import tick_records
 
 COPY_MAX = 500  # nodes in one commit
@@ -276,9 +276,7 @@ class Growth:
         found: dict[str, str] = {}
         reader = self._old.reader
         offset, _ = await reader.bounds(topics.TRIGGERS, partition)
-        while records := await reader.read(
-            topics.TRIGGERS, partition, offset, count_max=READ_MAX
-        ):
+        while records := await reader.read(topics.TRIGGERS, partition, offset, count_max=READ_MAX):
             offset = records[-1].offset + 1
             for record in records:
                 found[_trigger(record.value).id] = record.key.decode("ascii")

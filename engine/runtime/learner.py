@@ -30,9 +30,7 @@ log = logging.getLogger(__name__)
 _json = msgspec.json.Encoder().encode
 
 
-def version_records(
-    kind: str, version: str, partition_count: int, secret: bytes
-) -> list[Outgoing]:
+def version_records(kind: str, version: str, partition_count: int, secret: bytes) -> list[Outgoing]:
     """Return the control record RULESET(v) or MODEL(v) for every partition."""
     value = _json(Version(version))
     key = kind.encode()

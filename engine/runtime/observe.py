@@ -89,5 +89,3 @@ def note_batch(
             meter.count("engine_work_triggers_total", n, rule="", outcome=why)
         elif code in CODES and n > 0:
             meter.count("engine_work_events_total", n, outcome=code)
-
-

@@ -24,16 +24,16 @@ from engine.events.record import Record
 from engine.outcome import Outcome
 from engine.ports import Handler
 from engine.runtime.connect import publisher_of, reader_of, store_of, topic_of, transactions_of
-from engine.runtime.engage import Engage
-from engine.runtime.fuses import Fuses
 from engine.runtime.growth import until_finished
+from engine.runtime.handover.sender import Dispatcher
 from engine.runtime.learner import Learner
-from engine.runtime.library import ArtefactLibrary
 from engine.runtime.lookup import Lookup
 from engine.runtime.observe import Meter, note_batch
-from engine.runtime.partition import Owner
+from engine.runtime.partition.engage import Engage
+from engine.runtime.partition.fuses import Fuses
+from engine.runtime.partition.owner import Owner
 from engine.runtime.rekey import Rekeyer
-from engine.runtime.sender import Dispatcher
+from engine.runtime.rulesets.library import ArtefactLibrary
 from engine.runtime.setup import contracts_of, endpoints_of, sources_of, topic_partitions
 from engine.runtime.ticker import Ticker
 
@@ -148,9 +148,7 @@ async def _watch(engine: Engine, handler: Engage, stop: asyncio.Event) -> None:
         await asyncio.sleep(WATCH_S)
 
 
-async def _note_lag(
-    engine: Engine, partition: int, offset: int, room: asyncio.Semaphore
-) -> None:
+async def _note_lag(engine: Engine, partition: int, offset: int, room: asyncio.Semaphore) -> None:
     """Ask for the end of one partition; one whose broker is silent keeps few others waiting."""
     async with room:
         try:
@@ -285,9 +283,7 @@ def _note_learning(engine: Engine, labels: int, auc: float | None) -> None:
 ROLES: dict[str, Role] = {"work": work, "deliver": deliver, "keep": keep}
 
 
-async def _serve(
-    group: FaustGroup, topic: str, handler: Handler, stop: asyncio.Event
-) -> None:
+async def _serve(group: FaustGroup, topic: str, handler: Handler, stop: asyncio.Event) -> None:
     """Run a group member until told to stop; what crashes it is raised."""
     serving = asyncio.create_task(group.run(topic, handler))
     stopping = asyncio.create_task(stop.wait())
@@ -296,4 +292,3 @@ async def _serve(
     if not serving.done():
         await group.stop()
     await serving
-

@@ -16,7 +16,7 @@ from engine.ports import Publisher
 from engine.rules.compile import compile_rules
 from engine.runtime.connect import count_of
 from engine.runtime.learner import version_records
-from engine.runtime.releases import Artefact, Release, artefact_record, release_record
+from engine.runtime.rulesets.releases import Artefact, Release, artefact_record, release_record
 
 
 def topic_specs(settings: Settings, *, replication: int = 1) -> list[TopicSpec]:
@@ -103,7 +103,7 @@ async def publish_rules(
     """Publish the first rule set of an installation: checked, then its artefact, then RULESET(v).
 
     `rules` None: all of the rules folder. `number`: of the release. Later ones go by
-    `runtime/publish.py`.
+    `runtime/rulesets/publish.py`.
 
     Raises
     ------

@@ -19,9 +19,7 @@ _ROLES = 8  # people that one performance of all stories needs at most
 class Cast:
     """Who plays in performance `number`; nobody plays twice before all have."""
 
-    def __init__(
-        self, people: list[Person], random: Random, sender: Sender, number: int
-    ) -> None:
+    def __init__(self, people: list[Person], random: Random, sender: Sender, number: int) -> None:
         self.random = random
         self.send = sender
         self.number = number
@@ -49,16 +47,25 @@ def cart_left_behind(cast: Cast, at: int) -> list[Timed]:
         (
             at + i * MINUTE_MS,
             send.track(
-                person, "web.page_viewed", at + i * MINUTE_MS,
-                page=f"/p/{7 + i}", category=person.category,
+                person,
+                "web.page_viewed",
+                at + i * MINUTE_MS,
+                page=f"/p/{7 + i}",
+                category=person.category,
             ),
         )
         for i in range(2)
     ]
     later = at + 3 * MINUTE_MS
     cart = send.track(
-        person, "cart.updated", later, cart_id=f"c{person.number}-{cast.number}",
-        value=268.0, currency=person.currency, category=person.category, items=2,
+        person,
+        "cart.updated",
+        later,
+        cart_id=f"c{person.number}-{cast.number}",
+        value=268.0,
+        currency=person.currency,
+        category=person.category,
+        items=2,
     )
     return [*looks, (later, cart)]
 
@@ -70,8 +77,13 @@ def payment_trouble(cast: Cast, at: int) -> list[Timed]:
         (
             at + i * 3 * MINUTE_MS,
             cast.send.track(
-                person, "payment.failed", at + i * 3 * MINUTE_MS,
-                value=88.0, currency=person.currency, method="card", code="declined",
+                person,
+                "payment.failed",
+                at + i * 3 * MINUTE_MS,
+                value=88.0,
+                currency=person.currency,
+                method="card",
+                code="declined",
             ),
         )
         for i in range(3)
@@ -85,8 +97,13 @@ def bad_review(cast: Cast, at: int) -> list[Timed]:
         (
             at,
             cast.send.track(
-                person, "review.posted", at, sentiment=-0.8, stars=1,
-                product_id=f"p{cast.number}", order_id=f"o{person.number}",
+                person,
+                "review.posted",
+                at,
+                sentiment=-0.8,
+                stars=1,
+                product_id=f"p{cast.number}",
+                order_id=f"o{person.number}",
             ),
         )
     ]
@@ -100,8 +117,13 @@ def tried_not_bought(cast: Cast, at: int) -> list[Timed]:
         (
             at,
             cast.send.track(
-                person, "store.experienced", at, store_id="store-nanjing-road",
-                product_id="p77", category=person.category, clerk_id="clerk-3",
+                person,
+                "store.experienced",
+                at,
+                store_id="store-nanjing-road",
+                product_id="p77",
+                category=person.category,
+                clerk_id="clerk-3",
             ),
         ),
         (left, cast.send.track(person, "store.left", left, store_id="store-nanjing-road")),
@@ -115,8 +137,11 @@ def queue_in_the_shop(cast: Cast, at: int) -> list[Timed]:
         (
             at + i * 20 * SECOND_MS,
             cast.send.track(
-                None, "store.ticket_taken", at + i * 20 * SECOND_MS,
-                store_id=shop, ticket_id=f"t{cast.number}-{i}",
+                None,
+                "store.ticket_taken",
+                at + i * 20 * SECOND_MS,
+                store_id=shop,
+                ticket_id=f"t{cast.number}-{i}",
             ),
         )
         for i in range(QUEUE_LENGTH)
@@ -130,8 +155,13 @@ def promise_about_to_break(cast: Cast, at: int) -> list[Timed]:
         (
             at,
             cast.send.track(
-                person, "promise.made", at, promise_id=f"pr{cast.number}", issue="refund",
-                due_minutes=60, agent_id="agent-4",
+                person,
+                "promise.made",
+                at,
+                promise_id=f"pr{cast.number}",
+                issue="refund",
+                due_minutes=60,
+                agent_id="agent-4",
             ),
         )
     ]
@@ -145,8 +175,12 @@ def competitor_calls(cast: Cast, at: int) -> list[Timed]:
         (
             at,
             cast.send.track(
-                person, "complaint.opened", at, complaint_id=f"kc{cast.number}",
-                severity="high", topic="price",
+                person,
+                "complaint.opened",
+                at,
+                complaint_id=f"kc{cast.number}",
+                severity="high",
+                topic="price",
             ),
         ),
         (later, cast.send.track(person, "competitor.contact", later, competitor="other")),

@@ -15,7 +15,7 @@ from struct import Struct
 
 from engine.adapters.kafka_client import wait_ready
 from engine.errors import LogError
-from engine.runtime.embedded import free_port, spawn
+from engine.runtime.local.embedded import free_port, spawn
 
 HERE = Path(__file__).parent
 READY_S = 60.0

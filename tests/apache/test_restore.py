@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 
 from engine.config import Settings
 from engine.events import topics
-from engine.runtime.stack import Plan, Stack
+from engine.runtime.local.stack import Plan, Stack
 from tests.apache.broker import ApacheKafka, missing_tools
 from tests.clusters import Node, until
 from tests.crowd import check_people, check_triggers, send, the_load, until_settled

@@ -34,7 +34,7 @@ from engine.events import topics
 from engine.events.model import Event
 from engine.events.record import Outgoing
 from engine.keys import Space
-from engine.runtime.embedded import EmbeddedBroker, EmbeddedRedis
+from engine.runtime.local.embedded import EmbeddedBroker, EmbeddedRedis
 from engine.runtime.setup import topic_specs
 from engine.runtime.ticker import tick_records
 from engine.runtime.totals import percentile, summed
@@ -168,9 +168,7 @@ def stack(*, apache: bool) -> Iterator[Settings]:
     broker = ApacheKafka() if apache else EmbeddedBroker()
     server = EmbeddedRedis()
     try:
-        settings = Settings(
-            redis_url=server.start(), kafka_bootstrap=broker.start(), log="ERROR"
-        )
+        settings = Settings(redis_url=server.start(), kafka_bootstrap=broker.start(), log="ERROR")
         create_topics(settings.kafka_bootstrap, topic_specs(settings))
         yield settings
     finally:
@@ -219,9 +217,7 @@ def _median(found: list[dict[str, Any]], name: str) -> float:
     return float(statistics.median(each[name] for each in found))
 
 
-async def _fill(
-    settings: Settings, publisher: KafkaPublisher, count: int, customers: int
-) -> None:
+async def _fill(settings: Settings, publisher: KafkaPublisher, count: int, customers: int) -> None:
     await fill(settings, publisher, count, customers, rules=rule_texts(20))
     await publisher.close()
 

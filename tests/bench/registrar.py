@@ -28,8 +28,8 @@ from engine.identity.registrar import Entry, Root, claim
 from engine.keys import Space, registrar_name
 from engine.pipeline.book import Book
 from engine.pipeline.state import decode_entry, encode_entry
-from engine.runtime.embedded import EmbeddedRedis
-from engine.runtime.links import Links
+from engine.runtime.local.embedded import EmbeddedRedis
+from engine.runtime.orders.links import Links
 from tests.simulation.people import an_event
 from tests.simulation.world import World
 

@@ -29,7 +29,7 @@ from engine.profile import windows
 from engine.profile.model import Actor, Log
 from engine.profile.turn import Turn
 from engine.rules.compile import RuleSet, compile_rules
-from engine.runtime.backtest import Run, over_events
+from engine.runtime.past.backtest import Run, over_events
 from engine.runtime.setup import contracts_of
 from engine.simulation.backtest import Watch
 from tests.bench.load import START_MS, events, rule_texts

@@ -19,7 +19,7 @@ from time import perf_counter, process_time
 
 from engine.adapters.kafka_client import KafkaPublisher, TopicSpec, create_topics
 from engine.events.record import Outgoing, Record
-from engine.runtime.embedded import EmbeddedBroker
+from engine.runtime.local.embedded import EmbeddedBroker
 from tests.apache.broker import ApacheKafka
 
 TOPIC = "bench-shell"

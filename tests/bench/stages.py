@@ -27,11 +27,11 @@ from engine.events.ids import birth_id
 from engine.events.record import Record, partition_of
 from engine.keys import Space, node_name
 from engine.ports import Store
-from engine.runtime import partition as owning
-from engine.runtime.cache import Cache
-from engine.runtime.embedded import EmbeddedRedis
-from engine.runtime.library import ArtefactLibrary
-from engine.runtime.partition import Owner
+from engine.runtime.local.embedded import EmbeddedRedis
+from engine.runtime.partition import owner as owning
+from engine.runtime.partition.cache import Cache
+from engine.runtime.partition.owner import Owner
+from engine.runtime.rulesets.library import ArtefactLibrary
 from tests.bench.load import Kept, fill, rule_texts
 
 BATCH = 200

@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from engine.runtime.embedded import free_port
+from engine.runtime.local.embedded import free_port
 
 TIMEOUT_S = 1.5
 MOODS = ("dead", "slow", "garbage", "500", "503", "lost")

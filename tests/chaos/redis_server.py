@@ -13,7 +13,7 @@ from time import monotonic, sleep
 from redis import Redis
 from redis.exceptions import RedisError
 
-from engine.runtime.embedded import free_port, spawn
+from engine.runtime.local.embedded import free_port, spawn
 
 READY_S = 30.0
 DURABLE = ("--appendonly", "yes", "--appendfsync", "everysec", "--save", "")

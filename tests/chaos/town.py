@@ -21,8 +21,8 @@ from confluent_kafka import Consumer, TopicPartition
 from engine.adapters.kafka_client import KafkaPublisher, create_topics
 from engine.config import Settings
 from engine.keys import Space
-from engine.runtime.embedded import free_port
-from engine.runtime.processes import Process
+from engine.runtime.local.embedded import free_port
+from engine.runtime.local.processes import Process
 from engine.runtime.setup import publish_rules, topic_specs
 from tests.apache.broker import ApacheKafka
 from tests.apache.cluster import ApacheCluster

@@ -40,8 +40,8 @@ from engine.events.ids import birth_id
 from engine.events.model import Event
 from engine.events.record import Outgoing, partition_of
 from engine.keys import Space
-from engine.runtime.embedded import EmbeddedBroker, EmbeddedRedis, free_port
-from engine.runtime.processes import Process
+from engine.runtime.local.embedded import EmbeddedBroker, EmbeddedRedis, free_port
+from engine.runtime.local.processes import Process
 from engine.runtime.setup import publish_rules, topic_specs
 from engine.runtime.ticker import tick_records
 from engine.runtime.totals import summed
@@ -327,9 +327,7 @@ def problems(result: Result, carts: Carts) -> list[str]:
     return found
 
 
-def run(
-    *, events: int, apache: bool = True, trip_ms: int = 50, pause_s: float = 3.0
-) -> Result:
+def run(*, events: int, apache: bool = True, trip_ms: int = 50, pause_s: float = 3.0) -> Result:
     """Play it on servers of its own."""
     with ExitStack() as stack:
         broker = ApacheKafka() if apache else EmbeddedBroker()

@@ -25,7 +25,7 @@ from redis.asyncio import Redis
 from engine.adapters.files import read_rules
 from engine.config import Settings
 from engine.keys import Space
-from engine.runtime.stack import Plan, Stack
+from engine.runtime.local.stack import Plan, Stack
 from engine.runtime.totals import summed
 from tests.apache.broker import ApacheKafka
 from tests.endurance.load import Load
@@ -291,9 +291,7 @@ class Soak:
             report.problems.append(f"lost {report.lost}, twice {report.duplicates}")
 
 
-async def play(
-    seconds: float, *, fault_s: float, per_s: int, broker: ApacheKafka
-) -> Report:
+async def play(seconds: float, *, fault_s: float, per_s: int, broker: ApacheKafka) -> Report:
     """Run a whole stack on the broker for so long."""
     settings = Settings(port=0, any_key="demo", started_ms=int(time() * 1000))
     load = Load(per_s=per_s)

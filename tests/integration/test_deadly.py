@@ -19,9 +19,9 @@ from engine.events import topics
 from engine.events.record import Outgoing
 from engine.identity import mac
 from engine.keys import Space
-from engine.runtime import partition
-from engine.runtime.engage import Engage
-from engine.runtime.partition import ALONE_MAX, TRIES_MAX, Owner
+from engine.runtime.partition import owner as partition
+from engine.runtime.partition.engage import Engage
+from engine.runtime.partition.owner import ALONE_MAX, TRIES_MAX, Owner
 from tests.simulation.cluster import SECRET, Shelf, partitions
 from tests.simulation.faults import Topics
 

@@ -14,7 +14,7 @@ from engine.adapters.kafka_client import TopicSpec, create_topics, wait_ready
 from engine.adapters.kafka_reader import KafkaReader
 from engine.adapters.wire import Wire
 from engine.errors import ConfigError, LogError
-from engine.runtime.embedded import EmbeddedBroker, EmbeddedRedis
+from engine.runtime.local.embedded import EmbeddedBroker, EmbeddedRedis
 from tests.servers import started
 
 PATIENCE_S = 20.0
@@ -142,7 +142,7 @@ def test_the_death_of_the_broker_is_told_and_its_stop_is_not() -> None:
 def test_servers_die_with_us_even_by_kill_9() -> None:
     program = (
         "import time\n"
-        "from engine.runtime.embedded import EmbeddedBroker\n"
+        "from engine.runtime.local.embedded import EmbeddedBroker\n"
         "print(EmbeddedBroker().start(), flush=True)\n"
         "time.sleep(600)\n"
     )

@@ -9,7 +9,7 @@ import pytest
 
 from engine.config import Settings
 from engine.keys import Space
-from engine.runtime.stack import Plan, Stack
+from engine.runtime.local.stack import Plan, Stack
 from tests.clusters import Node, RedisCluster, until
 from tests.crowd import PEOPLE, check_people, check_triggers, send, the_load, until_settled
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from engine.config import Settings
-from engine.runtime.embedded import EmbeddedBroker
-from engine.runtime.stack import Plan, Stack
+from engine.runtime.local.embedded import EmbeddedBroker
+from engine.runtime.local.stack import Plan, Stack
 from tests.crowd import check_people, check_triggers, send, the_load, until_settled
 from tests.servers import started
 
@@ -45,9 +45,7 @@ async def _grow(old: Settings) -> None:
         await small.stop_role("work")
         await small.stop_role("deliver")
         await small.stop_role("keep")
-        large = Settings(
-            any_key="demo", port=0, partitions=8, log_version=2, endpoints=endpoints
-        )
+        large = Settings(any_key="demo", port=0, partitions=8, log_version=2, endpoints=endpoints)
         async with Stack(Plan(large, receiver=False)) as big:
             await send(big, batches[6:])
             assert max([(await big.store.meta(p)).clk for p in range(8)]) <= (

@@ -19,7 +19,7 @@ from engine.keys import Space
 from engine.pipeline.book import Book
 from engine.pipeline.state import TICK_TIMERS_MAX
 from engine.ports import Commit, Store
-from engine.runtime.partition import Owner
+from engine.runtime.partition.owner import Owner
 from tests.simulation.cluster import partitions
 from tests.simulation.world import SECRET, Shelf
 from tests.spine import REMIND, THANK, an_event
@@ -140,9 +140,7 @@ def test_where_a_tick_is_cut_changes_nothing(timers_max: int, deaths: bool, batc
     async def scenario() -> None:
         log = the_log(FEW)
         whole = await fold_all(log, MemoryStore(), timers_max=FEW)
-        cut = await fold_all(
-            log, MemoryStore(), timers_max=timers_max, batch=batch, deaths=deaths
-        )
+        cut = await fold_all(log, MemoryStore(), timers_max=timers_max, batch=batch, deaths=deaths)
         expected = await found(whole, FEW)
         assert await found(cut, FEW) == expected
         assert len(expected[0]) == FEW + 1, "every wait, and the thanks for the order behind them"

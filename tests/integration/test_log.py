@@ -16,7 +16,7 @@ from engine.adapters.kafka_client import (
 from engine.adapters.seats import BATCH_MAX
 from engine.errors import ConfigError, CoverageError, LogError
 from engine.events.record import Outgoing, Record
-from engine.runtime.embedded import free_port
+from engine.runtime.local.embedded import free_port
 from tests.logs import (
     PARTITIONS,
     Journal,

@@ -19,8 +19,8 @@ from engine.events import topics
 from engine.events.ids import birth_id
 from engine.events.model import Event
 from engine.ingest.accept import Accepted
-from engine.runtime.history import History
-from engine.runtime.stack import Plan, Stack
+from engine.runtime.local.stack import Plan, Stack
+from engine.runtime.past.history import History
 from tests.simulation.test_backtest import HEAD, KEEN, LEFT, story
 from tests.turns import ROOT, event_id
 

@@ -13,7 +13,7 @@ from engine.errors import Fenced, Stale, StoreError
 from engine.keys import Space
 from engine.outcome import Meta
 from engine.ports import Commit, Store
-from engine.runtime.embedded import EmbeddedRedis
+from engine.runtime.local.embedded import EmbeddedRedis
 from tests.clusters import REAL, emptied
 from tests.servers import digest
 

@@ -20,8 +20,8 @@ from engine.adapters.redis import RedisStore
 from engine.cli.main import main
 from engine.config import Settings
 from engine.keys import Space
+from engine.runtime.local.supervisor import BACKOFF_S_MAX
 from engine.runtime.setup import topic_specs
-from engine.runtime.supervisor import BACKOFF_S_MAX
 from engine.runtime.totals import summed
 from tests.apache.broker import ApacheKafka
 from tests.bench.load import events, fill

@@ -34,9 +34,7 @@ def test_where_a_type_is_wrong_they_agree_or_leave_it_to_each(seed: int) -> None
     random = Random(seed)
     maker = Maker(random, for_cel=False)
     odd = [None, "7", 7, 7.5, True, [], ["a"], {"a": 1}, float("nan"), float("inf"), 10**400]
-    conditions = [
-        compile_condition(maker.condition(2).text, SCOPE, trigger="x") for _ in range(4)
-    ]
+    conditions = [compile_condition(maker.condition(2).text, SCOPE, trigger="x") for _ in range(4)]
     together = chooser(conditions)
     left = 0
     for _ in range(40):

@@ -21,9 +21,9 @@ from engine.adapters.memory import MemoryStore
 from engine.adapters.redis import encode_meta
 from engine.events import topics
 from engine.events.record import Record
-from engine.runtime.engage import Engage
-from engine.runtime.partition import Owner
-from engine.runtime.releases import Artefact, artefact_record
+from engine.runtime.partition.engage import Engage
+from engine.runtime.partition.owner import Owner
+from engine.runtime.rulesets.releases import Artefact, artefact_record
 from tests.simulation.checks import _Nowhere
 from tests.simulation.cluster import SECRET, Shelf
 from tests.simulation.rules import BOTH, HEAD, LATENESS_MS, ONCE
@@ -58,9 +58,7 @@ def _artefacts(seed: int) -> list[bytes]:
             f"{name}.yaml": f"rule: {name}\n{HEAD}{body.strip()}\n"
             for name, body in {**BOTH, **ONCE[version]}.items()
         }
-        made = Artefact(
-            version=version, rules=files, contracts=contracts, lateness_ms=LATENESS_MS
-        )
+        made = Artefact(version=version, rules=files, contracts=contracts, lateness_ms=LATENESS_MS)
         sealed = artefact_record(made, SECRET)
         record = Record(sealed.topic, sealed.partition, number, sealed.key, sealed.value)
         lines.append(_record(seed, record))

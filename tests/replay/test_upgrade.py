@@ -29,8 +29,8 @@ from engine.events.record import Outgoing, Record, header
 from engine.outcome import Meta
 from engine.pipeline.book import Book, default_lateness
 from engine.rules.compile import RuleSet, compile_rules, index
-from engine.runtime.engage import Engage
-from engine.runtime.partition import Owner
+from engine.runtime.partition.engage import Engage
+from engine.runtime.partition.owner import Owner
 from tests.simulation.cluster import SECRET, partitions
 from tests.simulation.storm import early_labels
 from tests.simulation.world import Shelf
@@ -209,9 +209,7 @@ def test_a_log_of_an_earlier_release_gives_the_same_triggers(
 
 
 @pytest.mark.parametrize(("name", "seed", "partition"), list(places()))
-def test_the_state_of_an_earlier_release_is_taken_on(
-    name: str, seed: int, partition: int
-) -> None:
+def test_the_state_of_an_earlier_release_is_taken_on(name: str, seed: int, partition: int) -> None:
     """Side by side: it folded half of the log, this one folds the rest on top of its state."""
     log = recorded(name)[seed]
     store = in_the_middle(log, partition)

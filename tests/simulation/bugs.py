@@ -24,7 +24,10 @@ from engine.matching import absence
 from engine.pipeline import envelope, fold, persons, state, think
 from engine.ports import LedgerSnapshot
 from engine.profile import calendar
-from engine.runtime import attempt, engage, partition, rekey, sender, ticker
+from engine.runtime import rekey, ticker
+from engine.runtime.handover import attempt, sender
+from engine.runtime.partition import engage
+from engine.runtime.partition import owner as partition
 from tests.simulation import cluster, deadly, faults
 from tests.simulation.lua import LuaSlots
 

@@ -19,8 +19,8 @@ from engine.events.record import Record, fingerprint
 from engine.outcome import Meta, Move
 from engine.pipeline.state import Live, decode_node
 from engine.ports import Commit
-from engine.runtime.engage import Engage
-from engine.runtime.partition import Owner
+from engine.runtime.partition.engage import Engage
+from engine.runtime.partition.owner import Owner
 from tests.simulation.channels import ENDPOINTS
 from tests.simulation.cluster import Shelf
 from tests.simulation.deadly import passed_over

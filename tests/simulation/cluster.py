@@ -19,13 +19,13 @@ from engine.ingest.sources import Source, Sources
 from engine.outcome import Outcome
 from engine.pipeline.book import Book
 from engine.ports import Handler
-from engine.runtime.engage import Engage
+from engine.runtime.handover.sender import Dispatcher
 from engine.runtime.learner import Learner
 from engine.runtime.lookup import Lookup
 from engine.runtime.observe import Meter
-from engine.runtime.partition import Owner
+from engine.runtime.partition.engage import Engage
+from engine.runtime.partition.owner import Owner
 from engine.runtime.rekey import Rekeyer
-from engine.runtime.sender import Dispatcher
 from engine.runtime.ticker import Ticker
 from tests.simulation.faults import (
     FaultyLedger,

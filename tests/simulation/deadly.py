@@ -11,7 +11,7 @@ import orjson
 
 from engine.errors import ContractError
 from engine.pipeline.fold import fold, pass_over
-from engine.runtime import partition
+from engine.runtime.partition import owner as partition
 from tests.simulation.door import NOBODY, Door
 from tests.simulation.faults import Process
 from tests.simulation.virtual import OWNER

@@ -88,9 +88,7 @@ class Growing:
             )
         )
         intake = Intake(self.old_ledger)
-        return Growth(
-            old, new, passed_on=self.passing, intake=intake, secret=SECRET, pause=pause
-        )
+        return Growth(old, new, passed_on=self.passing, intake=intake, secret=SECRET, pause=pause)
 
     async def grow(self) -> None:
         """Run `engine grow` until it ends well; each run that breaks is begun anew."""

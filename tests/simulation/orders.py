@@ -22,7 +22,7 @@ from engine.pipeline import persons
 from engine.pipeline.book import Book
 from engine.pipeline.state import Live, Node, decode_node
 from engine.ports import Commit
-from engine.runtime.partition import Owner
+from engine.runtime.partition.owner import Owner
 from tests.simulation.people import Groups, Script, a_story, an_event, owner_of, rivals
 from tests.simulation.registry import QUARANTINE, Registry, clash
 from tests.simulation.world import SECRET, Faults, Shelf, World, end_of_chain, run

@@ -11,8 +11,10 @@ from typing import Any
 
 from engine.churn import step
 from engine.errors import EngineError
-from engine.runtime import engage, partition, ticker
+from engine.runtime import ticker
 from engine.runtime.learner import POLL_S
+from engine.runtime.partition import engage
+from engine.runtime.partition import owner as partition
 from tests.simulation import deadly, script
 from tests.simulation.channels import ENDPOINTS, Channels
 from tests.simulation.cluster import GROUPS, Cluster

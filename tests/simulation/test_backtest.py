@@ -151,9 +151,7 @@ def test_another_rule_set_over_the_same_log_decides_otherwise() -> None:
     assert rules == {"keen"}
 
 
-def watched(
-    rules: RuleSet, events: Sequence[Event], *, since: int = 0
-) -> Watch:
+def watched(rules: RuleSet, events: Sequence[Event], *, since: int = 0) -> Watch:
     """Return what a file of events comes to."""
     watch = Watch(rules.rules, since=since)
     past = Past(

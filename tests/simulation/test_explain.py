@@ -15,10 +15,10 @@ from engine.events.model import Event
 from engine.events.record import Record
 from engine.pipeline.book import Book
 from engine.rules.compile import compile_rules
-from engine.runtime.explain import Explainer
 from engine.runtime.learner import version_records
 from engine.runtime.lookup import Lookup
-from engine.runtime.releases import Artefact, artefact_record
+from engine.runtime.past.explain import Explainer
+from engine.runtime.rulesets.releases import Artefact, artefact_record
 from tests.simulation.test_backtest import HEAD, KEEN, LEFT, story
 from tests.simulation.world import SECRET, TENANT, Faults, World, run
 from tests.turns import ROOT, contracts, event_id

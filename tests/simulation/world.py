@@ -25,7 +25,7 @@ from engine.keys import node_name
 from engine.pipeline.book import Book
 from engine.pipeline.state import Live, Node, decode_entry, decode_node
 from engine.ports import Commit
-from engine.runtime.partition import Owner
+from engine.runtime.partition.owner import Owner
 from engine.runtime.ticker import Passed, tick_records
 
 SECRET = b"secret of the simulation"
@@ -212,7 +212,7 @@ class World:
                 await owner.batch(batch)
             except (EngineError, AssertionError):
                 # What is loaded across a fall-back is of two states and may not fit together; a
-                # worker takes over again, as from every other error (runtime/engage.py).
+                # worker takes over again, as from every other error (runtime/partition/engage.py).
                 self._owners[partition] = None
             return True
         return False

@@ -38,8 +38,12 @@ from engine.rules.expression.types import (
 )
 
 _CEL_UNITS_NS = {
-    "h": 3_600 * 10**9, "m": 60 * 10**9, "s": 10**9,
-    "ms": 10**6, "us": 10**3, "ns": 1,
+    "h": 3_600 * 10**9,
+    "m": 60 * 10**9,
+    "s": 10**9,
+    "ms": 10**6,
+    "us": 10**3,
+    "ns": 1,
 }
 _CEL_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|ns|h|m|s)")
 _CEL_DURATION = re.compile(r"-?(?:\d+(?:\.\d+)?(?:ms|us|ns|h|m|s))+")

@@ -62,9 +62,7 @@ def is_shared(text: str) -> bool:
     return not _IS_RULE.search(text) and bool(_IS_SHARED.search(text))
 
 
-def parse_shared(
-    texts: Mapping[str, str], contracts: Contracts, problems: list[Problem]
-) -> Shared:
+def parse_shared(texts: Mapping[str, str], contracts: Contracts, problems: list[Problem]) -> Shared:
     """Return what some files share, by path; their mistakes go to `problems`.
 
     Raises

@@ -70,9 +70,7 @@ def event_named(reader: Reader, node: Node, key: str, contracts: Contracts) -> s
 
 
 class _When:
-    def __init__(
-        self, reader: Reader, root: Node, scopes: Scopes, contracts: Contracts
-    ) -> None:
+    def __init__(self, reader: Reader, root: Node, scopes: Scopes, contracts: Contracts) -> None:
         self.reader = reader
         self.root = root
         self.scopes = scopes

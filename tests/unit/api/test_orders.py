@@ -16,7 +16,7 @@ from engine.events.record import Record, header, partition_of
 from engine.identity import mac
 from engine.identity.messages import Claim, Erase, Split
 from engine.ingest.sources import Source, Sources
-from engine.runtime.staff import Staff
+from engine.runtime.orders.staff import Staff
 from tests.unit.api.front import NOW
 
 SECRET = b"secret"

@@ -16,8 +16,8 @@ from engine.api.orders import order_routes
 from engine.cli import link, main
 from engine.events import topics
 from engine.ingest.sources import Source, Sources
-from engine.runtime.embedded import free_port
-from engine.runtime.staff import Staff
+from engine.runtime.local.embedded import free_port
+from engine.runtime.orders.staff import Staff
 
 ROWS = "user_id,phone,city\nu1,13800138000,X\nu2,12,X\nu3,,X\n"
 

@@ -115,9 +115,10 @@ def test_quiet_hours_hold_until_their_end_and_then_ask_again() -> None:
     customer = shopper(text, tier="gold")
     carts(customer, evening)
     customer.tick(21 * HOUR_S)
-    assert [(at, t.waited, t.expires_at - t.at) for (at, _), t in zip(
-        customer.fired, customer.triggers, strict=True
-    )] == [(20 * HOUR_S, True, 3_600_000)]
+    assert [
+        (at, t.waited, t.expires_at - t.at)
+        for (at, _), t in zip(customer.fired, customer.triggers, strict=True)
+    ] == [(20 * HOUR_S, True, 3_600_000)]
     other = shopper(text, tier="gold")
     carts(other, evening)
     other.knows(tier="silver").tick(21 * HOUR_S)
@@ -129,8 +130,11 @@ def test_quiet_hours_hold_until_their_end_and_then_ask_again() -> None:
     [
         ({"consent__email": True, "consent__push": True}, {"email": "e"}, ["email"]),  # no device
         ({"consent__email": True}, {"email": "e", "user_id": "u"}, ["email"]),  # no consent to push
-        ({"consent__email": True, "consent__push": True}, {"email": "e", "user_id": "u"},
-         ["push", "email"]),
+        (
+            {"consent__email": True, "consent__push": True},
+            {"email": "e", "user_id": "u"},
+            ["push", "email"],
+        ),
         ({"consent__email": False}, {"email": "e"}, None),
     ],
 )

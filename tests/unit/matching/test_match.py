@@ -159,9 +159,7 @@ def test_a_paused_rule_hears_nothing() -> None:
 
 
 def test_a_rule_that_raises_stops_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    texts = [
-        f"rule: {name}\nwhen: [{{event: {CART}}}]\ndo: [{{case: {name}}}]\n" for name in "abc"
-    ]
+    texts = [f"rule: {name}\nwhen: [{{event: {CART}}}]\ndo: [{{case: {name}}}]\n" for name in "abc"]
     decide = match.decide
 
     def broken(turn, rule, found):  # type: ignore[no-untyped-def]
@@ -244,7 +242,7 @@ do: [{case: hit}]
 def test_a_text_that_a_rule_asks_for_finds_it_in_the_order_of_priority() -> None:
     texts = [
         f"rule: {name}\npriority: {priority}\n"
-        f"when: [{{event: {CART}, where: event.category == \"{category}\"}}]\n"
+        f'when: [{{event: {CART}, where: event.category == "{category}"}}]\n'
         f"do: [{{case: {name}}}]\n"
         for name, priority, category in (("a", 1, "food"), ("b", 9, "food"), ("c", 5, "books"))
     ]

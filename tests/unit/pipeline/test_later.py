@@ -37,9 +37,7 @@ def grown(kind: Any, value: Any, path: str = "") -> Any:
     """Return a value as the next release has it: every struct in it is longer by a field."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         fields = msgspec.structs.fields(kind)
-        own = [
-            grown(f.type, v, f"{path}/{f.name}") for f, v in zip(fields, value, strict=True)
-        ]
+        own = [grown(f.type, v, f"{path}/{f.name}") for f, v in zip(fields, value, strict=True)]
         return [*own, f"{path} later"]
     if get_origin(kind) is dict:
         of = get_args(kind)[1]

@@ -96,9 +96,7 @@ if: >-
 do: [{case: more-channels, fields: {people: "{{ distinct('ad.clicked', it.customer, 7d) }}"}}]
 limits: [1 per 30d]
 """
-CLICKS = ", ".join(
-    f"{{at: {n}m, ad.clicked: {{ad_id: a1, user_id: u{n % 3}}}}}" for n in range(6)
-)
+CLICKS = ", ".join(f"{{at: {n}m, ad.clicked: {{ad_id: a1, user_id: u{n % 3}}}}}" for n in range(6))
 
 
 def test_a_rule_about_an_advert_counts_heads_on_the_whole_fold() -> None:

@@ -253,8 +253,6 @@ def test_a_mistake_in_a_table_is_told(old: str, new: str, code: str, hint: str) 
     assert hint in next(each.hint for each in found if each.code == code)
 
 
-
-
 def test_of_a_segment_that_time_takes_people_out_of_only_members_are_looked_at_daily() -> None:
     shared = SHARED.replace("daily: everybody", "daily: members")
     rules = compiled(shared=shared, r=ENTERED.replace("high_value", "dormant"))

@@ -19,8 +19,8 @@ from engine.events import topics
 from engine.events.record import Outgoing, Record
 from engine.ports import LedgerUpdate
 from engine.profile.model import Actor
+from engine.runtime.handover.sender import Dispatcher
 from engine.runtime.observe import Meter
-from engine.runtime.sender import Dispatcher
 from engine.simulation.receiver import Desk
 from tests.receiver import SECRET
 

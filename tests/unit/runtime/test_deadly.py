@@ -12,9 +12,9 @@ from engine.errors import StoreError
 from engine.events import topics
 from engine.outcome import Meta
 from engine.pipeline.state import TICK_TIMERS_MAX
-from engine.runtime import partition
-from engine.runtime.engage import Engage
-from engine.runtime.partition import ALONE_MAX, CAREFUL_STEPS, TRIES_MAX, Owner
+from engine.runtime.partition import owner as partition
+from engine.runtime.partition.engage import Engage
+from engine.runtime.partition.owner import ALONE_MAX, CAREFUL_STEPS, TRIES_MAX, Owner
 from tests.simulation.cluster import partitions
 from tests.simulation.faults import Topics
 from tests.unit.runtime.test_engage import POISON, World

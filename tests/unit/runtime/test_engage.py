@@ -9,8 +9,8 @@ import orjson
 from engine.adapters.memory import MemoryStore
 from engine.events import topics
 from engine.events.record import Outgoing
-from engine.runtime.engage import Engage
-from engine.runtime.partition import Owner
+from engine.runtime.partition.engage import Engage
+from engine.runtime.partition.owner import Owner
 from tests.simulation.cluster import Shelf, partitions
 from tests.simulation.faults import Topics
 

@@ -9,8 +9,8 @@ from engine.adapters.memory import MemoryLog
 from engine.events import topics
 from engine.identity.messages import Disable
 from engine.pipeline.envelope import read
-from engine.runtime import fuses
-from engine.runtime.fuses import Fuses
+from engine.runtime.partition import fuses
+from engine.runtime.partition.fuses import Fuses
 from tests.simulation.cluster import SECRET, partitions
 
 COUNT = 3

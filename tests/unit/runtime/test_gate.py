@@ -2,7 +2,7 @@
 
 import asyncio
 
-from engine.runtime.gate import Gate
+from engine.runtime.partition.gate import Gate
 
 
 def test_one_that_goes_alone_waits_for_all_others_and_lets_none_in() -> None:

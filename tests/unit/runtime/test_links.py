@@ -10,7 +10,7 @@ from engine.events import topics
 from engine.events.ids import birth_id
 from engine.identity.messages import Claim
 from engine.pipeline.book import Book
-from engine.runtime.links import RECORDS_MAX, Linked, Links
+from engine.runtime.orders.links import RECORDS_MAX, Linked, Links
 from tests.simulation.world import SECRET, TENANT, World, end_of_chain
 from tests.unit.identity.shop import ANN, ANNS, BOB, BOBS, Shop, played
 

@@ -13,8 +13,8 @@ from engine.keys import node_name
 from engine.pipeline import fold
 from engine.pipeline.book import Book
 from engine.pipeline.state import Live, decode_node
-from engine.runtime.engage import Engage
-from engine.runtime.partition import Owner
+from engine.runtime.partition.engage import Engage
+from engine.runtime.partition.owner import Owner
 from tests.integration.test_large_tick import START, the_log
 from tests.simulation.cluster import partitions
 from tests.simulation.world import SECRET, TENANT, Shelf

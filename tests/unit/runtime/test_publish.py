@@ -14,9 +14,9 @@ from engine.config import Settings
 from engine.errors import EngineError, RulesError
 from engine.events import topics
 from engine.events.record import header
-from engine.runtime.library import ArtefactLibrary
-from engine.runtime.publish import Publication, Who, with_status
-from engine.runtime.releases import Release
+from engine.runtime.rulesets.library import ArtefactLibrary
+from engine.runtime.rulesets.publish import Publication, Who, with_status
+from engine.runtime.rulesets.releases import Release
 from tests.turns import ROOT
 
 LI, WANG = Who("li@shop.example"), Who("wang@shop.example")

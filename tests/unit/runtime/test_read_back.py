@@ -8,7 +8,7 @@ import pytest
 from engine.adapters.memory import MemoryLog
 from engine.events import topics
 from engine.events.record import Outgoing
-from engine.runtime.partition import TAIL_MAX, Owner
+from engine.runtime.partition.owner import TAIL_MAX, Owner
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from engine.adapters.memory import MemoryLog
 from engine.errors import ConfigError
 from engine.events import topics
 from engine.events.record import Outgoing
-from engine.runtime.library import ArtefactLibrary
-from engine.runtime.releases import (
+from engine.runtime.rulesets.library import ArtefactLibrary
+from engine.runtime.rulesets.releases import (
     SIZE_MAX,
     Artefact,
     Release,

@@ -11,8 +11,8 @@ import pytest
 from engine.errors import CoverageError, EngineError, Fenced, LogError, Stale, StoreError
 from engine.events import topics
 from engine.events.record import Record, header
-from engine.runtime import partition
-from engine.runtime.partition import PROOF_MS_MAX, Owner
+from engine.runtime.partition import owner as partition
+from engine.runtime.partition.owner import PROOF_MS_MAX, Owner
 from tests.simulation.world import World
 from tests.spine import ORDER, THANK, a_world, an_event, drain, triggers
 from tests.turns import NOON

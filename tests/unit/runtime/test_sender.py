@@ -11,7 +11,7 @@ from engine.delivery.retry import FAILURES_MAX, OPEN_MS
 from engine.errors import Fenced, Stale
 from engine.events import topics
 from engine.events.record import Outgoing
-from engine.runtime import sender as sender_module
+from engine.runtime.handover import sender as sender_module
 from engine.runtime.observe import Meter
 from tests.receiver import SECRET
 from tests.unit.runtime.dispatch import BORN, CRM, World, play, read, trigger, turn

@@ -11,8 +11,8 @@ from engine.delivery.model import Endpoint
 from engine.events import topics
 from engine.events.record import Outgoing
 from engine.profile.model import Actor, Trait
-from engine.runtime import sender as sender_module
-from engine.runtime.attempt import PUT_OFF_MS
+from engine.runtime.handover import sender as sender_module
+from engine.runtime.handover.attempt import PUT_OFF_MS
 from tests.receiver import SECRET
 from tests.unit.runtime.dispatch import BORN, CRM, World, play, read, trigger, turn
 
@@ -131,9 +131,7 @@ def test_a_lost_answer_is_tried_again_or_parked(on_unknown: str, again: int) -> 
 )
 def test_staff_can_have_a_dead_delivery_tried_once_more(state: str, once_more: bool) -> None:
     async def scenario() -> None:
-        world = World(
-            endpoints=(Endpoint("crm", CRM.url, (SECRET,), on_unknown="park"),)
-        )
+        world = World(endpoints=(Endpoint("crm", CRM.url, (SECRET,), on_unknown="park"),))
         world.desk.answer = {"failed": "410", "parked": "lost", "sent": "200"}[state]
         (first,) = world.write(trigger(1))
         dispatcher = world.dispatcher()

@@ -6,7 +6,7 @@ from copy import deepcopy
 
 from engine.adapters.memory_ledger import MemoryLedger
 from engine.delivery.model import Endpoint, Job
-from engine.runtime.sender import FENCED_WAIT_MS, Dispatcher
+from engine.runtime.handover.sender import FENCED_WAIT_MS, Dispatcher
 from tests.receiver import SECRET
 from tests.unit.runtime.dispatch import CRM, World, play, read, trigger, turn
 

@@ -11,8 +11,8 @@ from engine.delivery.model import Endpoint
 from engine.errors import StoreError
 from engine.ports import LedgerSnapshot
 from engine.profile.model import Actor
-from engine.runtime.attempt import PUT_OFF_MS
-from engine.runtime.sender import FENCED_WAIT_MS
+from engine.runtime.handover.attempt import PUT_OFF_MS
+from engine.runtime.handover.sender import FENCED_WAIT_MS
 from tests.receiver import SECRET, receiver
 from tests.unit.runtime.dispatch import BORN, FlakyLedger, World, play, read, trigger, turn
 

@@ -3,8 +3,14 @@
 import pytest
 
 from engine.config import Settings
-from engine.runtime.processes import Process
-from engine.runtime.supervisor import BACKOFF_S, BACKOFF_S_MAX, STEADY_S, Supervisor, instances
+from engine.runtime.local.processes import Process
+from engine.runtime.local.supervisor import (
+    BACKOFF_S,
+    BACKOFF_S_MAX,
+    STEADY_S,
+    Supervisor,
+    instances,
+)
 
 
 class Child(Process):

@@ -20,7 +20,7 @@ from engine.events.contract import load_yaml, parse_contracts
 from engine.ports import Publisher, Reader
 from engine.rules.compile import RuleSet, compile_rules
 from engine.runtime.learner import version_records
-from engine.runtime.releases import (
+from engine.runtime.rulesets.releases import (
     Artefact,
     Release,
     Shelf,

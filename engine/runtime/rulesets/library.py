@@ -13,7 +13,7 @@ from engine.events.record import Record
 from engine.pipeline.book import Book, default_lateness
 from engine.ports import Reader
 from engine.rules.compile import compile_rules
-from engine.runtime.releases import LIVE, Artefact, opened
+from engine.runtime.rulesets.releases import LIVE, Artefact, opened
 
 POLL_S = 0.2
 FOLLOW_S = 1.0
@@ -103,9 +103,7 @@ class ArtefactLibrary:
 
     async def _take_rules(self, version: str) -> None:
         """Compile a rule set in a thread: the partitions go on with the one that they have."""
-        found = await self._reader.read(
-            topics.RULE_SETS, 0, self._places[version], count_max=1
-        )
+        found = await self._reader.read(topics.RULE_SETS, 0, self._places[version], count_max=1)
         try:
             artefact = opened(version, found[0].value if found else b"", self.book.secret)
         except ConfigError as error:

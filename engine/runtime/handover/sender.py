@@ -17,7 +17,7 @@ from engine.delivery.queue import Ticket
 from engine.errors import EngineError, Fenced
 from engine.events.record import Outgoing, Record
 from engine.ports import Clock, Ledger, LedgerSnapshot, LedgerUpdate, Publisher, Sender
-from engine.runtime.attempt import (
+from engine.runtime.handover.attempt import (
     PUT_OFF_MS,
     Attempts,
     Lane,

@@ -16,8 +16,8 @@ from engine.errors import (
 )
 from engine.events.record import Record
 from engine.outcome import Outcome
-from engine.runtime.gate import Gate
-from engine.runtime.partition import CAREFUL_STEPS, Owner
+from engine.runtime.partition.gate import Gate
+from engine.runtime.partition.owner import CAREFUL_STEPS, Owner
 
 FENCED_WAIT_S = 1.5  # so that a zombie learns from the group that it was expelled
 BACKOFF_S = 0.2

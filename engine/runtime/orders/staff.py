@@ -16,7 +16,7 @@ from engine.identity import mac
 from engine.identity.messages import Erase, Split
 from engine.identity.registrar import ADDRESS
 from engine.ports import Clock, Publisher
-from engine.runtime.links import Linked, Links
+from engine.runtime.orders.links import Linked, Links
 
 _NODE_ID = re.compile(r"(?:[0-3][a-z]|-[0-9])[A-Za-z0-9_-]{16}")
 _json = msgspec.json.Encoder().encode

@@ -35,9 +35,7 @@ class Fuses:
         self._count = partition_count
         self._secret = secret
         self._errors_max = errors_max
-        self._times: dict[Broken, deque[float]] = defaultdict(
-            lambda: deque(maxlen=errors_max + 1)
-        )
+        self._times: dict[Broken, deque[float]] = defaultdict(lambda: deque(maxlen=errors_max + 1))
         self._blown: list[Broken] = []
         self._wake = asyncio.Event()
 

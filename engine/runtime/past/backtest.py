@@ -20,7 +20,7 @@ from engine.pipeline.book import Book
 from engine.pipeline.envelope import read
 from engine.ports import Reader
 from engine.rules.compile import RuleSet
-from engine.runtime.library import ArtefactLibrary
+from engine.runtime.rulesets.library import ArtefactLibrary
 from engine.simulation.backtest import Watch
 from engine.simulation.past import Past, book_of
 

@@ -30,8 +30,8 @@ from engine.ports import Reader, Store
 from engine.profile.calendar import zone_of
 from engine.profile.model import Actor
 from engine.rules.model import Rule
-from engine.runtime.library import ArtefactLibrary
 from engine.runtime.lookup import Found, Lookup
+from engine.runtime.rulesets.library import ArtefactLibrary
 from engine.simulation.rewind import rewound
 
 RECORDS_MAX = 1_000_000  # of the partition, the newest: some ten seconds of reading
@@ -114,9 +114,7 @@ class Explainer:
         shown = replace(rules.rules[rule], status=status)
         return _answer(shown, found, part, occasions, rules.contracts)
 
-    def _watched(
-        self, state: Partition, part: Part, node_id: str, rule: str
-    ) -> list[Occasion]:
+    def _watched(self, state: Partition, part: Part, node_id: str, rule: str) -> list[Occasion]:
         watch = _Watch(state, self._library.book, self._tenant, node_id, rule)
         watch.run(part.arrivals)
         return watch.occasions
@@ -142,9 +140,7 @@ class Explainer:
         part, key = Part(), node_id.encode()
         cut = offset > 0
         while offset < end:
-            records = await self._reader.read(
-                topics.EVENTS, partition, offset, count_max=READ_MAX
-            )
+            records = await self._reader.read(topics.EVENTS, partition, offset, count_max=READ_MAX)
             if not records:
                 break
             offset = records[-1].offset + 1
@@ -168,9 +164,7 @@ class Explainer:
 class _Watch:
     """Folds a person's part of a log and notes what each record came to for one rule."""
 
-    def __init__(
-        self, state: Partition, book: Book, tenant: str, customer: str, rule: str
-    ) -> None:
+    def __init__(self, state: Partition, book: Book, tenant: str, customer: str, rule: str) -> None:
         self.occasions: list[Occasion] = []
         self._state = state
         self._book = book

@@ -24,12 +24,12 @@ from engine.config import Settings
 from engine.errors import ConfigError
 from engine.events import topics
 from engine.runtime.connect import publisher_of, reader_of, store_of
-from engine.runtime.embedded import EmbeddedBroker, EmbeddedRedis, free_port
 from engine.runtime.learner import CHECKPOINT
+from engine.runtime.local.embedded import EmbeddedBroker, EmbeddedRedis, free_port
+from engine.runtime.local.processes import Process
+from engine.runtime.local.supervisor import Supervisor, instances
 from engine.runtime.lookup import Lookup
-from engine.runtime.processes import Process
 from engine.runtime.setup import publish_rules, topic_specs
-from engine.runtime.supervisor import Supervisor, instances
 from engine.runtime.totals import Totals, summed, tally, unaccounted
 
 READY_S = 60.0
@@ -194,9 +194,7 @@ class Stack:
         if self._plan.metrics:
             self.metrics_ports[name] = free_port()
             env = {**env, "METRICS_PORT": str(self.metrics_ports[name])}
-        self._supervisor.start(
-            Process(name, arguments, env=env, folder=Path(self._folder.name))
-        )
+        self._supervisor.start(Process(name, arguments, env=env, folder=Path(self._folder.name)))
 
     async def _start_receiver(self) -> None:
         secret = "whsec_" + b64encode(secrets.token_bytes(32)).decode("ascii")

@@ -23,7 +23,7 @@ from engine.pipeline.fold import fold, pass_over
 from engine.pipeline.needs import fitting, needed_entries, needed_nodes, needed_roots
 from engine.pipeline.state import TICK_TIMERS_MAX, Partition, decode_entry, decode_node
 from engine.ports import Commit, Publisher, Reader, Store, Transactions
-from engine.runtime.cache import Cache
+from engine.runtime.partition.cache import Cache
 
 CACHE_SIZE_MAX = 512 * 2**20  # bytes over all partitions of the log: some 200,000 customers
 CACHE_SIZE_MIN = 2 * 2**20  # of one partition
@@ -374,4 +374,3 @@ class Owner:
         if move.topic != topics.EVENTS:  # what goes to another actor has its number in it
             headers += (("src", b"%d" % self.partition), ("mseq", b"%d" % number))
         return Outgoing(move.topic, partition, move.key.encode(), move.value, headers)
-

@@ -5,7 +5,7 @@ from typing import Any
 
 from engine.decision.effect import effects
 from engine.ports import Reader, Store
-from engine.runtime.library import ArtefactLibrary
+from engine.runtime.rulesets.library import ArtefactLibrary
 from engine.runtime.totals import summed
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from engine.config import Settings
-from engine.runtime.processes import Process
+from engine.runtime.local.processes import Process
 
 LOOK_S = 0.2
 BACKOFF_S, BACKOFF_S_MAX = 0.5, 10.0  # before one that ended soon is started again

@@ -1,0 +1,1 @@
+"""Triggers on their way to webhooks: queues, attempts, what the answers mean."""

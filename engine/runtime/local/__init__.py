@@ -1,0 +1,1 @@
+"""The engine on one machine: servers brought along, processes kept running."""

@@ -1,0 +1,1 @@
+"""What staff may order about a person, one at a time and many at once."""

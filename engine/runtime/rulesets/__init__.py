@@ -1,0 +1,1 @@
+"""Rule sets as artefacts: sealed, published by two people, read back by every process."""
