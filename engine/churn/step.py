@@ -23,6 +23,7 @@ from engine.profile.turn import Turn
 
 TIMER_LETTERS = "lk"  # labels that mature; silence that crosses into the next band
 PURCHASE = "order.placed"
+BAND_CHANGED = "churn.band_changed"
 KINDS = {
     "complaint.opened": "complaint",
     "complaint.reopened": "complaint",
@@ -162,25 +163,19 @@ def _tell_band(
         churn.band = band
         return
     churn.band = band
-    name = sha256(f"{cause}\0churn.band_changed".encode()).digest()[:16].hex()
-    turn.derived.append(
-        Event(
-            id=name,
-            tenant=turn.tenant,
-            source="engine",
-            type="churn.band_changed",
-            at=at,
-            original_at=at,
-            received_at=source.received_at if source else turn.now,
-            ids=[turn.node_id],
-            data={
-                "band": band,
-                "previous_band": previous,
-                "risk": round(risk, 4),
-                "reasons": list(turn.actor.reasons),
-            },
-        )
+    event = turn.own_event(
+        BAND_CHANGED,
+        {
+            "band": band,
+            "previous_band": previous,
+            "risk": round(risk, 4),
+            "reasons": list(turn.actor.reasons),
+        },
+        at=at,
+        received_at=source.received_at if source else turn.now,
+        made_of=(cause, BAND_CHANGED),
     )
+    turn.derived.append(event)
 
 
 def _watch_silence(

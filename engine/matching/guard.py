@@ -121,15 +121,6 @@ def _incident(tenant: str, rule: str, cause: str) -> str:
 
 
 def _event(turn: Turn, type: str, at: int, data: dict[str, Any]) -> Event:
-    name = "\0".join((turn.tenant, type, turn.node_id, str(at), *map(str, data.values())))
-    return Event(
-        id=sha256(name.encode()).hexdigest()[:32],
-        tenant=turn.tenant,
-        source="engine",
-        type=type,
-        at=at,
-        original_at=at,
-        received_at=at,
-        ids=[turn.node_id, turn.node_id],
-        data=data,
-    )
+    made_of = (turn.tenant, type, turn.node_id, str(at), *map(str, data.values()))
+    ids = (turn.node_id, turn.node_id)  # the second is who says it, as in any PART
+    return turn.own_event(type, data, at=at, received_at=at, made_of=made_of, ids=ids)

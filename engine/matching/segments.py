@@ -5,8 +5,6 @@ time alone can change it. Mostly it only takes members out, so only they have a 
 that an awake rule names are looked at.
 """
 
-from hashlib import sha256
-
 from engine.events.model import Event
 from engine.profile.calendar import next_time_of_day, zone_of
 from engine.profile.model import Actor
@@ -57,23 +55,15 @@ def _look(rules: RuleSet, turn: Turn, at: int, cause: str, received_at: int) -> 
         # Who was there before anybody asked has not entered just now.
         if was is not None or (inside and _is_new(actor)):
             name = ENTERED if inside else LEFT
-            turn.derived.append(_told(turn, name, segment.name, at, cause, received_at))
+            event = turn.own_event(
+                name,
+                {"segment": segment.name},
+                at=at,
+                received_at=received_at,
+                made_of=(turn.tenant, name, segment.name, cause),
+            )
+            turn.derived.append(event)
 
 
 def _is_new(actor: Actor) -> bool:
     return sum(touch.count for touch in actor.touches.values()) == 1
-
-
-def _told(turn: Turn, type: str, segment: str, at: int, cause: str, received_at: int) -> Event:
-    name = "\0".join((turn.tenant, type, segment, cause))
-    return Event(
-        id=sha256(name.encode()).hexdigest()[:32],
-        tenant=turn.tenant,
-        source="engine",
-        type=type,
-        at=at,
-        original_at=at,
-        received_at=received_at,
-        ids=[turn.node_id],
-        data={"segment": segment},
-    )

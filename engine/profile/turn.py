@@ -1,6 +1,7 @@
 """One actor's turn: what a step of the fold sees, and the only way in which it may have effects."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -8,6 +9,8 @@ import msgspec
 from engine.events.model import Event
 from engine.outcome import Move, Outcome
 from engine.profile.model import TIMERS_MAX, Actor, Timer
+
+OWN_SOURCE = "engine"
 
 
 class Turn(msgspec.Struct, gc=False):
@@ -32,6 +35,32 @@ class Turn(msgspec.Struct, gc=False):
     moved: list[Move] = []
     passed: int = 0
     parts: list[tuple[str, Event]] = []  # events of ours for other actors: (node id, event)
+
+    def own_event(
+        self,
+        type: str,
+        data: dict[str, Any],
+        *,
+        at: int,
+        received_at: int,
+        made_of: Sequence[str],
+        ids: Sequence[str] = (),
+    ) -> Event:
+        """Return an event of the engine's own about this actor, or, by `ids`, for another one.
+
+        `made_of`: what its id is the hash of, so that a replay gives the same one. UTC ms.
+        """
+        return Event(
+            id=sha256("\0".join(made_of).encode()).hexdigest()[:32],
+            tenant=self.tenant,
+            source=OWN_SOURCE,
+            type=type,
+            at=at,
+            original_at=at,
+            received_at=received_at,
+            ids=list(ids) or [self.node_id],
+            data=data,
+        )
 
     def member(self, timer_id: str) -> str:
         """Return the name of a timer in the partition's timer set."""
