@@ -29,6 +29,7 @@ from engine.runtime.handover import attempt, sender
 from engine.runtime.partition import engage
 from engine.runtime.partition import owner as partition
 from tests.simulation import cluster, deadly, faults
+from tests.simulation.findings import Violation
 from tests.simulation.lua import LuaSlots
 
 Patch = tuple[Any, str, Any]
@@ -44,7 +45,7 @@ class Bug:
     within: int = 40
     excuse: str = ""
     slots: type[faults.Slots] = faults.Slots
-    hunt: Callable[[int], list[str]] | None = None
+    hunt: Callable[[int], list[Violation]] | None = None
 
 
 @contextmanager
@@ -70,7 +71,7 @@ def bug(
     within: int = 40,
     excuse: str = "",
     slots: type[faults.Slots] = faults.Slots,
-    hunt: Callable[[int], list[str]] | None = None,
+    hunt: Callable[[int], list[Violation]] | None = None,
 ) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
     """Enter a function that returns patches as a bug of its name."""
 
@@ -241,6 +242,45 @@ def rules_by_the_worker() -> list[Patch]:
     return [(partition, "fold", early)]
 
 
+@bug("a rule that is disabled goes on")
+def disabled_for_nothing() -> list[Patch]:
+    return [_step("disable", lambda held, arrival, book: None)]
+
+
+@bug("what is disabled is on again for the next owner")
+def disabled_until_the_next_owner() -> list[Patch]:
+    real = partition.Owner.take_over
+
+    async def take_over(self: Any) -> int:
+        offset = await real(self)
+        self._state.meta.disabled = {}
+        return offset
+
+    return [(partition.Owner, "take_over", take_over)]
+
+
+@bug("a rule is disabled whatever version the order is about", within=100)
+def any_version_is_disabled() -> list[Patch]:
+    def disable(held: Any, arrival: Any, book: Any) -> None:
+        name, rules = arrival.body.rule, book.rule_sets[held.meta.ruleset].rules
+        if name in rules:
+            held.meta.disabled = {**held.meta.disabled, name: rules[name].version}
+
+    return [_step("disable", disable)]
+
+
+@bug("a rule that was disabled stays so in its next version", within=100)
+def disabled_for_ever() -> list[Patch]:
+    real = fold.STEPS["ruleset"]
+
+    def ruleset(held: Any, arrival: Any, book: Any) -> None:
+        kept = held.meta.disabled
+        real(held, arrival, book)
+        held.meta.disabled = kept
+
+    return [_step("ruleset", ruleset)]
+
+
 @bug("one record that the fold cannot bear takes its whole batch with it")
 def poison_spreads() -> list[Patch]:
     async def all_of_them(self: Any, owner: Any, records: Any) -> int:
@@ -331,7 +371,7 @@ def hints_are_believed() -> list[Patch]:
     real = persons.event
 
     def event(held: Any, arrival: Any, book: Any) -> None:
-        live = held.nodes[persons.node_name(arrival.body.tenant, arrival.node_id)]
+        live = held.nodes[arrival.name]
         if isinstance(live, state.Live):
             persons._apply(held, live, arrival, book)
         else:

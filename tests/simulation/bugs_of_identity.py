@@ -12,14 +12,16 @@ from engine.identity.node import Tombstone
 from engine.pipeline import parting, persons, registry
 from tests.simulation import orders
 from tests.simulation.bugs import Patch, bug
+from tests.simulation.directed import late_state
+from tests.simulation.findings import Violation
 
 
-def hunt(seed: int) -> list[str]:
+def hunt(seed: int) -> list[Violation]:
     """Return what a seed finds wrong."""
     return orders.weather(seed, orders.STORM)
 
 
-@bug("who had left is cut off where a state comes to one who is erased", hunt=hunt, within=240)
+@bug("who had left is cut off where a state comes to one who is erased", hunt=late_state, within=3)
 def ways_lost_with_a_late_state() -> list[Patch]:
     def take_in_ways(held: Any, arrival: Any, gone: Any, arrived: Any, book: Any) -> None:
         parting.pass_on_ring(held, arrival, arrived, gone.moved, book)

@@ -1,6 +1,6 @@
 """What must hold after a storm has healed: I1-I6 of PROTOCOL.md, timers, dead letters, deliveries.
 
-Each check returns what it found wrong, in words; a storm without findings has passed.
+Each check yields what it found wrong, in words; a storm without findings has passed.
 """
 
 import asyncio
@@ -24,7 +24,9 @@ from engine.runtime.partition.owner import Owner
 from tests.simulation.channels import ENDPOINTS
 from tests.simulation.cluster import Shelf
 from tests.simulation.deadly import passed_over
+from tests.simulation.findings import Violation, told
 from tests.simulation.oracle import Log, compare
+from tests.simulation.rules import versions_of
 from tests.simulation.storm import World, early_labels
 from tests.simulation.timers import astray
 
@@ -100,9 +102,8 @@ class Folded:
             offset = await worker.batch(self.partition, records)
 
 
-def check(world: World) -> list[str]:
+def check(world: World) -> list[Violation]:
     """Return all that is wrong with the world after a storm."""
-    found = list(world.bugs)
     folded = [Folded(world, number) for number in range(world.cluster.count)]
     logging.disable(logging.CRITICAL)
     try:
@@ -111,9 +112,7 @@ def check(world: World) -> list[str]:
                 asyncio.run(each.run())
     finally:
         logging.disable(logging.NOTSET)
-    for name in CHECKS:
-        found += [f"{name.__name__}: {what}" for what in name(world, folded)]
-    return found
+    return told(CHECKS, world, folded)
 
 
 def state_is_the_fold_of_the_log(world: World, folded: list[Folded]) -> Iterator[str]:
@@ -339,8 +338,9 @@ def registrar_and_chains_agree(world: World, folded: list[Folded]) -> Iterator[s
 def triggers_are_the_oracles(world: World, folded: list[Folded]) -> Iterator[str]:
     """No false absence, and every rule as a naive reading of the final logs has it."""
     forged = set(world.door.bad)
+    versions = {rule: versions_of(rule) for rule in ("looks", "hurry", "bigger-order")}
     logs = [
-        Log(number, world.log.held(topics.EVENTS, number), forged)
+        Log(number, world.log.held(topics.EVENTS, number), forged, versions)
         for number in range(world.cluster.count)
     ]
     items = {}

@@ -84,6 +84,14 @@ class Door:
             self.log.append(Outgoing(topics.EVENTS, number, key, value, headers))
             await asyncio.sleep(gap_s)
 
+    async def disable(self, rule: str, version: str, *, gap_s: float) -> None:
+        """Switch a version of a rule off, in one partition after another."""
+        value = orjson.dumps({"rule": rule, "version": version})
+        headers = (("kind", b"disable"), ("mac", mac.sign("disable", b"disable", value, SECRET)))
+        for number in range(self.count):
+            self.log.append(Outgoing(topics.EVENTS, number, b"disable", value, headers))
+            await asyncio.sleep(gap_s)
+
     async def model(self, version: str, *, mix: float, gap_s: float = 0.0) -> None:
         """Publish a model, and announce it."""
         model = initial_model()

@@ -75,12 +75,20 @@ def trigger_id(rule: str, cause: str) -> str:
 class Log:
     """The final log of one partition, as plain values."""
 
-    def __init__(self, partition: int, records: list[Any], forged: set[str]) -> None:
+    def __init__(
+        self,
+        partition: int,
+        records: list[Any],
+        forged: set[str],
+        versions: dict[str, dict[str, str]],
+    ) -> None:
         self.partition = partition
         self.home = ""  # of the customer that is looked at
         self.ticks: list[Tick] = []
         self.events: list[Seen] = []
         self.second_version = 2**62  # offset of RULESET(v2)
+        self._versions = versions
+        self._off: dict[str, list[list[int]]] = defaultdict(list)  # rule -> [from, to) in offsets
         now, passed = 0, 0
         for record in records:
             if f"{record.topic}:{partition}:{record.offset}" in forged:
@@ -93,6 +101,9 @@ class Log:
                 self.ticks.append(Tick(record.offset, now, passed))
             elif kind == b"ruleset" and orjson.loads(record.value)["version"] == "v2":
                 self.second_version = min(self.second_version, record.offset)
+                self._switch_on(record.offset)
+            elif kind == b"disable":
+                self._switch_off(orjson.loads(record.value), record.offset)
             elif kind == b"event" and "src" not in headers:
                 body = orjson.loads(record.value)
                 if record.key.decode() == body["ids"][0]:
@@ -100,6 +111,22 @@ class Log:
                         Seen(body["id"], body["type"], body["at"], body["ids"][0], body["data"],
                              partition, record.offset, now)
                     )  # fmt: skip
+
+    def _switch_off(self, body: dict[str, str], offset: int) -> None:
+        """DISABLE is about the version that holds here, or about nothing."""
+        holds = "v1" if self.second_version > offset else "v2"
+        if self._versions[body["rule"]].get(holds) == body["version"]:
+            self._off[body["rule"]].append([offset, 2**62])
+
+    def _switch_on(self, offset: int) -> None:
+        """What has another version in v2 is on again."""
+        for rule, spans in self._off.items():
+            if self._versions[rule]["v1"] != self._versions[rule]["v2"]:
+                spans[:] = [[first, min(last, offset)] for first, last in spans]
+
+    def runs(self, rule: str, offset: int) -> bool:
+        """Tell whether a rule is not disabled at an offset."""
+        return not any(first < offset < last for first, last in self._off[rule])
 
     def tick_of(self, score: int, after: int) -> Tick | None:
         """Return the first tick behind an offset that has passed a score."""
@@ -153,10 +180,12 @@ def _alone(told: Told, logs: list[Log], log: Log, events: list[Seen], name: str)
     old = [e for e in events if e.offset < log.second_version]
     new = [e for e in events if e.offset > log.second_version]
     for seen in new:
-        if seen.type == "order.placed" and seen.data["value"] > 20_000:
+        big = seen.type == "order.placed" and seen.data["value"] > 20_000
+        if big and log.runs("bigger-order", seen.offset):
             told.add("bigger-order", seen.id, seen.at)
     for seen in events:
-        if seen.type == "enquiry.asked" and seen.log_now <= seen.at + 4 * MINUTE_MS:
+        soon = seen.type == "enquiry.asked" and seen.log_now <= seen.at + 4 * MINUTE_MS
+        if soon and log.runs("hurry", seen.offset):
             told.add("hurry", seen.id, seen.at)
     stops = [e for e in events if e.type == "payment.succeeded"]
     for some, within, until in ((old, MINUTE_MS, log.second_version), (new, 90_000, 2**62)):
@@ -164,7 +193,7 @@ def _alone(told: Told, logs: list[Log], log: Log, events: list[Seen], name: str)
         _left(told, logs, log, starts + stops, "left-checkout", "checkout.started",
               "payment.succeeded", within, until=until)  # fmt: skip
     given_back = any(e.type == "delivery.failed" for e in events)
-    _looks(told, events, sure=not given_back)
+    _looks(told, log, events, sure=not given_back)
     _promo(told, events, name, sure=not given_back)
     _asleep(told, log, events)
     _trouble(told, events)
@@ -228,16 +257,17 @@ def _birthday(told: Told, log: Log, events: list[Seen], name: str) -> None:
             told.add("birthday", f"birthday|{year}-{day[5:]}|{name}", due)
 
 
-def _looks(told: Told, events: list[Seen], *, sure: bool) -> None:
+def _looks(told: Told, log: Log, events: list[Seen], *, sure: bool) -> None:
     views: list[int] = []
     fired: list[int] = []
     for seen in events:
         if seen.type != "web.page_viewed":
             continue
         views.append(seen.at)
-        if sum(seen.at - 2 * MINUTE_MS < at <= seen.at for at in views) < 3:
+        wanted = 3 if seen.offset < log.second_version else 2
+        if sum(seen.at - 2 * MINUTE_MS < at <= seen.at for at in views) < wanted:
             continue
-        if seen.log_now > seen.at + DAY_MS:
+        if seen.log_now > seen.at + DAY_MS or not log.runs("looks", seen.offset):
             continue
         if any(at > seen.at - 5 * MINUTE_MS for at in fired):
             if not sure:

@@ -23,8 +23,10 @@ from engine.pipeline.book import Book
 from engine.pipeline.state import Live, Node, decode_node
 from engine.ports import Commit
 from engine.runtime.partition.owner import Owner
+from tests.simulation.findings import RESTS, Violation, told
 from tests.simulation.people import Groups, Script, a_story, an_event, owner_of, rivals
 from tests.simulation.registry import QUARANTINE, Registry, clash
+from tests.simulation.virtual import Hangs
 from tests.simulation.world import SECRET, Faults, Shelf, World, end_of_chain, run
 
 STORM = Faults(
@@ -85,7 +87,7 @@ class Aftermath:
     registry: Registry
     nodes: dict[str, Node]
     applied: dict[str, list[str]]
-    broken: list[str]  # seen while the log was folded once more
+    broken: list[Violation]  # seen while the log was folded once more
 
     def untouched(self, *names: str) -> bool:
         """Tell whether no order of staff was about any of these."""
@@ -104,24 +106,32 @@ class Aftermath:
                 yield home, name, bool(event.ev) and home[0] == name[0] == "0"
 
 
-def weather(seed: int, faults: Faults) -> list[str]:
+def weather(seed: int, faults: Faults) -> list[Violation]:
     """Run one seed and return what is wrong afterwards."""
     world = World(seed, faults=faults, book=Book(secret=SECRET))
     script = write(seed, now=world.now)
-    run(world, script)
+    try:
+        run(world, script)
+    except Hangs as error:
+        return [Violation(RESTS, str(error))]
+    return laws(world, [event for what, event in script if what == "event"])
+
+
+def laws(world: World, events: Sequence[Event]) -> list[Violation]:
+    """Return what is wrong with a world that has come to rest; `events`: all that were sent."""
     at = world.log._topics[topics.EVENTS][partition_of(ADDRESS, world.count)]
     registry = Registry()
     registry.read(at)
     applied, broken = fold_again(world)
     left = Aftermath(
         world,
-        {event.id: event for what, event in script if what == "event"},
+        {event.id: event for event in events},
         registry,
         world.nodes(),
         applied,
         broken,
     )
-    return [*broken, *(f"{law.__name__}: {what}" for law in LAWS for what in law(left))]
+    return [*broken, *told(LAWS, left)]
 
 
 class _Watching(MemoryStore):
@@ -129,7 +139,7 @@ class _Watching(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.broken: list[str] = []
+        self.broken: list[Violation] = []
 
     async def apply(self, partition: int, token: str, commit: Commit) -> None:
         for name, data in commit.states.items():
@@ -137,10 +147,10 @@ class _Watching(MemoryStore):
                 old = decode_node(name, self._states[partition].get(name))
                 new = decode_node(name, data)
                 if _age(new) < _age(old):
-                    self.broken.append(f"J2: {name} was {old}, is {new}")
+                    self.broken.append(Violation("J2", f"{name} was {old}, is {new}"))
                 if isinstance(new, Tombstone) and not new.erased:
                     if not new.target <= new.fwd < name.rpartition(":")[2]:
-                        self.broken.append(f"J1: {name} leads to {new}")
+                        self.broken.append(Violation("J1", f"{name} leads to {new}"))
         await super().apply(partition, token, commit)
 
 
@@ -160,10 +170,10 @@ class _Nowhere:
         """Nothing to close."""
 
 
-def fold_again(world: World) -> tuple[dict[str, list[str]], list[str]]:
+def fold_again(world: World) -> tuple[dict[str, list[str]], list[Violation]]:
     """Fold the final log from scratch; return what was applied where, and what was broken (I1)."""
     applied: dict[str, list[str]] = defaultdict(list)
-    broken: list[str] = []
+    broken: list[Violation] = []
     real = persons.think
 
     def think(turn: Any, state: Any, event: Event, book: Any, **more: Any) -> None:
@@ -187,7 +197,7 @@ def fold_again(world: World) -> tuple[dict[str, list[str]], list[str]]:
             offset, _ = await owner.batch(records)
         broken.extend(store.broken)
         if store._states[partition] != world.store._states[partition]:
-            broken.append(f"I1: partition {partition} is not the fold of its log")
+            broken.append(Violation("I1", f"partition {partition} is not the fold of its log"))
 
     persons.think = think
     try:

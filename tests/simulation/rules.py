@@ -35,13 +35,6 @@ when: [{event: web.page_viewed}, {not: web.searched, where: 'event.query == "q"'
 repeat: restart
 do: [{case: page}]
 fresh: 3d""",
-    # A window, with a rolling limit.
-    "looks": """
-when: [{event: web.page_viewed}]
-if: count("web.page_viewed", 2m) >= 3
-do: [{case: looks}]
-fresh: 1d
-limits: [1 per 5m]""",
     # A cap of a group on a local day, and a comparison group.
     "promo": """
 when: [{event: review.posted}]
@@ -77,12 +70,26 @@ limits: [64 per 1m]""",
 }
 ONCE = {
     "v1": {
+        # A window, with a rolling limit.
+        "looks": """
+when: [{event: web.page_viewed}]
+if: count("web.page_viewed", 2m) >= 3
+do: [{case: looks}]
+fresh: 1d
+limits: [1 per 5m]""",
         "left-checkout": """
 when: [{event: checkout.started}, {not: payment.succeeded, within: 60s}]
 do: [{case: checkout}]
-fresh: 3d"""
+fresh: 3d""",
     },
     "v2": {
+        # A window, with a rolling limit.
+        "looks": """
+when: [{event: web.page_viewed}]
+if: count("web.page_viewed", 2m) >= 2
+do: [{case: looks}]
+fresh: 1d
+limits: [1 per 5m]""",
         "left-checkout": """
 when: [{event: checkout.started}, {not: payment.succeeded, within: 90s}]
 do: [{case: checkout}]
@@ -115,3 +122,9 @@ def rule_set(version: str) -> RuleSet:
         f"{name}.yaml": f"rule: {name}\n{HEAD}{body.strip()}\n" for name, body in bodies.items()
     }
     return compile_rules(files, contracts(), version=version)
+
+
+def versions_of(rule: str) -> dict[str, str]:
+    """Return rule set -> the version of one rule in it, where it has that rule."""
+    sets = {name: rule_set(name).rules for name in ONCE}
+    return {name: rules[rule].version for name, rules in sets.items() if rule in rules}

@@ -11,14 +11,16 @@ import argparse
 import json
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.simulation import bugs_of_identity, orders
 from tests.simulation.bugs import BUGS, Bug, planted
 from tests.simulation.checks import check
+from tests.simulation.findings import RESTS, Broken, Violation
 from tests.simulation.storm import storm
+from tests.simulation.virtual import Hangs
 
 SEEDS = 300
 assert bugs_of_identity.hunt  # it has entered its bugs
@@ -27,47 +29,64 @@ REGRESSIONS = Path(__file__).with_name("regressions.txt")
 
 @dataclass(frozen=True)
 class Weathered:
-    """What came of one seed."""
+    """What came of one seed. `broke`: what nobody expected, of the engine or of the storm."""
 
     seed: int
-    findings: list[str]
-    faults: Counter[str]
+    violations: list[Violation] = field(default_factory=list)
+    broke: list[str] = field(default_factory=list)
+    faults: Counter[str] = field(default_factory=Counter)
     trace: str = ""
+
+    @property
+    def findings(self) -> list[str]:
+        """All of it, in words."""
+        return [*map(str, self.violations), *self.broke]
 
 
 def weather(seed: int, **more: Any) -> Weathered:
     """Run one seed and all checks; whatever is raised is a finding."""
     try:
         world = storm(seed, **more)
-        return Weathered(seed, check(world), world.chance.injected, world.trace)
+        return Weathered(seed, check(world), world.bugs, world.chance.injected, world.trace)
+    except Hangs as error:
+        return Weathered(seed, [Violation(RESTS, str(error))])
     except Exception as error:
-        return Weathered(seed, [f"{type(error).__name__}: {error}"], Counter())
+        return Weathered(seed, broke=[f"{type(error).__name__}: {error}"])
 
 
 def both(seed: int) -> Weathered:
     """Run one seed of the whole engine, and the same of identity with orders of staff."""
     found = weather(seed)
     try:
-        found.findings.extend(f"orders: {what}" for what in orders.weather(seed, orders.STORM))
+        found.broke.extend(f"orders: {what}" for what in orders.weather(seed, orders.STORM))
     except Exception as error:
-        found.findings.append(f"orders: {type(error).__name__}: {error}")
+        found.broke.append(f"orders: {type(error).__name__}: {error}")
     return found
 
 
 def catches(bug: Bug) -> int | None:
-    """Return the first seed that finds a bug, None if none of its range does."""
+    """Return the first seed that finds a bug, None if none of its range does.
+
+    Raises
+    ------
+    Broken
+        If something other than a law broke: the patch does not fit the engine any more.
+    """
     with planted(bug):
         return next((seed for seed in range(bug.within) if finds(bug, seed)), None)
 
 
 def finds(bug: Bug, seed: int) -> bool:
     """Tell whether a seed finds a bug, which is planted."""
-    if bug.hunt is None:
-        return bool(weather(seed, slots=bug.slots).findings)
-    try:
-        return bool(bug.hunt(seed))
-    except Exception:
-        return True
+    if bug.hunt is not None:
+        try:
+            return bool(bug.hunt(seed))
+        except Exception as error:
+            raise Broken(f"{bug.name}, seed {seed}: {type(error).__name__}: {error}") from error
+    found = weather(seed, slots=bug.slots)
+    if found.broke:
+        raise Broken(f"{bug.name}, seed {seed}: {found.broke[0]}")
+    return bool(found.violations)
 
 
 def regressions() -> list[tuple[int, str]]:

@@ -20,6 +20,7 @@ from tests.simulation.channels import ENDPOINTS, Channels
 from tests.simulation.cluster import GROUPS, Cluster
 from tests.simulation.door import Door
 from tests.simulation.faults import Chance, Slots, Topics
+from tests.simulation.rules import versions_of
 from tests.simulation.script import Input, Story
 from tests.simulation.timers import astray
 from tests.simulation.virtual import Hangs, WorldClock, run
@@ -206,6 +207,11 @@ async def _weather(world: World, random: Random, seconds: float) -> None:
         world.cluster.start_learner()
     if random.random() < 0.5:
         tasks.append(asyncio.create_task(_new_versions(world, random.uniform(0.2, 0.8) * seconds)))
+    if random.random() < 0.6:
+        rule = random.choice(("looks", "looks", "hurry", "bigger-order"))
+        version = random.choice([*versions_of(rule).values(), "of another time"])
+        at_s, gap_s = random.uniform(0, 0.7) * seconds, random.uniform(0, 1)
+        tasks.append(asyncio.create_task(_disable(world, rule, version, after_s=at_s, gap_s=gap_s)))
     if (at_s := deadly.strikes_at(world.seed, seconds)) is not None:
         tasks.append(asyncio.create_task(deadly.strike(world.door, after_s=at_s)))
     end = loop.time() + seconds
@@ -243,6 +249,12 @@ async def _new_versions(world: World, after_s: float) -> None:
     await world.door.version("ruleset", "v2", gap_s=1.5)
     if not world.learns:
         await world.door.model("m1", mix=0.5, gap_s=0.5)
+
+
+async def _disable(world: World, rule: str, version: str, *, after_s: float, gap_s: float) -> None:
+    await asyncio.sleep(after_s)
+    world.chance.injected["disable"] += 1
+    await world.door.disable(rule, version, gap_s=gap_s)
 
 
 async def _act(world: World, kind: str) -> None:

@@ -16,6 +16,7 @@ from engine.events.record import header
 from engine.identity.registrar import REFUSALS_MAX, Root
 from engine.pipeline.book import Book
 from engine.pipeline.state import Live
+from tests.simulation.directed import late_state
 from tests.simulation.orders import STORM, weather
 from tests.simulation.people import Groups, a_story, an_event, rivals
 from tests.simulation.world import SECRET, Faults, World, end_of_chain, run
@@ -181,6 +182,11 @@ def test_a_calm_run_and_a_storm_have_the_same_persons() -> None:
     calm, _ = play(11, strays=0.0, faults=CALM)
     storm, _ = play(11, strays=0.0, faults=STORM)
     assert people_of(calm).keys() == people_of(storm).keys()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_who_had_left_is_still_reached_by_one_who_is_erased(seed: int) -> None:
+    assert late_state(seed) == []
 
 
 @pytest.mark.parametrize("seed", [*ORDERED_BEFORE, *range(SEEDS)])

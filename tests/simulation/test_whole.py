@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.bugs import BUGS, Bug, planted
+from engine.pipeline import persons
+from tests.simulation.bugs import BUGS, Bug, Patch, planted
 from tests.simulation.faults import CALLS
+from tests.simulation.findings import Broken, Violation
 from tests.simulation.lua import LuaSlots
 from tests.simulation.run import SEEDS, Weathered, catches, regressions, weather
 from tests.simulation.storm import ACTS
@@ -39,7 +41,7 @@ def test_nothing_is_wrong_after_a_storm(seed: int) -> None:
 
 def test_every_kind_of_fault_strikes() -> None:
     faults: Counter[str] = sum((weathered(seed).faults for seed in range(SAMPLE)), Counter())
-    wanted = {*CALLS, *ACTS, "hole", "receiver_dead", "receiver_slow", "receiver_lost"}
+    wanted = {*CALLS, *ACTS, "hole", "disable", "receiver_dead", "receiver_slow", "receiver_lost"}
     assert {kind for kind in wanted if faults[kind] < 5} - {"mood"} == set()
 
 
@@ -73,6 +75,21 @@ def test_with_the_functions_of_redis_a_storm_is_the_same(seed: int) -> None:
 @pytest.mark.parametrize("bug", [bug for bug in BUGS if not bug.excuse], ids=lambda bug: bug.name)
 def test_a_planted_bug_is_found(bug: Bug) -> None:
     assert catches(bug) is not None, bug.breaks
+
+
+def test_a_hunt_that_breaks_by_itself_has_found_nothing() -> None:
+    def of_another_shape() -> list[Patch]:
+        return [(persons, "_claim", lambda state: None)]  # it is called with four
+
+    def hunt(seed: int) -> list[Violation]:
+        raise KeyError("what an earlier engine had")
+
+    for bug in (
+        Bug("shape", "every claim raises", of_another_shape),
+        Bug("hunt", "", list, hunt=hunt),
+    ):
+        with pytest.raises(Broken, match=f"^{bug.name}, seed"):
+            catches(bug)
 
 
 @pytest.mark.parametrize("bug", [bug for bug in BUGS if bug.excuse], ids=lambda bug: bug.name)

@@ -27,6 +27,7 @@ from engine.pipeline.state import Live, Node, decode_entry, decode_node
 from engine.ports import Commit
 from engine.runtime.partition.owner import Owner
 from engine.runtime.ticker import Passed, tick_records
+from tests.simulation.virtual import Hangs
 
 SECRET = b"secret of the simulation"
 TENANT = "t"
@@ -201,34 +202,47 @@ class World:
             if self.random.random() < self.faults.death:
                 self.deaths += 1
                 self._owners[partition] = None
-            offset = await self._offset(partition)
-            size = self.random.randint(1, 12)
-            batch = await self.log.read(topics.EVENTS, partition, offset, count_max=size)
-            if not batch:
-                continue
-            owner = self._owners[partition]
-            assert owner is not None
-            try:
-                await owner.batch(batch)
-            except (EngineError, AssertionError):
-                # What is loaded across a fall-back is of two states and may not fit together; a
-                # worker takes over again, as from every other error (runtime/partition/engage.py).
-                self._owners[partition] = None
-            return True
+            if await self.work(partition):
+                return True
         return False
 
+    async def work(self, partition: int) -> bool:
+        """Do one batch of a partition; False when it has nothing to do."""
+        offset = await self._offset(partition)
+        size = self.random.randint(1, 12)
+        batch = await self.log.read(topics.EVENTS, partition, offset, count_max=size)
+        if not batch:
+            return False
+        owner = self._owners[partition]
+        assert owner is not None
+        try:
+            await owner.batch(batch)
+        except (EngineError, AssertionError):
+            # What is loaded across a fall-back is of two states and may not fit together; a
+            # worker takes over again, as from every other error (runtime/partition/engage.py).
+            self._owners[partition] = None
+        return True
+
+    async def drain(self, *partitions: int) -> None:
+        """Let some partitions do all that they have, and the others nothing."""
+        while any([await self.work(partition) for partition in partitions]):
+            pass
+
+    async def drain_all(self) -> None:
+        """Run until nothing moves any more."""
+        for _ in range(ROUNDS_MAX):
+            if not await self.step():
+                return
+        raise Hangs(f"still at work after {ROUNDS_MAX} batches")
+
     async def settle(self) -> None:
-        """Heal, and run until nothing moves any more."""
+        """Heal, and let some ticks pass with all that follows from them."""
         self.heal()
         for partition in range(self.count):
             self._owners[partition] = None
         for _ in range(6):
             await self.tick()
-            for _ in range(ROUNDS_MAX):
-                if not await self.step():
-                    break
-            else:
-                raise AssertionError("it never comes to rest")
+            await self.drain_all()
 
     def heal(self) -> None:
         """No faults from now on."""
