@@ -33,6 +33,7 @@ rule '{}' stands in {} too => 规则“{}”在{}中也有
 a rule file has at most {} bytes => 规则文件最多{}字节
 a rule file has at most {} values => 规则文件最多{}个值
 more than {} levels inside one another => 嵌套超过{}层
+another document begins here; a rule file holds one => 这里开始了另一个文档；一个规则文件只含一个
 this is no text of YAML: {} => 这不是 YAML 文本：{}
 & and * at the start of a value are references => 值不能以 & 或 * 开头（YAML 引用）
 {} is a tag of YAML => {}是 YAML 标签
