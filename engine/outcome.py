@@ -6,6 +6,7 @@ The fold writes here and nowhere else; the runtime commits all of it in one call
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from engine.events.model import Event
 from engine.events.record import Headers
 
 CODES = (
@@ -54,7 +55,7 @@ class Note(NamedTuple):
     """What became of a rule that came true, for whoever watches the fold; never stored.
 
     `outcome`: fired, held_out, shadow, or what stopped it. `at`: event time it is about, UTC ms.
-    `match`: what was stopped (engine/decision/match.py).
+    `match`: what was decided about (engine/decision/match.py).
     """
 
     rule: str
@@ -76,6 +77,7 @@ class Outcome:
     moves: list[tuple[int, Move]] = field(default_factory=list)  # (mseq, record)
     counts: dict[str, int] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
+    derived: list[Event] = field(default_factory=list)  # of our own, looked at; for who watches
     broken: list[tuple[str, str]] = field(default_factory=list)  # (rule, its version), each time
 
     def count(self, code: str, n: int = 1) -> None:

@@ -126,11 +126,13 @@ def _show_why(found: Mapping[str, Any], console: Console, lang: str) -> None:
     if not found["is_whole"]:
         since = {"en": "the log reaches back to {}", "zh": "日志仅保留至 {}"}[lang]
         console.print(since.format(found["since"]), style="yellow")
-    if not found["occasions"]:
+    for each in found["now"]:
+        console.print(each["words"][lang], style="bold", markup=False)
+    if not found["occasions"] and not found["now"]:
         console.print(found["verdict"][lang], markup=False)
     for each in found["occasions"]:
         style = "green" if each["outcome"] == "fired" else ""
-        console.print(f"{each['at'][:16]}  {each['words'][lang]}", style=style, markup=False)
+        console.print(f"{each['local']}  {each['words'][lang]}", style=style, markup=False)
 
 
 def _share(part: int, whole: int) -> str:

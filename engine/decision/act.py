@@ -50,7 +50,7 @@ def act(
             if is_real:
                 until = match.at + action.for_ms
                 actor.suppressed[action.name] = max(until, actor.suppressed.get(action.name, 0))
-            decided(turn, _entry(rule, match, action, held_out=held_out))
+            decided(turn, match, _entry(rule, match, action, held_out=held_out))
         elif ways or not action.channels:
             trigger = _trigger(turn, rule, match, index, ways)
             trigger.held_out, trigger.reason, trigger.inputs = held_out, reason, inputs
@@ -58,7 +58,7 @@ def act(
             first = first or trigger
             entry = _entry(rule, match, action, held_out=held_out)
             entry.update(id=trigger.id, channels=ways, reason=reason)
-            decided(turn, entry)
+            decided(turn, match, entry)
     arm = "held_out" if held_out else "fired" if is_real else "shadow"
     turn.outcome.count(f"{arm}:{rule.id}")
     reserve(state, match.at)

@@ -30,10 +30,11 @@ def passed_over(turn: Turn, rule: Rule, match: Match, why: str) -> None:
     turn.outcome.notes.append(note)
 
 
-def decided(turn: Turn, entry: dict[str, Any]) -> None:
-    """Note a decision."""
+def decided(turn: Turn, match: Match, entry: dict[str, Any]) -> None:
+    """Note a decision about a match."""
     ways = tuple(entry.get("channels", ()))
     action = f"{entry['type']} {entry['name']}"
     place = (entry["rule"], turn.tenant, turn.node_id)
-    turn.outcome.notes.append(Note(*place, entry["at"], entry["outcome"], action, ways))
+    note = Note(*place, entry["at"], entry["outcome"], action, ways, match)
+    turn.outcome.notes.append(note)
     turn.actor.triggers = [*turn.actor.triggers, entry][-TRIGGERS_MAX:]

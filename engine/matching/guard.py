@@ -18,6 +18,7 @@ from engine.decision.model import Action, Trigger
 from engine.events.ids import ENTITIES
 from engine.events.model import Event
 from engine.matching.cancel import ASKING
+from engine.profile.model import Actor
 from engine.profile.turn import Turn
 from engine.rules.compile import RuleSet
 from engine.rules.model import Guard, Rule
@@ -32,17 +33,22 @@ CAUSE_LENGTH_MAX = 128
 def ask(turn: Turn, rule: Rule, guard: Guard, match: Match) -> None:
     """Ask the incident of a match's cause, if it would act; else decide it at once."""
     holds = rule.condition is None or rule.condition.holds(match.events, turn.actor, match.at)
-    same = guard.same.get(match.events, turn.actor, match.at) if holds else None
-    if same is None:
+    cause = cause_of(guard, match, turn.actor) if holds else None
+    if cause is None:
         decide(turn, rule, match)
         return
-    cause = str(same)[:CAUSE_LENGTH_MAX]
     due = max(match.at, turn.now) + guard.wait_ms
     data = [rule.version, msgspec.to_builtins(match)]
     if turn.arm(f"{LETTER}:{rule.id}:{match.instance}", due, data=data):
         told = {"rule": rule.id, "cause": cause, "instance": match.instance}
         at = max(match.at, turn.now)
-        turn.parts.append((_incident(turn.tenant, rule.id, cause), _event(turn, ASKED, at, told)))
+        turn.parts.append((incident_id(turn.tenant, rule.id, cause), _event(turn, ASKED, at, told)))
+
+
+def cause_of(guard: Guard, match: Match, actor: Actor) -> str | None:
+    """Return what a match may share with others, None where it is not known."""
+    same = guard.same.get(match.events, actor, match.at)
+    return None if same is None else str(same)[:CAUSE_LENGTH_MAX]
 
 
 def hear(rules: RuleSet, turn: Turn, event: Event) -> None:
@@ -114,7 +120,7 @@ def _raised(turn: Turn, rule: Rule, guard: Guard, event: Event, people: int) -> 
     )
 
 
-def _incident(tenant: str, rule: str, cause: str) -> str:
+def incident_id(tenant: str, rule: str, cause: str) -> str:
     """Return the id of the incident of a cause; no person is named by it, so it needs no key."""
     name = sha256(f"{tenant}\0{rule}\0{cause}".encode()).hexdigest()[:16]
     return f"E{ENTITIES[KIND]}{name}"

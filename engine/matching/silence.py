@@ -7,7 +7,7 @@ when it comes up. A silence is told once; the next one begins with the next sign
 from engine.decision.decide import state_of
 from engine.decision.match import Match
 from engine.profile.calendar import day_of, next_time_of_day, zone_of
-from engine.profile.model import Timer
+from engine.profile.model import Actor, Timer
 from engine.profile.turn import Turn
 from engine.rules.model import Rule, Schedule
 
@@ -24,10 +24,10 @@ def keep_armed(turn: Turn, rule: Rule) -> None:
 
 def come_up(turn: Turn, rule: Rule, timer: Timer) -> Match | None:
     """Return the match of a silence that has lasted; None: there was a sign of life since."""
-    schedule, last = rule.schedule, _last(turn, rule)
+    schedule, last = rule.schedule, last_sign(turn.actor, rule)
     if schedule is None or last is None:
         return None
-    if _due(turn, schedule, last) > timer.due:
+    if due_at(turn.actor, schedule, last) > timer.due:
         _arm(turn, rule)
         return None
     state = state_of(turn, rule)
@@ -45,21 +45,18 @@ def come_up(turn: Turn, rule: Rule, timer: Timer) -> Match | None:
 
 
 def _arm(turn: Turn, rule: Rule) -> None:
-    schedule, last = rule.schedule, _last(turn, rule)
+    schedule, last = rule.schedule, last_sign(turn.actor, rule)
     assert schedule is not None
-    if last is None:
-        return
-    state = turn.actor.rules.get(rule.id)
-    if state is not None and str(state.schedule.get("done", "")) >= str(last):
+    if last is None or is_told(turn.actor, rule, last):
         return
     late = turn.lateness_ms(schedule.event or _ANY)
-    data = [rule.version, turn.node_id]
-    turn.arm(f"{LETTER}:{rule.id}", _due(turn, schedule, last), lateness_ms=late, data=data)
+    due, data = due_at(turn.actor, schedule, last), [rule.version, turn.node_id]
+    turn.arm(f"{LETTER}:{rule.id}", due, lateness_ms=late, data=data)
 
 
-def _last(turn: Turn, rule: Rule) -> int | None:
+def last_sign(actor: Actor, rule: Rule) -> int | None:
     """Return the last sign of life (UTC ms), of the rule's type or of any; None without one."""
-    schedule, logs = rule.schedule, turn.actor.logs
+    schedule, logs = rule.schedule, actor.logs
     assert schedule is not None
     if schedule.event:
         names = [schedule.event] if schedule.event in logs else []
@@ -68,8 +65,15 @@ def _last(turn: Turn, rule: Rule) -> int | None:
     return max((memoryview(logs[name].times).cast("q")[-1] for name in names), default=None)
 
 
-def _due(turn: Turn, schedule: Schedule, last: int) -> int:
+def is_told(actor: Actor, rule: Rule, last: int) -> bool:
+    """Tell whether the rule has come true already for the silence since `last` (UTC ms)."""
+    state = actor.rules.get(rule.id)
+    return state is not None and str(state.schedule.get("done", "")) >= str(last)
+
+
+def due_at(actor: Actor, schedule: Schedule, last: int) -> int:
+    """Return when a silence that began at `last` is long enough (UTC ms both)."""
     due = last + schedule.silent_ms
     if schedule.at_minutes < 0:
         return due
-    return next_time_of_day(due, schedule.at_minutes, zone_of(turn.actor))
+    return next_time_of_day(due, schedule.at_minutes, zone_of(actor))

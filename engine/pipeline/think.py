@@ -119,6 +119,7 @@ def _derived(turn: Turn, rules: match.RuleSet) -> None:
     looked_at = 0
     while turn.derived and looked_at < DERIVED_MAX:
         event = turn.derived.pop(0)
+        turn.outcome.derived.append(event)
         columns = rules.columns.get(event.type, _NO_COLUMNS)
         windows.append(turn.actor.logs, event.type, event.at, event.data, columns)
         match.on_event(rules, turn, event)

@@ -108,8 +108,8 @@ function whyForm() {
   pick.addEventListener("change", () => { asked = pick.value; });
   const ask = el("button", { type: "button", textContent: t("ask") });
   ask.addEventListener("click", () => explain(pick.value));
-  const lines = why?.error ? [why.error] : why?.occasions?.length
-    ? why.occasions.slice(0, 8).map((x) => `${when(x.at)}  ${x.words[language]}`) : why ? [why.verdict[language]] : [];
+  const told = [...(why?.now ?? []).map((x) => x.words[language]), ...(why?.occasions ?? []).slice(0, 8).map((x) => `${when(x.at)}  ${x.words[language]}`)];
+  const lines = why?.error ? [why.error] : told.length ? told : why ? [why.verdict[language]] : [];
   return el("div", { className: "why" }, pick, ask, el("ul", {}, ...lines.map((text) => el("li", { textContent: text }))));
 }
 

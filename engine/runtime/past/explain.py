@@ -15,30 +15,30 @@ from engine.events import topics
 from engine.events.contract import Contracts
 from engine.events.model import Event
 from engine.events.record import Record, partition_of
-from engine.identity.messages import Tick, Version
+from engine.identity.messages import Version
 from engine.identity.node import MINE
 from engine.keys import node_name
-from engine.matching.explain import Occasion, of_event, of_note, waits_of
-from engine.matching.told import told
-from engine.outcome import Meta, Note, Outcome
-from engine.pipeline.book import Book
+from engine.matching import guard
+from engine.matching.why.incident import Ask, incident_of
+from engine.matching.why.occasion import ACTED, Occasion
+from engine.matching.why.standing import standing
+from engine.matching.why.told import time_of, told
+from engine.outcome import Meta
 from engine.pipeline.envelope import Arrival, read
-from engine.pipeline.fold import fold
-from engine.pipeline.needs import needed_nodes
-from engine.pipeline.state import Live, Partition
+from engine.pipeline.state import Partition
 from engine.ports import Reader, Store
 from engine.profile.calendar import zone_of
-from engine.profile.model import Actor
 from engine.rules.model import Rule
 from engine.runtime.lookup import Found, Lookup
+from engine.runtime.past.watch import AWAKE, Watch
 from engine.runtime.rulesets.library import ArtefactLibrary
 from engine.simulation.rewind import rewound
 
 RECORDS_MAX = 1_000_000  # of the partition, the newest: some ten seconds of reading
 OCCASIONS_MAX = 50
+CAUSES_MAX = 3  # of guards: each is the reading of one partition
 OTHERS_MAX = 8  # nodes of a person that were once apart, whose partitions are read too
 READ_MAX = 2_000
-_AWAKE = ("live", "shadow")
 _CONTROL = (b"tick", b"ruleset", b"model", b"disable")
 
 
@@ -112,19 +112,19 @@ class Explainer:
         occasions.sort(key=lambda each: each.at)
         status = "disabled" if rule in meta.disabled else rules.rules[rule].status
         shown = replace(rules.rules[rule], status=status)
-        return _answer(shown, found, part, occasions, rules.contracts)
+        occasions = await self._with_incidents(shown, found, occasions[-OCCASIONS_MAX:])
+        now = standing(shown, rules.segments, found.live.actor, meta.now)
+        return _answer(shown, found, part, occasions, now, rules.contracts)
 
     def _watched(self, state: Partition, part: Part, node_id: str, rule: str) -> list[Occasion]:
-        watch = _Watch(state, self._library.book, self._tenant, node_id, rule)
+        watch = Watch(state, self._library.book, self._tenant, node_id, rule)
         watch.run(part.arrivals)
         return watch.occasions
 
     async def _before(self, found: Found, rule: str) -> list[Occasion]:
         """Return what happened to nodes of the person before they became one."""
-        seen = found.live.links.seen
-        others = [name for name in sorted(seen) if seen[name] == MINE and name != found.customer]
         occasions = []
-        for name in others[:OTHERS_MAX]:
+        for name in _once_apart(found)[:OTHERS_MAX]:
             part = await self._part(found, name)
             if part.events:
                 home = partition_of(name, self._count)
@@ -132,7 +132,42 @@ class Explainer:
                 occasions += self._watched(state, part, name, rule)
         return occasions
 
+    async def _with_incidents(
+        self, rule: Rule, found: Found, occasions: list[Occasion]
+    ) -> list[Occasion]:
+        """Say of the newest causes how many shared them, as the log of their incidents tells."""
+        causes = list(dict.fromkeys(o.cause for o in reversed(occasions) if o.cause is not None))
+        if rule.guard is None or not causes:
+            return occasions
+        who = {found.customer, *_once_apart(found)}
+        shown = list(occasions)
+        for cause in causes[:CAUSES_MAX]:
+            asks = await self._asks(rule, cause)
+            for place, each in enumerate(occasions):
+                if each.cause == cause:
+                    is_over = each.outcome in ACTED
+                    seen = incident_of(
+                        rule.guard, cause, asks, who=who, at=each.at, is_over=is_over
+                    )
+                    shown[place] = replace(each, incident=seen)
+        return shown
+
+    async def _asks(self, rule: Rule, cause: str) -> list[Ask]:
+        """Return who asked an incident, in the order of its log."""
+        part = await self._read(guard.incident_id(self._tenant, rule.id, cause))
+        found = {
+            arrival.body.id: (arrival.body.at, arrival.body.ids[1])
+            for arrival in part.arrivals
+            if arrival.kind == "part" and arrival.body.type == guard.ASKED
+        }
+        return list(found.values())
+
     async def _part(self, found: Found, node_id: str) -> Part:
+        part = await self._read(node_id)
+        part.is_whole = part.is_whole or found.live.actor.created_at > part.since
+        return part
+
+    async def _read(self, node_id: str) -> Part:
         """Read a node's records of its partition, the ticks and the versions between them."""
         partition = partition_of(node_id, self._count)
         start, end = await self._reader.bounds(topics.EVENTS, partition)
@@ -147,7 +182,7 @@ class Explainer:
             for record in records:
                 if record.key == key or record.key in _CONTROL:
                     await self._take(part, record)
-        part.is_whole = not cut or found.live.actor.created_at > part.since
+        part.is_whole = not cut
         return part
 
     async def _take(self, part: Part, record: Record) -> None:
@@ -161,105 +196,38 @@ class Explainer:
         part.arrivals.append(arrival)
 
 
-class _Watch:
-    """Folds a person's part of a log and notes what each record came to for one rule."""
-
-    def __init__(self, state: Partition, book: Book, tenant: str, customer: str, rule: str) -> None:
-        self.occasions: list[Occasion] = []
-        self._state = state
-        self._book = book
-        self._name = node_name(tenant, customer)
-        self._rule = rule
-        self._newest: dict[str, tuple[int, str]] = {}  # group -> when, which rule acted
-        self._tick: Arrival | None = None
-
-    def run(self, arrivals: Sequence[Arrival]) -> None:
-        """Fold all of them; a tick only where it decides something, or something follows it."""
-        due = self._state.due
-        for arrival in arrivals:
-            if arrival.kind != "tick":
-                self._catch_up()
-                self._fold(arrival)
-                continue
-            self._tick = arrival
-            assert isinstance(arrival.body, Tick)
-            if due and due[0][0] <= arrival.body.passed:
-                self._catch_up()
-        self._catch_up()
-
-    @property
-    def actor(self) -> Actor | None:
-        """The person as of now, None before their first event."""
-        node = self._state.nodes.get(self._name)
-        return node.actor if isinstance(node, Live) else None
-
-    def _catch_up(self) -> None:
-        tick, self._tick = self._tick, None
-        if tick is not None:
-            self._fold(tick)
-
-    def _fold(self, arrival: Arrival) -> None:
-        state, rule, actor = self._state, self._current(), self.actor
-        waited = frozenset(waits_of(rule, actor)) if rule and actor else frozenset()
-        for name in needed_nodes(state, [arrival]):
-            state.nodes.setdefault(name, None)
-        fold(state, arrival, self._book)
-        state.note_timers()
-        outcome, state.outcome = state.outcome, Outcome()
-        state.dirty.clear()
-        rule, actor = self._current(), self.actor
-        if rule is not None and actor is not None and rule.status in _AWAKE:
-            self._note(rule, actor, arrival, outcome, waited)
-
-    def _note(
-        self, rule: Rule, actor: Actor, arrival: Arrival, outcome: Outcome, waited: frozenset[str]
-    ) -> None:
-        noted = False
-        for note in outcome.notes:
-            self._remember(note)
-            if note.rule == rule.id:
-                noted = True
-                self.occasions.append(of_note(rule, note, actor, rival=self._rival(rule)))
-        if not noted and arrival.kind == "event" and outcome.counts.get("applied"):
-            found = of_event(rule, arrival.body, actor, waited=waited)
-            if found is not None:
-                self.occasions.append(found)
-
-    def _current(self) -> Rule | None:
-        rules = self._book.rules(self._state.meta)
-        is_on = rules is not None and self._rule not in self._state.meta.disabled
-        return rules.rules.get(self._rule) if rules and is_on else None
-
-    def _rival(self, rule: Rule) -> str:
-        found = [self._newest[group] for group in rule.groups if group in self._newest]
-        return max(found)[1] if found else ""
-
-    def _remember(self, note: Note) -> None:
-        """Note which other rule acted: it may be what a limit or a suppression comes from."""
-        rule = self._book.rule_sets[self._state.meta.ruleset].rules.get(note.rule)
-        if note.outcome == "fired" and rule is not None and rule.id != self._rule:
-            stops = {a.name for a in rule.actions if a.type == "suppress"}
-            for group in rule.groups | stops:
-                self._newest[group] = (note.at, rule.id)
+def _once_apart(found: Found) -> list[str]:
+    """Return the nodes that have become this person."""
+    seen = found.live.links.seen
+    return [name for name in sorted(seen) if seen[name] == MINE and name != found.customer]
 
 
 def _answer(
-    rule: Rule, found: Found, part: Part, occasions: Sequence[Occasion], contracts: Contracts
+    rule: Rule,
+    found: Found,
+    part: Part,
+    occasions: Sequence[Occasion],
+    now: Sequence[Occasion],
+    contracts: Contracts,
 ) -> dict[str, Any]:
     zone = zone_of(found.live.actor)
-    shown = [
-        {
+
+    def show(each: Occasion) -> dict[str, Any]:
+        return {
             "at": iso(each.at),
+            "local": time_of(each.at, zone),
             "outcome": each.outcome,
             "event": each.event,
             "event_id": each.event_id,
             "step": each.step,
             "clause": dict(each.clause),
             "values": dict(each.values),
+            **_more(each),
             "words": {lang: told(rule, each, contracts, zone, lang) for lang in ("zh", "en")},
         }
-        for each in reversed(occasions[-OCCASIONS_MAX:])
-    ]
+
+    shown, standing_now = [show(each) for each in reversed(occasions)], [show(n) for n in now]
+    newest = (shown or standing_now)[:1] if rule.status in AWAKE else shown[:1]
     return {
         "rule": rule.id,
         "title": dict(rule.title),
@@ -267,28 +235,39 @@ def _answer(
         "customer": found.customer,
         "since": iso(part.since),
         "is_whole": part.is_whole,
-        "verdict": shown[0]["words"] if shown else _nothing(rule, found.live.actor),
+        "verdict": newest[0]["words"] if newest else _nothing(rule),
+        "now": standing_now,
         "occasions": shown,
     }
 
 
-def _nothing(rule: Rule, actor: Actor) -> dict[str, str]:
+def _more(each: Occasion) -> dict[str, Any]:
+    """Return what only some occasions have: the table's grades, the incident of a guard."""
+    found: dict[str, Any] = {}
+    if each.table:
+        found["table"] = [
+            {"scale": g.scale, "grade": g.grade or None, "clause": dict(g.clause),
+             "values": dict(g.values)}
+            for g in each.table
+        ]  # fmt: skip
+    if (shared := each.incident) is not None:
+        found["incident"] = {
+            "cause": shared.cause,
+            "customers": shared.customers,
+            "more_than": shared.more_than,
+            "within_ms": shared.within_ms,
+            "tripped_at": iso(shared.tripped_at) if shared.tripped_at else None,
+            "released_at": iso(shared.released_at) if shared.released_at else None,
+        }
+    return found
+
+
+def _nothing(rule: Rule) -> dict[str, str]:
     """Say why there was no occasion at all."""
-    if rule.status not in _AWAKE:
+    if rule.status not in AWAKE:
         return {
             "en": f"The rule is {rule.status}: it does not act.",
             "zh": f"规则状态为 {rule.status}，不会触发。",
-        }
-    timer = actor.timers.get(f"s:{rule.id}")
-    if timer is not None:
-        return {
-            "en": f"It waits for its date: {iso(timer.due)}.",
-            "zh": f"等待日期到来：{iso(timer.due)}。",
-        }
-    if rule.schedule is not None:
-        return {
-            "en": f"The profile has no date for it: {rule.schedule.fact}.",
-            "zh": f"客户资料中没有所需日期：{rule.schedule.fact}。",
         }
     names = ", ".join(dict.fromkeys(step.event for step in rule.steps))
     return {

@@ -1,0 +1,144 @@
+"""Folds a person's part of a log once more, and notes what each record came to for one rule."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from engine.identity.messages import Tick
+from engine.keys import node_name
+from engine.matching.segments import ENTERED, LEFT
+from engine.matching.why.occasion import (
+    TRANSITIONS,
+    Occasion,
+    asking_of,
+    of_asking,
+    of_event,
+    of_note,
+    of_segments,
+    segments_of,
+    waits_of,
+)
+from engine.outcome import Note, Outcome
+from engine.pipeline.book import Book
+from engine.pipeline.envelope import Arrival
+from engine.pipeline.fold import fold
+from engine.pipeline.needs import needed_nodes
+from engine.pipeline.state import Live, Partition
+from engine.profile.model import Actor
+from engine.rules.model import Rule
+
+AWAKE = ("live", "shadow")
+_TYPES = {"entered": ENTERED, "left": LEFT}
+
+
+class Watch:
+    """Folds a person's part of a log and notes what each record came to for one rule."""
+
+    def __init__(self, state: Partition, book: Book, tenant: str, customer: str, rule: str) -> None:
+        self.occasions: list[Occasion] = []
+        self._state = state
+        self._book = book
+        self._name = node_name(tenant, customer)
+        self._rule = rule
+        self._newest: dict[str, tuple[int, str]] = {}  # group -> when, which rule acted
+        self._tick: Arrival | None = None
+
+    def run(self, arrivals: Sequence[Arrival]) -> None:
+        """Fold all of them; a tick only where it decides something, or something follows it."""
+        due = self._state.due
+        for arrival in arrivals:
+            if arrival.kind != "tick":
+                self._catch_up()
+                self._fold(arrival)
+                continue
+            self._tick = arrival
+            assert isinstance(arrival.body, Tick)
+            if due and due[0][0] <= arrival.body.passed:
+                self._catch_up()
+        self._catch_up()
+
+    @property
+    def actor(self) -> Actor | None:
+        """The person as of now, None before their first event."""
+        node = self._state.nodes.get(self._name)
+        return node.actor if isinstance(node, Live) else None
+
+    def _catch_up(self) -> None:
+        tick, self._tick = self._tick, None
+        if tick is not None:
+            self._fold(tick)
+
+    def _fold(self, arrival: Arrival) -> None:
+        state, rule, actor = self._state, self._current(), self.actor
+        before = _Before() if rule is None or actor is None else _before(rule, actor)
+        for name in needed_nodes(state, [arrival]):
+            state.nodes.setdefault(name, None)
+        fold(state, arrival, self._book)
+        state.note_timers()
+        outcome, state.outcome = state.outcome, Outcome()
+        state.dirty.clear()
+        rule, actor = self._current(), self.actor
+        if rule is not None and actor is not None and rule.status in AWAKE:
+            self._note(rule, actor, arrival, outcome, before)
+
+    def _note(
+        self, rule: Rule, actor: Actor, arrival: Arrival, outcome: Outcome, before: "_Before"
+    ) -> None:
+        noted = False
+        for note in outcome.notes:
+            self._remember(note)
+            if note.rule == rule.id:
+                noted = True
+                self.occasions.append(of_note(rule, note, actor, rival=self._rival(rule)))
+        asking = asking_of(rule, actor)
+        new = {name: each for name, each in asking.items() if before.asking.get(name) != each.due}
+        self.occasions += of_asking(rule, new, actor)
+        is_event = arrival.kind == "event" and outcome.counts.get("applied")
+        if not noted and not new:
+            for event in [*([arrival.body] if is_event else ()), *outcome.derived]:
+                found = of_event(rule, event, actor, waited=before.waits)
+                if found is not None:
+                    self.occasions.append(found)
+        self._note_segments(rule, actor, outcome, before)
+
+    def _note_segments(
+        self, rule: Rule, actor: Actor, outcome: Outcome, before: "_Before"
+    ) -> None:
+        rules = self._book.rule_sets[self._state.meta.ruleset]
+        told = {e.data["segment"]: e.at for e in outcome.derived if e.type in TRANSITIONS}
+        for each in of_segments(segments_of(rule, rules.segments), before.segments, actor, told):
+            if _TYPES.get(each.outcome) not in rule.hears:  # else it is told as the rule's step
+                self.occasions.append(each)
+
+    def _current(self) -> Rule | None:
+        rules = self._book.rules(self._state.meta)
+        is_on = rules is not None and self._rule not in self._state.meta.disabled
+        return rules.rules.get(self._rule) if rules and is_on else None
+
+    def _rival(self, rule: Rule) -> str:
+        found = [self._newest[group] for group in rule.groups if group in self._newest]
+        return max(found)[1] if found else ""
+
+    def _remember(self, note: Note) -> None:
+        """Note which other rule acted: it may be what a limit or a suppression comes from."""
+        rule = self._book.rule_sets[self._state.meta.ruleset].rules.get(note.rule)
+        if note.outcome == "fired" and rule is not None and rule.id != self._rule:
+            stops = {a.name for a in rule.actions if a.type == "suppress"}
+            for group in rule.groups | stops:
+                self._newest[group] = (note.at, rule.id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What a record may change: armed waits, what waits for an incident, memberships."""
+
+    waits: frozenset[str] = frozenset()
+    asking: Mapping[str, int] = field(default_factory=dict)
+    segments: Mapping[str, int] = field(default_factory=dict)
+
+
+def _before(rule: Rule, actor: Actor) -> _Before:
+    return _Before(
+        waits=frozenset(waits_of(rule, actor)),
+        asking={name: timer.due for name, timer in asking_of(rule, actor).items()},
+        segments=dict(actor.segments),
+    )
