@@ -109,7 +109,7 @@ def next_occurrence(
 
     `after`: the answer is later than this. `not_until`: and its day is later than this one, so
     that a customer who moves to another zone has one birthday a year. 29 February is 28 February in
-    other years.
+    other years. What comes every year comes for the first time a year after the date itself.
     """
     try:
         day = date.fromisoformat(text[:10])
@@ -119,7 +119,7 @@ def next_occurrence(
     days = [_in_year(day, each) for each in range(year - 1, year + 4)] if yearly else [day]
     for each in days:
         due = _ms(_at(each, at_minutes, zone)) - before_ms
-        if due > after and each.isoformat() > not_until:
+        if due > after and each.isoformat() > not_until and not (yearly and each == day):
             return due
     return None
 
