@@ -214,9 +214,9 @@ def without(rules: RuleSet, names: Collection[str]) -> RuleSet:
 def _settled(rule: Rule, contracts: Contracts) -> Rule:
     """Return a rule with all that follows from its parts, worked out once."""
     steps = tuple(replace(each, doubts=_doubts(each, contracts)) for each in rule.steps)
-    rule = replace(rule, steps=steps)
     return replace(
         rule,
+        steps=steps,
         keeps=_keeps(rule),
         distinct=frozenset(
             (event, name)

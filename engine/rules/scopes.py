@@ -1,6 +1,7 @@
 """What the expressions of one rule may name: its steps so far, and everything that is shared."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from engine.events.contract import Contracts
@@ -25,8 +26,7 @@ class Scopes:
         self.profile = profile_of(contracts)
         self._events: dict[str, Mapping[str, Any]] = {}
         self._types: dict[str, str] = {}
-        titles = {name: c.title for name, c in contracts.by_name.items()}
-        self._labels = {**schema.labels(FACTS), **_features(), **titles}
+        self._labels = _labels_of(contracts)
 
     def see(self, alias: str, event: str) -> None:
         """Make a step's event known under its alias."""
@@ -63,7 +63,8 @@ class Scopes:
         return contract.fields if contract else None
 
 
-def profile_of(contracts: Contracts) -> dict[str, Any]:
+@lru_cache(maxsize=4)  # of contracts: every rule of a set asks for the same
+def profile_of(contracts: Contracts) -> Mapping[str, Any]:
     """Return all facts that a rule may name: those of the profile, and traits that events set."""
     traits = {
         trait: contract.fields[name].type
@@ -74,5 +75,8 @@ def profile_of(contracts: Contracts) -> dict[str, Any]:
     return {**traits, **FACTS}
 
 
-def _features() -> dict[str, dict[str, str]]:
-    return {f"features.{n}": {"en": f.en, "zh": f.zh} for n, f in schema.FEATURES.items()}
+@lru_cache(maxsize=4)
+def _labels_of(contracts: Contracts) -> Mapping[str, Mapping[str, str]]:
+    features = {f"features.{n}": {"en": f.en, "zh": f.zh} for n, f in schema.FEATURES.items()}
+    titles = {name: contract.title for name, contract in contracts.by_name.items()}
+    return {**schema.labels(FACTS), **features, **titles}
