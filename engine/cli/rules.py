@@ -53,7 +53,7 @@ def _run(arguments: Namespace) -> int:
     except RulesError as error:
         return _mistaken([p for p in error.problems if isinstance(p, Problem)], texts, lang)
     if arguments.action == "test":
-        return _test(rules, as_json=arguments.json)
+        return _test(rules, lang, as_json=arguments.json)
     if rules.warnings:
         wrong = unfit(rules)
         codes = {(each.path, each.code) for each in wrong}
@@ -88,12 +88,18 @@ def _language() -> str:
     return "zh" if found.startswith("zh") else "en"
 
 
-def _test(rules: RuleSet, *, as_json: bool) -> int:
+_RAN = {
+    "en": "{rules} rules: {passed} passed, {failed} failed, {seconds:.1f} s",
+    "zh": "{rules}条规则：{passed}个测试通过，{failed}个失败，{seconds:.1f}秒",
+}
+
+
+def _test(rules: RuleSet, lang: str, *, as_json: bool) -> int:
     began = monotonic()
     passed, failed = 0, []
     for rule in rules.rules.values():
         for case in rule.cases:
-            differences = run_case(rule, case, rules)
+            differences = run_case(rule, case, rules, lang)
             if differences:
                 failed.append((rule, case, differences))
             else:
@@ -110,7 +116,8 @@ def _test(rules: RuleSet, *, as_json: bool) -> int:
             for difference in differences:
                 print(f"    {difference}")
         seconds = monotonic() - began
-        print(f"{len(rules.rules)} rules: {passed} passed, {len(failed)} failed, {seconds:.1f} s")
+        count, wrong = len(rules.rules), len(failed)
+        print(_RAN[lang].format(rules=count, passed=passed, failed=wrong, seconds=seconds))
     return 1 if failed else 0
 
 

@@ -1,6 +1,7 @@
-"""Tests inside rule files: what is given, what happens when, what is expected."""
+"""Tests inside rule files: what is given, what happens to whom and when, what is expected."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.clock import iso, parse_iso
@@ -16,7 +17,13 @@ from engine.rules.text.values import LENGTH_HINT, length_ms
 START = "2026-03-04T10:00:00+08:00"  # a Wednesday morning in Shanghai: no quiet hours
 CASE = ("name", "given", "events", "expect")
 GIVEN = ("features", "profile", "start", "held_out")
-EXPECT = ("at", *ACTIONS, "held_out", "channels", "instance")
+EXPECT = ("at", "who", *ACTIONS, "held_out", "channels", "instance")
+INCIDENT = "incident"  # who raises the case of a guard
+WHO_MAX = 200  # customers of one test
+WHO_HINT = "write a name such as ann, or a range such as 1-20"
+_WHO = re.compile(r"[a-z][a-z0-9_]*|[1-9][0-9]{0,3}")
+_RANGE = re.compile(r"([1-9][0-9]{0,3})\s*-\s*([1-9][0-9]{0,3})")
+_Event = tuple[int, int, str, Mapping[str, Any], str]
 
 
 def parse_cases(reader: Reader, root: Node, contracts: Contracts) -> tuple[Case, ...]:
@@ -38,7 +45,10 @@ def _case(reader: Reader, node: Node, contracts: Contracts) -> Case:
         start_at = parse_iso(START)
         reader.add(given.pairs["start"][1], "R126", f"'{start}' is no instant", f"write {START}")
     events = [_event(reader, item, contracts) for item in reader.items(node, "events")]
-    expect = [_expect(reader, item) for item in reader.items(node, "expect")]
+    people = {who for found in events for *_, who in found}
+    if len(people) > WHO_MAX:
+        reader.add(node, "R148", f"a test has at most {WHO_MAX} customers")
+    expect = [_expect(reader, item, people) for item in reader.items(node, "expect")]
     return Case(
         name=reader.text(node, "name"),
         line=node.line,
@@ -46,7 +56,7 @@ def _case(reader: Reader, node: Node, contracts: Contracts) -> Case:
         held_out=reader.choice(given, "held_out", ("true", "false"), "false") == "true",
         features=_features(reader, given),
         profile=_profile(reader, given, contracts),
-        events=tuple(found for found in events if found is not None),
+        events=tuple(each for found in events for each in found),
         expect=tuple(item for item in expect if item is not None),
     )
 
@@ -91,21 +101,20 @@ def _flat(node: Node, prefix: str = "") -> Iterator[tuple[str, Node, Node]]:
             yield prefix + name, key, value
 
 
-def _event(
-    reader: Reader, node: Node, contracts: Contracts
-) -> tuple[int, int, str, Mapping[str, Any]] | None:
-    names = [n for n in node.pairs if n not in ("at", "arrives")]
+def _event(reader: Reader, node: Node, contracts: Contracts) -> list[_Event]:
+    """Return an event of a test, once for each customer that it happens to."""
+    names = [n for n in node.pairs if n not in ("at", "arrives", "who")]
     at = _at(reader, node, "at", 0)
     arrives = _at(reader, node, "arrives", at)
     if len(names) != 1:
         reader.add(node, "R127", "an event of a test has a time and one name", "{at: 2m, NAME: {}}")
-        return None
+        return []
     key, value = node.pairs[names[0]]
     contract = contracts.get(names[0])
     if contract is None:
         hint = nearest(names[0], contracts.by_name)
         reader.add(key, "E231", f"unknown event type '{names[0]}'", hint)
-        return None
+        return []
     data = reader.data(value) if value.kind == "map" else {}
     for name in data.keys() - contract.fields.keys():
         hint = nearest(name, contract.fields)
@@ -116,13 +125,30 @@ def _event(
         contracts.check(contract, data)
     except ContractError as error:
         reader.add(value if value.pairs else key, "R138", error.message)
-    return at, arrives, names[0], data
+    return [(at, arrives, names[0], data, who) for who in _who(reader, node)]
 
 
-def _expect(reader: Reader, node: Node) -> Mapping[str, Any] | None:
+def _who(reader: Reader, node: Node) -> list[str]:
+    """Return whom an event happens to: the test's own customer, one by name, or a range of them."""
+    text = reader.text(node, "who")
+    if found := _RANGE.fullmatch(text):
+        first, last = int(found[1]), int(found[2])
+        if first <= last < first + WHO_MAX:
+            return [str(number) for number in range(first, last + 1)]
+    elif not text or (_WHO.fullmatch(text) and text != INCIDENT):
+        return [text]
+    reader.add(node.pairs["who"][1], "R148", f"'{text}' is no customer of a test", WHO_HINT)
+    return []
+
+
+def _expect(reader: Reader, node: Node, people: Collection[str]) -> Mapping[str, Any] | None:
     if not reader.keys(node, EXPECT):
         return None
-    found = {n: reader.data(v) for n, (_, v) in node.pairs.items() if n != "at"}
+    found = {n: reader.data(v) for n, (_, v) in node.pairs.items() if n not in ("at", "who")}
+    found["who"] = who = reader.text(node, "who")
+    if who not in people and who not in ("", INCIDENT):
+        hint = nearest(who, people) or "name one of the events"
+        reader.add(node.pairs["who"][1], "R148", f"nothing happens to '{who}' in this test", hint)
     if "at" in node.pairs:
         found["at"] = _at(reader, node, "at", 0)
     return found
@@ -140,21 +166,28 @@ def _at(reader: Reader, node: Node, name: str, default: int) -> int:
     return -found if text.startswith("-") else found
 
 
-def compare(case: Case, got: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what differs between the expected and the real decisions, in words; [] if nothing.
+def compare(case: Case, got: Sequence[Mapping[str, Any]], lang: str = "en") -> list[str]:
+    """Return what differs between the expected and the real decisions, in words of `lang`.
 
-    `got`: {at: UTC ms, type, name, held_out, channels} each, in the order of decision.
+    `got`: {at: UTC ms, who, type, name, held_out, channels} each, in the order of decision.
     """
     differences = []
     left = list(got)
     for wanted in case.expect:
         match = next((item for item in left if _matches(case, wanted, item)), None)
         if match is None:
-            differences.append(f"expected {_words(wanted)}, which did not happen")
+            differences.append(_MISSING[lang].format(_words(wanted, lang)))
         else:
             left.remove(match)
-    differences += [f"nobody expected {_seen(case, item)}" for item in left]
+    differences += [_SURPLUS[lang].format(_seen(case, item, lang)) for item in left]
     return differences
+
+
+_MISSING = {"en": "expected {}, which did not happen", "zh": "应有{}，但没有发生"}
+_SURPLUS = {"en": "nobody expected {}", "zh": "出现了未预期的{}"}
+_AT = {"en": " at {}", "zh": "，时间{}"}
+_FOR = {"en": " for {}", "zh": "，客户{}"}
+_HELD = {"en": " (held out)", "zh": "（对照组）"}
 
 
 def _matches(case: Case, wanted: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
@@ -165,21 +198,25 @@ def _matches(case: Case, wanted: Mapping[str, Any], item: Mapping[str, Any]) -> 
         elif name in ACTIONS:
             if (item["type"], item["name"]) != (name, value):
                 return False
-        elif item.get(name) != value:
+        elif item.get(name, "") != value:
             return False
     return bool(wanted.get("held_out", False)) == bool(item.get("held_out", False))
 
 
-def _words(wanted: Mapping[str, Any]) -> str:
-    at = f" at {_length(wanted['at'])}" if "at" in wanted else ""
-    rest = ", ".join(f"{name} {value}" for name, value in wanted.items() if name != "at")
-    return rest + at
+def _words(wanted: Mapping[str, Any], lang: str) -> str:
+    at = _AT[lang].format(_length(wanted["at"])) if "at" in wanted else ""
+    rest = (f"{n} {value}" for n, value in wanted.items() if n not in ("at", "who"))
+    return ", ".join(rest) + _whose(wanted, lang) + at
 
 
-def _seen(case: Case, item: Mapping[str, Any]) -> str:
-    held = " (held out)" if item.get("held_out") else ""
-    at = _length(item["at"] - case.start)
-    return f"{item['type']} {item['name']} at {at}{held} ({iso(item['at'])})"
+def _seen(case: Case, item: Mapping[str, Any], lang: str) -> str:
+    held = _HELD[lang] if item.get("held_out") else ""
+    at = _AT[lang].format(_length(item["at"] - case.start))
+    return f"{item['type']} {item['name']}{_whose(item, lang)}{at}{held} ({iso(item['at'])})"
+
+
+def _whose(item: Mapping[str, Any], lang: str) -> str:
+    return _FOR[lang].format(item["who"]) if item.get("who") else ""
 
 
 def _length(ms: int) -> str:

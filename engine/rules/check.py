@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from engine.events.catalogue import Contract
 from engine.events.contract import Contracts
 from engine.profile.tally import DISTINCT_MAX
-from engine.rules.model import Action, Case, Rule
+from engine.rules.cases import INCIDENT
+from engine.rules.model import Rule
 from engine.rules.parts.when import TRANSITIONS
 from engine.rules.text.problems import Problem
 from engine.rules.text.reader import Reader, nearest
@@ -140,8 +141,8 @@ def _limits(reader: Reader, root: Node, rule: Rule) -> None:
 
 def _tests(reader: Reader, root: Node, rule: Rule) -> None:
     nodes = reader.items(root, "tests")
-    for node, case in zip(nodes, rule.cases, strict=False):
-        _expected(reader, node, case, rule.actions)
+    for node in nodes:
+        _expected(reader, node, rule)
     fires = any(case.expect for case in rule.cases)
     if not (fires and any(not case.expect for case in rule.cases)):
         place = reader.child(root, "tests") or reader.child(root, "rule") or root
@@ -150,14 +151,25 @@ def _tests(reader: Reader, root: Node, rule: Rule) -> None:
         reader.add(place, UNTESTED, message, hint, level="warning")
 
 
-def _expected(reader: Reader, node: Node, case: Case, actions: tuple[Action, ...]) -> None:
+def _expected(reader: Reader, node: Node, rule: Rule) -> None:
     """A test that expects what the rule never does can only fail: say so before it runs."""
-    known = {(action.type, action.name) for action in actions}
+    done = {(action.type, action.name) for action in rule.actions}
+    raised = set() if rule.guard is None else {("case", rule.guard.case)}
     for item in reader.items(node, "expect"):
+        is_incident = reader.text(item, "who") == INCIDENT
+        if is_incident and rule.guard is None:
+            hint = "only a rule with guard: raises an incident"
+            reader.add(item.pairs["who"][1], "R148", "the rule has no guard", hint)
+            continue
+        known = raised if is_incident else done
         for kind, (_, value) in item.pairs.items():
             names = [name for type, name in known if type == kind]
             is_action = kind in ("offer", "message", "case", "event", "suppress")
-            if is_action and actions and value.text not in names:
+            if is_action and rule.actions and value.text not in names:
+                if (kind, value.text) in raised:
+                    hint = "the incident raises it: add who: incident"
+                    reader.add(value, "R137", f"the rule has no {kind} '{value.text}'", hint)
+                    continue
                 hint = nearest(value.text, names) or "it does: " + ", ".join(
                     f"{type} {name}" for type, name in sorted(known)
                 )

@@ -170,7 +170,10 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A test inside the file; times are ms from its start. `start`: UTC ms of 0m."""
+    """A test inside the file; times are ms from its start. `start`: UTC ms of 0m.
+
+    `events`: at, arrives, type, data, who it happens to ('' for the test's own customer).
+    """
 
     name: str
     line: int
@@ -178,7 +181,7 @@ class Case:
     held_out: bool
     features: Mapping[str, float]
     profile: Mapping[str, Any]
-    events: tuple[tuple[int, int, str, Mapping[str, Any]], ...]  # at, arrives, type, data
+    events: tuple[tuple[int, int, str, Mapping[str, Any], str], ...]
     expect: tuple[Mapping[str, Any], ...]
 
 

@@ -1,5 +1,6 @@
 """Runs the tests inside rule files on the engine's own fold, with the live ticker's ticks."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,6 +9,7 @@ import msgspec
 
 from engine.clock import DAY_MS, SECOND_MS
 from engine.decision.holdout import is_held_out
+from engine.decision.model import Outbound, Trigger
 from engine.errors import ContractError
 from engine.events import topics
 from engine.events.ids import ENTITIES, is_entity
@@ -17,6 +19,8 @@ from engine.identity import mac
 from engine.identity.messages import Tick, Version
 from engine.identity.node import Links
 from engine.keys import node_name
+from engine.matching import guard
+from engine.matching.why.occasion import ACTED
 from engine.outcome import Meta, Outcome
 from engine.pipeline.book import Book
 from engine.pipeline.envelope import read
@@ -24,7 +28,7 @@ from engine.pipeline.fold import fold
 from engine.pipeline.needs import needed_nodes
 from engine.pipeline.state import STATE_VERSION, Live, Partition
 from engine.profile.model import Actor, Trait
-from engine.rules.cases import compare
+from engine.rules.cases import INCIDENT, compare
 from engine.rules.compile import RuleSet, index
 from engine.rules.model import Case, Rule
 
@@ -45,17 +49,21 @@ _json = msgspec.json.Encoder().encode
 
 
 class Shop:
-    """One partition with one actor, driven by hand: the smallest whole engine."""
+    """One partition with the actors of a test, driven by hand: the smallest whole engine.
 
-    def __init__(self, rules: RuleSet, actor: Actor, node_id: str) -> None:
+    `actors`: node id -> (the name that the test has for it, its state at the begin).
+    """
+
+    def __init__(self, rules: RuleSet, actors: Mapping[str, tuple[str, Actor]]) -> None:
         self._book = Book(secret=SECRET, rule_sets={rules.version: rules})
-        self._node_id = node_id
         self._state = Partition(0, 1, Meta())
-        self._name = node_name(TENANT, node_id)
-        self._state.nodes[self._name] = Live(STATE_VERSION, Links(), actor)
+        self._names: dict[str, str] = {}
+        for node_id, (who, actor) in actors.items():
+            name = node_name(TENANT, node_id)
+            self._names[name] = who
+            self._state.nodes[name] = Live(STATE_VERSION, Links(), actor)
         self._offset = 0
         self.fired: list[dict[str, Any]] = []
-        self.errors: list[str] = []
         self._control("ruleset", Version(rules.version))
 
     def tick(self, now: int) -> None:
@@ -69,11 +77,11 @@ class Shop:
         if now > self._state.meta.now:
             self._control("tick", Tick(now=now, passed=now))
 
-    def send(self, event: Event) -> None:
-        """Let one event arrive."""
-        value, key = _json(event), self._node_id.encode()
+    def send(self, node_id: str, event: Event) -> None:
+        """Let one event arrive at an actor."""
+        value, key = _json(event), node_id.encode()
         headers: Headers = ()
-        if is_entity(self._node_id) and len(event.ids) > 1:  # as a person's fold tells a thing
+        if is_entity(node_id) and len(event.ids) > 1:  # as a person's fold tells a thing
             seal = mac.sign("part", key, value, SECRET)
             headers = (("kind", b"part"), ("mac", seal))
         self._feed(Outgoing(topics.EVENTS, 0, key, value, headers))
@@ -85,58 +93,84 @@ class Shop:
         self._feed(Outgoing(topics.EVENTS, 0, kind.encode(), value, headers))
 
     def _feed(self, out: Outgoing) -> None:
-        state = self._state
-        record = Record(out.topic, 0, self._offset, out.key, out.value, out.headers)
-        self._offset += 1
-        arrival = read(record, SECRET)
-        for name in needed_nodes(state, [arrival]):
-            state.nodes.setdefault(name, None)
-        fold(state, arrival, self._book)
-        state.note_timers()
-        state.outcome = Outcome()
-        live = state.nodes[self._name]
-        assert isinstance(live, Live)
+        """Fold a record, and what actors tell one another because of it."""
+        state, waiting = self._state, deque([out])
+        while waiting:
+            out = waiting.popleft()
+            record = Record(out.topic, 0, self._offset, out.key, out.value, out.headers)
+            self._offset += 1
+            arrival = read(record, SECRET)
+            for name in needed_nodes(state, [arrival]):
+                state.nodes.setdefault(name, None)
+            fold(state, arrival, self._book)
+            state.note_timers()
+            outcome, state.outcome = state.outcome, Outcome()
+            waiting.extend(
+                Outgoing(move.topic, 0, move.key.encode(), move.value, move.headers)
+                for _, move in outcome.moves
+                if move.topic == topics.EVENTS
+            )
+            for name in sorted(state.dirty):
+                self._note(name, outcome)
+            state.dirty.clear()
+
+    def _note(self, name: str, outcome: Outcome) -> None:
+        """Note what was decided for an actor; a case that an incident raises is only sent."""
+        live = self._state.nodes[name]
+        if not isinstance(live, Live):
+            return
+        if live.actor.kind == guard.KIND:
+            sent = [msgspec.json.decode(move.value, type=Outbound) for _, move in outcome.triggers]
+            self.fired += [
+                {"who": INCIDENT, "at": each.at, "type": each.action.type, "name": each.action.name}
+                for each in sent
+                if isinstance(each, Trigger) and each.entity == guard.KIND
+            ]
         self.fired += [
-            entry
+            {**entry, "who": self._names.get(name, "")}
             for entry in live.actor.triggers
-            if entry["outcome"] in ("fired", "held_out", "shadow")
+            if entry["outcome"] in ACTED
         ]
         live.actor.triggers = []
 
 
-def run_case(rule: Rule, case: Case, rules: RuleSet) -> list[str]:
-    """Run one test of a rule alone; return what differs from what it expects, [] if nothing."""
+def run_case(rule: Rule, case: Case, rules: RuleSet, lang: str = "en") -> list[str]:
+    """Run one test of a rule alone; return in words what differs from what it expects."""
     only = {rule.id: replace(rule, status="live")}
     alone = index(only, rules.contracts, version="test", shared=rules.shared)
-    node_id = _customer(rule, held_out=case.held_out)
-    shop = Shop(alone, _actor(rule, case), node_id)
+    nodes = _nodes(rule, case)
+    shop = Shop(alone, {node_id: (who, _actor(rule, case)) for who, node_id in nodes.items()})
     shop.tick(case.start)
     last = case.start
-    for number, (at, arrives, name, data) in _by_arrival(case):
+    for number, (at, arrives, name, data, who) in _by_arrival(case):
         last = max(last, case.start + arrives)
         shop.tick((case.start + arrives) // SECOND_MS * SECOND_MS)
         try:
-            arrived = case.start + arrives
-            shop.send(_event(rules, case.start + at, arrived, number, name, data, node_id))
+            arrived, node_id = case.start + arrives, nodes[who]
+            event = _event(rules, case.start + at, arrived, number, name, data, node_id)
         except ContractError as error:
-            return [f"event {name}: {error}"]
+            return [f"{name}: {error}"]
+        shop.send(node_id, event)
     latest = max((case.start + int(e["at"]) for e in case.expect if "at" in e), default=last)
     shop.tick(max(last, latest) + AFTER_MS if rule.schedule is None else max(last, latest) + DAY_MS)
-    return compare(case, shop.fired) + shop.errors
+    return compare(case, shop.fired, lang)
 
 
-def _by_arrival(case: Case) -> Sequence[tuple[int, tuple[int, int, str, Mapping[str, Any]]]]:
+def _by_arrival(case: Case) -> Sequence[tuple[int, tuple[int, int, str, Mapping[str, Any], str]]]:
     return sorted(enumerate(case.events), key=lambda item: (item[1][1], item[0]))
 
 
-def _customer(rule: Rule, *, held_out: bool) -> str:
-    """Return an id that the rule's holdout takes, or does not take."""
+def _nodes(rule: Rule, case: Case) -> dict[str, str]:
+    """Return who is in the test -> an id that the rule's holdout takes, or does not take."""
+    people = ["", *dict.fromkeys(who for *_, who in case.events if who)]
     if rule.key != "person":
-        return f"E{ENTITIES[rule.key]}test"
-    for number in range(CUSTOMERS_MAX):
-        if is_held_out(rule, f"0utest{number}") == held_out:
-            return f"0utest{number}"
-    return "0utest0"
+        return {who: f"E{ENTITIES[rule.key]}test{who}" for who in people}
+    fit = (
+        node_id
+        for number in range(CUSTOMERS_MAX)
+        if is_held_out(rule, node_id := f"0utest{number}") == case.held_out
+    )
+    return {who: next(fit, f"0utest{who}") for who in people}
 
 
 def _actor(rule: Rule, case: Case) -> Actor:

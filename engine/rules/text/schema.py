@@ -30,6 +30,7 @@ SHARE = {
     ]
 }
 AT = {"type": "string", "pattern": r"^-?(\d+(\.\d+)?[smhdw])+$"}
+WHO = {"type": ["string", "integer"], "examples": ["ann", "1-20", "incident"]}
 LIMIT = {
     "type": "string",
     "pattern": r"^\s*\d+\s+per\s+\S+(\s+in\s+group\s+\S+)?\s*$",
@@ -163,13 +164,15 @@ def _test(contracts: Contracts) -> dict[str, Any]:
         "properties": {
             "at": AT,
             "arrives": AT,
+            "who": WHO,
             **dict.fromkeys(sorted(contracts.by_name), anything),
         },
-        "maxProperties": 3,
+        "maxProperties": 4,
     }
     bool_ = {"type": "boolean"}
     expect = {
         "at": AT,
+        "who": WHO,
         **dict.fromkeys(ACTIONS, TEXT),
         "held_out": bool_,
         "channels": {"type": "array", "items": {"enum": list(CHANNELS)}},

@@ -18,7 +18,7 @@ HAN = re.compile("[\u4e00-\u9fff]")
 # Strings that look like sentences and are none: annotations, patterns, reports of tests, places.
 NO_SENTENCES = re.compile(
     r".* \| None|\^?\(.*|_result .*|\{\} \{\} at .*|nobody expected .*|expected \{\}.*"
-    r"| at \{\}| \(held out\)|suppress: \{\}|event\.segment == .*|dict\[.*|\^.*"
+    r"| at \{\}| for \{\}| \(held out\)|suppress: \{\}|event\.segment == .*|dict\[.*|\^.*"
 )
 
 
