@@ -40,7 +40,7 @@ REASONS = frozenset(
 )
 _NO_WORD = re.compile(r"\W+")  # 试驾 is a word too
 _STRENGTHS_WITHOUT_TRUST = "23"
-_NODE = re.compile(r"(?:[0-3][a-z]|-[0-9][a-z]|E[a-z])[A-Za-z0-9_-]{16}")
+_NODE = re.compile(r"(?:[0-3][a-z]|-[0-9]|E[a-z])[A-Za-z0-9_-]{16}")
 
 
 class Accepted(NamedTuple):

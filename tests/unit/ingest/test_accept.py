@@ -250,6 +250,7 @@ def test_the_engine_answers_the_node_that_decided() -> None:
     for home in (
         birth("openid", "w"),
         entity_id("store", "s1", tenant="demo", secret=SECRET),
+        "-9" + birth("openid", "w")[2:],  # who was parted from another by staff
     ):
         data = {"trigger_id": "t", "customer": home}
         message = order(event="delivery.failed", userId=None, properties=data)
