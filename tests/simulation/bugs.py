@@ -5,6 +5,7 @@ tried until one finds it. `excuse`: why no storm can, where that is so. `hunt`: 
 seed, where it is not the whole engine.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,12 +15,13 @@ from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace as replace_struct
 
-from engine.adapters import memory, redis
+from engine.adapters import memory, redis, seats
 from engine.decision import act, decide, limits
 from engine.delivery import intake
 from engine.errors import LogError
 from engine.events import topics
 from engine.identity import node
+from engine.ingest import accept
 from engine.matching import absence
 from engine.pipeline import envelope, fold, persons, state, think
 from engine.ports import LedgerSnapshot
@@ -196,6 +198,18 @@ def a_record_is_skipped() -> list[Patch]:
             real(held, arrival, book)
 
     return [(partition, "fold", skipping)]
+
+
+@bug("an offset that is a marker of a transaction counts as a record that is missing")
+def markers_are_holes() -> list[Patch]:
+    real = seats.Seat.take
+
+    def take(self: Any, answer: Any) -> None:
+        if len(answer.records) < answer.after - answer.begin:
+            answer = answer._replace(begin=answer.after)
+        real(self, answer)
+
+    return [(seats.Seat, "take", take)]
 
 
 @bug("a producer goes on behind a record that it could not send")
@@ -499,7 +513,7 @@ def limits_not_reserved() -> list[Patch]:
     return [(act, "reserve", lambda *_: None), (act, "reserve_groups", lambda *_: None)]
 
 
-@bug("a local day begins at midnight of UTC")
+@bug("a local day begins at midnight of UTC", within=200)
 def days_of_utc() -> list[Patch]:
     return [(limits, "day_start", lambda at, zone: at - at % 86_400_000)]
 
@@ -584,6 +598,12 @@ def expiry_without_a_word() -> list[Patch]:
         return []
 
     return [(sender.Dispatcher, "_letters", letters)]
+
+
+@bug("what tells of a delivery does not reach one who was parted from another")
+def receipts_of_the_parted_lost() -> list[Patch]:
+    node = re.compile(r"(?:[0-3][a-z]|-[0-9][a-z]|E[a-z])[A-Za-z0-9_-]{16}")
+    return [(accept, "_NODE", node)]
 
 
 @bug("the inbox moves on before its records are in the log")

@@ -9,97 +9,26 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any
+from zlib import crc32
 
-import msgspec
 import orjson
 
-from engine.adapters.memory import MemoryStore
 from engine.events import topics
 from engine.events.record import Record, fingerprint
-from engine.outcome import Meta, Move
-from engine.pipeline.state import Live, decode_node
-from engine.ports import Commit
-from engine.runtime.partition.engage import Engage
-from engine.runtime.partition.owner import Owner
+from engine.outcome import Meta
+from engine.pipeline.state import Live, decode_entry, decode_node
 from tests.simulation.channels import ENDPOINTS
-from tests.simulation.cluster import Shelf
 from tests.simulation.deadly import passed_over
 from tests.simulation.findings import Violation, told
+from tests.simulation.folded import Folded
 from tests.simulation.oracle import Log, compare
+from tests.simulation.orders import ways
+from tests.simulation.registry import Registry
 from tests.simulation.rules import versions_of
 from tests.simulation.storm import World, early_labels
 from tests.simulation.timers import astray
 
-FOLD_MAX = 50  # records of one batch of the fold from scratch
-_move = msgspec.msgpack.Decoder(Move).decode
 _BY_BATCH = ("prg", "fp")  # what depends on where batches end, and is checked by itself
-
-
-class _Kept(MemoryStore):
-    """Remembers all that was ever committed to leave."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.triggers: list[tuple[int, Move]] = []
-        self.moves: list[tuple[int, Move]] = []
-
-    async def apply(self, partition: int, token: str, commit: Commit) -> None:
-        await super().apply(partition, token, commit)
-        self.triggers += [(n, _move(data)) for n, data in commit.outbox]
-        self.moves += [(n, _move(data)) for n, data in commit.moves]
-
-
-class _Nowhere:
-    """Takes what is published, and keeps nothing."""
-
-    async def publish(self, records: Any) -> None:
-        return None
-
-    async def close(self) -> None:
-        return None
-
-
-class Folded:
-    """One partition of the final log, folded from scratch by one owner in fine weather."""
-
-    def __init__(self, world: World, partition: int) -> None:
-        self.partition = partition
-        self._world = world
-        self._store = _Kept()
-        self.triggers, self.moves = self._store.triggers, self._store.moves
-
-    @property
-    def meta(self) -> Meta:
-        """What is stored besides nodes and timers."""
-        return self._store._meta[self.partition]
-
-    @property
-    def states(self) -> dict[str, bytes]:
-        """Nodes and entries by key name."""
-        return self._store._states[self.partition]
-
-    @property
-    def timers(self) -> dict[str, int]:
-        """Member -> score."""
-        return self._store._timers[self.partition]
-
-    async def run(self) -> None:
-        """Fold the log to its end; what the fold cannot bear is passed over as in a worker."""
-        cluster, shelf = self._world.cluster, Shelf(self._world.log)
-        shelf.delay_s = 0.0
-        owner = Owner(
-            self.partition,
-            partition_count=cluster.count,
-            store=self._store,
-            reader=cluster.log,
-            publisher=_Nowhere(),
-            library=shelf,
-            topic_partitions=cluster.partitions,
-        )
-        worker = Engage(lambda _: owner, seen=lambda *_: None, repaired=lambda *_: None)
-        offset = await worker.assigned(self.partition) or 0
-        while records := cluster.log.held(topics.EVENTS, self.partition)[offset:][:FOLD_MAX]:
-            offset = await worker.batch(self.partition, records)
 
 
 def check(world: World) -> list[Violation]:
@@ -196,41 +125,70 @@ def moves_arrive_and_are_applied_once(world: World, folded: list[Folded]) -> Ite
 
 
 def every_event_is_applied_once_or_told(world: World, folded: list[Folded]) -> Iterator[str]:
-    """Each input is applied once, or in the dead letters once, under its place and reason."""
+    """Each input is applied once, or in the dead letters once, under its place and reason.
+
+    Those of the erased may be dropped.
+    """
     total: Counter[str] = Counter()
     for number in range(world.cluster.count):
         total.update(world.cluster.slots.metas(number).counts)
-    receipts = set(_receipts(world))
-    if total["applied"] != len(world.door.sent) + len(receipts):
-        yield f"{total['applied']} applied of {len(world.door.sent)} and {len(receipts)} receipts"
+    registry = registry_of(world)
+    applied = sum((fresh.applied for fresh in folded), Counter())
+    homes = {name: found.ids[0] for name, (found, _) in world.door.sent.items()}
+    homes |= _receipts(world)
+    for name, home in homes.items():
+        if applied[name] > 1 or (not applied[name] and home not in registry.erased):
+            yield f"{name} of {home} was applied {applied[name]} times"
+    if total["applied"] != applied.total() or applied.keys() - homes.keys():
+        yield f"{total['applied']} by the counts, {applied.total()} applied, {len(homes)} came"
     touches: Counter[str] = Counter()
     for fresh in folded:
         for name, value in fresh.states.items():
             node = decode_node(name, value) if name.startswith("s:") else None
             if isinstance(node, Live):
                 touches.update({n: t.count for n, t in node.actor.touches.items()})
-    if touches.total() != total["applied"]:
+    if touches.total() > total["applied"] or (
+        touches.total() < total["applied"] and not registry.erased
+    ):
         yield f"{touches.total()} contacts in the profiles, {total['applied']} applied"
     told: dict[str, set[str]] = defaultdict(set)
     for number in range(world.cluster.partitions[topics.DEAD_EVENTS]):
         for record in world.log.held(topics.DEAD_EVENTS, number):
             letter = orjson.loads(record.value)
             told[letter["id"]].add(letter["reason"])
-    for place, reason in world.door.bad.items():
+    at = registrar_partition(world)
+    void = {f"{topics.EVENTS}:{at}:{offset}": "identity/split" for offset in registry.void}
+    bad = world.door.bad | void
+    for place, reason in bad.items():
         if told.get(place) != {reason}:
             yield f"{place} is in the dead letters for {told.get(place)}, and not for {reason}"
-    if extra := told.keys() - world.door.bad.keys():
+    if extra := told.keys() - bad.keys():
         yield f"{len(extra)} dead letters that nobody wanted, such as {min(extra)}"
-    if total["dead"] != len(world.door.bad):
-        yield f"{total['dead']} dead by the counts, {len(world.door.bad)} in truth"
+    if total["dead"] != len(bad):
+        yield f"{total['dead']} dead by the counts, {len(bad)} in truth"
 
 
-def _receipts(world: World) -> Iterator[str]:
-    """Yield the ids of the events that tell of a delivery."""
+def _receipts(world: World) -> dict[str, str]:
+    """Return the homes of the events that tell of a delivery, by their id."""
+    found = {}
     for number in range(world.cluster.count):
         for record in world.log.held(topics.EVENTS, number):
             if b'"type":"delivery.' in record.value:
-                yield orjson.loads(record.value)["id"]
+                body = orjson.loads(record.value)
+                found[body["id"]] = body["ids"][0]
+    return found
+
+
+def registrar_partition(world: World) -> int:
+    """Return whose log is the registrar's."""
+    return crc32(b"R") % world.cluster.count
+
+
+def registry_of(world: World) -> Registry:
+    """Return who is whom by the registrar's log."""
+    registry = Registry()
+    registry.read(world.log.held(topics.EVENTS, registrar_partition(world)))
+    return registry
 
 
 def _event_id(source: str, message: str) -> str:
@@ -275,7 +233,7 @@ def every_trigger_arrives_or_is_told(world: World, folded: list[Folded]) -> Iter
             yield f"{trigger} never reached {endpoint}, and nobody was told"
         if len({orjson.loads(body)["id"] for body in got}) > 1:
             yield f"{trigger} for {endpoint}: two triggers under one id"
-    there = set(_receipts(world))
+    there = _receipts(world)
     for member, state in states.items():
         if state == "sent" and _event_id("engine", f"deliver\0{member}|sent") not in there:
             yield f"{member} was sent, and its customer was not told"
@@ -303,7 +261,19 @@ def every_label_is_learned_once_and_models_arrive(
 
 
 def registrar_and_chains_agree(world: World, folded: list[Folded]) -> Iterator[str]:
-    """G3, J7: identifiers named together are one person, the one that the signposts lead to."""
+    """G3, J7: identifiers named together are one person, the one that the signposts lead to.
+
+    Where staff has had a word, who is whom is told by the registrar's log.
+    """
+    nodes: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
+    for fresh in folded:
+        for name, value in fresh.states.items():
+            if name.startswith("s:"):
+                nodes[name.rpartition(":")[2]] = decode_node(name, value)
+            else:
+                entries[name.rpartition("/")[2]] = decode_entry(value)
+    yield from ways(nodes, entries, registry_of(world))
     parent: dict[str, str] = {}
 
     def root(name: str) -> str:
@@ -313,14 +283,10 @@ def registrar_and_chains_agree(world: World, folded: list[Folded]) -> Iterator[s
 
     homes = set()
     for found, _ in world.door.sent.values():
-        homes.add(found.ids[0])
-        for name in found.ids:
-            parent[root(name)] = root(found.ids[0])
-    nodes: dict[str, Any] = {}
-    for fresh in folded:
-        for name, value in fresh.states.items():
-            if name.startswith("s:"):
-                nodes[name.rpartition(":")[2]] = decode_node(name, value)
+        if not found.person.ordered:
+            homes.add(found.ids[0])
+            for name in found.ids:
+                parent[root(name)] = root(found.ids[0])
     ends: dict[str, set[str]] = defaultdict(set)
     for name in parent:
         at = name
@@ -349,7 +315,8 @@ def triggers_are_the_oracles(world: World, folded: list[Folded]) -> Iterator[str
             item = orjson.loads(record.value)
             if item["type"] == "trigger":
                 items[item["id"]] = item
-    yield from compare(logs, world.story.people, list(items.values()))
+    erased = registry_of(world).erased
+    yield from compare(logs, world.story.people, list(items.values()), erased)
 
 
 CHECKS: tuple[Callable[[World, list[Folded]], Iterator[str]], ...] = (

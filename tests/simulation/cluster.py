@@ -123,16 +123,15 @@ class Member:
             fed = False
             for partition, seat in sorted(self.seats.held.items()):
                 place = self._place.get(partition, 0)
-                records = self._log.held(self._topic, partition)[place:]
-                if not seat.is_hungry or not records:
+                taken = self._log.taken(self._topic, partition)
+                if not seat.is_hungry or place >= len(taken):
                     continue
-                records = records[: chance.acts.randint(1, FETCH_MAX)]
-                if chance.acts.random() < 0.002 * chance.weight("hole"):
+                after = min(place + chance.acts.randint(1, FETCH_MAX), len(taken))
+                if after > place + 1 and chance.acts.random() < 0.02 * chance.weight("hole"):
                     chance.injected["hole"] += 1  # a fetch that spans a rebalance
                     place += 1
-                    records = records[1:] or records
-                self._place[partition] = records[-1].offset + 1
-                seat.take(Answer(records[0].offset, records, records[-1].offset + 1))
+                self._place[partition] = after
+                seat.take(Answer(place, [each for each in taken[place:after] if each], after))
                 fed = True
             await self._worker.step()
             if not fed:
@@ -145,6 +144,7 @@ class Worker(Process):
     def __init__(self, name: str, cluster: "Cluster") -> None:
         super().__init__(name, cluster.chance)
         self.cluster = cluster
+        self.clock = Skewed(cluster.clock)
         self.context: Context = copy_context()
         self.context.run(OWNER.set, self)
         self.members: dict[str, Member] = {}
@@ -173,8 +173,8 @@ class Worker(Process):
             ledger=FaultyLedger(self, cluster.slots),
             sender=cluster.channels.sender(self),
             publisher=log,
-            clock=cluster.clock,
-            real_ms=cluster.clock.now,
+            clock=self.clock,
+            real_ms=self.clock.now,
             lookup=lookup.actor_of,
             meter=METER,
             partition_count=cluster.count,
@@ -187,7 +187,7 @@ class Worker(Process):
             publisher=log,
             reader=log,
             offsets=FaultyOffsets(self, cluster.slots),
-            clock=cluster.clock,
+            clock=self.clock,
             meter=METER,
             partition_count=cluster.count,
             secret=SECRET,
@@ -247,7 +247,7 @@ class Cluster:
         self.channels = channels
         self.endpoints = endpoints
         self.partitions = partitions(count)
-        self.log = Topics(self.partitions)
+        self.log = Topics(self.partitions, chance)
         self.batches = 0
         self.repairs: dict[str, int] = {}
         self._born = 0
@@ -366,6 +366,7 @@ class Cluster:
         self._start_ticker(0)
         for worker in self.workers:
             worker.thaw()
+            worker.clock.skew_ms = 0
         for (topic, partition), worker in self.owner.items():
             if not worker.dead and topic == topics.EVENTS:
                 continue
@@ -381,7 +382,7 @@ class Cluster:
         """Tell whether everything in the log has been dealt with, and no attempt is due."""
         slots = self.slots
         for partition in range(self.count):
-            ends = {topic: len(self.log.held(topic, partition)) for topic in GROUPS}
+            ends = {topic: self.log.end(topic, partition) for topic in GROUPS}
             if slots.metas(partition).off + 1 != ends[topics.EVENTS]:
                 return False
             if slots.offsets.get(partition, 0) != ends[topics.INBOX]:

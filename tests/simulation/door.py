@@ -15,10 +15,10 @@ from engine.identity import mac
 from tests.simulation import script
 from tests.simulation.cluster import SECRET
 from tests.simulation.faults import Topics
-from tests.simulation.script import Input
+from tests.simulation.script import TENANT, Input, Order
 from tests.simulation.virtual import WorldClock
 
-NOBODY = "0u" + "0" * 16
+NOBODY = "0u" + "9" * 16  # no person of any story
 
 
 @dataclass
@@ -83,6 +83,22 @@ class Door:
         for number in range(self.count):
             self.log.append(Outgoing(topics.EVENTS, number, key, value, headers))
             await asyncio.sleep(gap_s)
+
+    def order(self, given: Order) -> None:
+        """Tell the registrar what staff wants, as `engine erase`, `split` and `link` do."""
+        body: dict[str, Any] = {"tenant": TENANT, "name": given.name}
+        kind = given.kind
+        if kind == "erase":
+            body["at"] = self.clock.now()
+        elif kind == "split":
+            body["ids"] = given.ids
+        else:
+            kind, (by, *names) = "claim", sorted(given.ids)
+            body = {"tenant": TENANT, "by": by, "names": names, "ev": 0}
+        value = orjson.dumps(body)
+        self._put(
+            "R", value, (("kind", kind.encode()), ("mac", mac.sign(kind, b"R", value, SECRET)))
+        )
 
     async def disable(self, rule: str, version: str, *, gap_s: float) -> None:
         """Switch a version of a rule off, in one partition after another."""

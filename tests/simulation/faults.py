@@ -7,17 +7,20 @@ frozen or dead at every one of these points.
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from random import Random
 from typing import Any
 
 from engine.adapters.memory import MemoryLog, MemoryStore
 from engine.adapters.memory_ledger import MemoryLedger
 from engine.errors import LogError, StoreError
+from engine.events import topics
 from engine.events.record import Outgoing, Record
 from engine.outcome import Meta
 from engine.ports import Commit, LedgerSnapshot, LedgerUpdate, Snapshot
 
 HISTORY_MAX = 60  # earlier states of one slot that a failover can fall back to
+MARKED = (topics.TRIGGERS, topics.INBOX)
 CALLS = {  # chance per call, before the weights of a seed
     "commit_lost": 0.03,
     "reply_lost": 0.03,
@@ -271,23 +274,55 @@ class FaultyOffsets(FaultyStore):
 
 
 class Topics(MemoryLog):
-    """The log; members of groups are told when records arrive."""
+    """The log; members of groups are told when records arrive.
 
-    def __init__(self, partitions: dict[str, int]) -> None:
+    Topics that producers may write in transactions have offsets that are no records: markers, and
+    what was given up. `channel.events` has none (PROTOCOL.md 1.3, T4).
+    """
+
+    def __init__(self, partitions: dict[str, int], chance: Chance) -> None:
         super().__init__(partitions)
         self.listeners: list[tuple[str, Callable[[], None]]] = []
+        self._chance = chance
+        self._taken: dict[str, list[list[Record | None]]] = self._topics  # type: ignore[assignment]
 
     def append(self, out: Outgoing) -> Record:
-        """Append one record."""
+        """Append one record, and perhaps offsets that are none."""
         record = super().append(out)
+        chance = self._chance
+        if out.topic in MARKED and chance.acts.random() < 0.2 * chance.weight("marker"):
+            chance.injected["marker"] += 1
+            self._taken[out.topic][out.partition] += [None] * chance.acts.randint(1, 3)
         for topic, wake in self.listeners:
             if topic == out.topic:
                 wake()
         return record
 
+    def taken(self, topic: str, partition: int) -> list[Record | None]:
+        """Return what is at each offset of a partition, None where that is no record."""
+        return self._taken[topic][partition]
+
     def held(self, topic: str, partition: int) -> list[Record]:
         """Return all records of a partition."""
-        return self._topics[topic][partition]
+        taken = self._taken[topic][partition]
+        return (
+            [each for each in taken if each] if topic in MARKED else self._topics[topic][partition]
+        )
+
+    def end(self, topic: str, partition: int) -> int:
+        """Return the offset after the last record; markers may follow it."""
+        held = self.held(topic, partition)
+        return held[-1].offset + 1 if held else 0
+
+    async def read(
+        self, topic: str, partition: int, offset: int, *, count_max: int
+    ) -> list[Record]:
+        """Return records from `offset` on, over whatever is none; nothing only at the end."""
+        found = await super().read(topic, partition, offset, count_max=count_max)
+        if topic not in MARKED or all(found):
+            return found
+        behind = (each for each in self._taken[topic][partition][offset:] if each)
+        return list(islice(behind, count_max))
 
 
 class FaultyLog:

@@ -137,8 +137,8 @@ class Log:
         return not any(t.offset < seen.offset and t.now >= score for t in self.ticks)
 
 
-def expected(logs: list[Log], people: list[Any]) -> Told:
-    """Return what the rules must have led to. `people`: script.Person."""
+def expected(logs: list[Log], people: list[Any], erased: set[str]) -> Told:
+    """Return what the rules must have led to. `people`: script.Person; `erased`: identifiers."""
     told = Told()
     by_person = _by_person(logs, people)
     for person in people:
@@ -147,7 +147,9 @@ def expected(logs: list[Log], people: list[Any]) -> Told:
         log.home = person.ids[0]
         for seen in events:
             if seen.type == "order.placed" and seen.data["value"] > 10_000:
-                told.add("big-order", seen.id, seen.at)
+                told.add("big-order", seen.id, seen.at, sure=not erased.intersection(person.ids))
+        if person.ordered:
+            continue
         alone = len(person.ids) == 1
         if alone or person.calm:
             _left(told, logs, log, events, "left-cart", "cart.updated", "order.placed", MINUTE_MS)
@@ -339,11 +341,14 @@ def _instant(year: int, month: int, day: int) -> int:
     return int(datetime(year, month, day, tzinfo=UTC).timestamp()) * 1000
 
 
-def compare(logs: list[Log], people: list[Any], triggers: list[dict[str, Any]]) -> Iterator[str]:
+def compare(
+    logs: list[Log], people: list[Any], triggers: list[dict[str, Any]], erased: set[str]
+) -> Iterator[str]:
     """Yield how the triggers differ from what must and may be there; `triggers`: the final ones."""
-    told = expected(logs, people)
-    loners = {person.ids[0] for person in people if len(person.ids) == 1}
-    calm = loners | {person.ids[0] for person in people if person.calm}
+    told = expected(logs, people, erased)
+    as_ever = [person for person in people if not person.ordered]
+    loners = {person.ids[0] for person in as_ever if len(person.ids) == 1}
+    calm = loners | {person.ids[0] for person in as_ever if person.calm}
     there = {}
     for item in triggers:
         there[item["id"]] = item

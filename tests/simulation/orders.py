@@ -228,22 +228,27 @@ def each_event_has_one_effect_or_met_an_erasure(left: Aftermath) -> Iterator[str
 
 def ways_end_where_the_registrar_says(left: Aftermath) -> Iterator[str]:
     """J7: the end of each chain is its person at the registrar, and an erased one ends nowhere."""
-    entries, registry = left.world.entries(), left.registry
-    for name in left.names():
+    yield from ways(left.nodes, left.world.entries(), left.registry)
+
+
+def ways(nodes: dict[str, Node], entries: dict[str, object], registry: Registry) -> Iterator[str]:
+    """Yield where nodes and entries, by birth id, differ from what the registrar's log says."""
+    known = {*nodes, *registry.person, *entries}
+    for name in sorted(name for name in known if not name.startswith("-p")):
         entry = entries.get(name)
         held = entry if isinstance(entry, str) else name
-        end = end_of_chain(left.nodes, name)
+        end = end_of_chain(nodes, name)
         if name in registry.erased:
-            gone = left.nodes.get(name)
+            gone = nodes.get(name)
             if held or end is not None or not (isinstance(gone, Tombstone) and gone.erased):
                 yield f"{name} was erased: at the registrar {held!r}, it leads to {end}: {gone}"
             continue
         root = registry.root(name)
         if held != root:
             yield f"{name} is {held} at the registrar, by its log {root}"
-        if name in left.nodes and end != root and not (end is None and root not in left.nodes):
+        if name in nodes and end != root and not (end is None and root not in nodes):
             yield f"{name} leads to {end}, not to {root}"
-        if name not in left.nodes and len(registry.of(name)) > 1:
+        if name not in nodes and len(registry.of(name)) > 1:
             yield f"{name} is one of {sorted(registry.of(name))} and has no node"
 
 

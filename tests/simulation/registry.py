@@ -23,6 +23,7 @@ class Registry:
     erased: set[str] = field(default_factory=set)
     refused: Counter[str] = field(default_factory=Counter)
     touched: set[str] = field(default_factory=set)  # by an order of staff
+    void: set[int] = field(default_factory=set)  # offsets of splits that part nobody
 
     def of(self, name: str) -> set[str]:
         """Return all names of the person of a name."""
@@ -50,7 +51,8 @@ class Registry:
             elif headers["kind"] == b"erase":
                 self.erase(body["name"])
             elif headers["kind"] == b"split":
-                self.split(body["name"], body["ids"])
+                if not self.split(body["name"], body["ids"]):
+                    self.void.add(record.offset)
 
     def claim(self, by: str, name: str, ev: int) -> None:
         """Join two persons, unless they are rivals."""
@@ -71,14 +73,14 @@ class Registry:
         self.touched |= self.of(name)
         self.erased |= self.of(name)
 
-    def split(self, name: str, ids: list[str]) -> None:
-        """Part a person, if somebody leaves and somebody stays."""
+    def split(self, name: str, ids: list[str]) -> bool:
+        """Part a person; False where nobody would leave, or nobody stay."""
         whole, root = self.of(name), self.root(name)
         born = {each for each in whole if each[0] != "-"}
         leaving = {each for each in born if (each in ids) != (root in ids)}
         level = int(root[1]) - 1 if root[0] == "-" else 9
         if name in self.erased or leaving in (set(), born) or level < 0:
-            return
+            return False
         self.touched |= whole
         staying = whole - leaving
         if not any(each[0] == "-" for each in staying):
@@ -88,6 +90,7 @@ class Registry:
             self.touched |= half
             for each in half:
                 self.person[each] = half
+        return True
 
 
 def clash(a: set[str], b: set[str]) -> int:

@@ -27,11 +27,15 @@ TYPES: dict[str, float] = {
 
 @dataclass
 class Person:
-    """A customer. `calm`: all identifiers are one person before the storm begins."""
+    """A customer. `calm`: all identifiers are one person before the storm begins.
+
+    `ordered`: staff parts, links or erases it in the storm.
+    """
 
     number: int
     ids: list[str]
     calm: bool
+    ordered: bool = False
 
 
 @dataclass
@@ -53,6 +57,16 @@ class Input:
 
 
 @dataclass
+class Order:
+    """What staff orders of somebody: `kind` erase, split (`ids` leave) or link (`ids` are one)."""
+
+    at_s: float
+    kind: str
+    name: str
+    ids: list[str]
+
+
+@dataclass
 class Story:
     """All inputs of a seed. `prologue`: events before the storm; `poison`: (loop s, kind)."""
 
@@ -60,6 +74,7 @@ class Story:
     prologue: list[Input]
     inputs: list[Input]
     poison: list[tuple[float, str]]
+    orders: list[Order]
 
 
 def event_id(number: int) -> str:
@@ -95,7 +110,8 @@ def write(seed: int, *, events: int, seconds: float, people: int, born: int) -> 
     poison = [
         (random.uniform(0, seconds), random.choice(kinds)) for _ in range(random.choice((0, 0, 3)))
     ]
-    return Story(crowd, prologue, sorted(inputs, key=lambda each: each.at_s), sorted(poison))
+    inputs.sort(key=lambda each: each.at_s)
+    return Story(crowd, prologue, inputs, sorted(poison), _orders(seed, crowd, seconds))
 
 
 def _person(random: Random, number: int) -> Person:
@@ -105,6 +121,27 @@ def _person(random: Random, number: int) -> Person:
     names = [f"0u{number:016d}", f"1p{number:016d}", f"3d{number:016d}", f"3a{number:016d}"]
     kept = sorted(random.sample(names[1:], random.randint(1, 3)))
     return Person(number, [names[0], *kept], draw < 0.8)
+
+
+def _orders(seed: int, crowd: list[Person], seconds: float) -> list[Order]:
+    """Return what staff does, in half of the seeds: of few people, that the others are as ever."""
+    random = Random(f"{seed}/staff")
+    found = []
+    for _ in range(random.choice((0, 0, 1, 2, 4))):
+        person = random.choice(crowd)
+        kind = random.choice(("erase", "split", "split", "link"))
+        ids = list(person.ids)
+        if kind == "split":
+            ids = random.sample(ids, random.randint(1, max(1, len(ids) - 1)))
+        elif kind == "link" and random.random() < 0.3:  # a slip of the pen
+            stray = random.choice(crowd)
+            stray.ordered = True
+            ids.append(random.choice(stray.ids))
+        person.ordered = True
+        for _ in range(random.choice((1, 1, 2))):
+            at_s = random.uniform(0, seconds)
+            found.append(Order(at_s, kind, random.choice(person.ids), ids))
+    return sorted(found, key=lambda each: each.at_s)
 
 
 def _input(

@@ -21,12 +21,13 @@ from tests.simulation.cluster import GROUPS, Cluster
 from tests.simulation.door import Door
 from tests.simulation.faults import Chance, Slots, Topics
 from tests.simulation.rules import versions_of
-from tests.simulation.script import Input, Story
+from tests.simulation.script import Input, Order, Story
 from tests.simulation.timers import astray
 from tests.simulation.virtual import Hangs, WorldClock, run
 
 HOUR_MS = 3_600_000
 MIDNIGHT_MS = 1_772_553_600_000  # 2026-03-04T00:00+08:00
+WRONG_MS_MAX = 600_000  # of a worker's clock
 GRACE_MS = 20_000  # of labels
 LEARNS = ("", "", "", "on", "from nothing")  # whether there is a learner, and a model before it
 SPEED = 10.0  # log seconds in a loop second
@@ -40,6 +41,7 @@ ACTS = {  # a loop second's chance of each, before the weights of a seed
     "failover": 0.04,
     "slot_failover": 0.04,
     "clock_jump": 0.05,
+    "worker_clock": 0.1,
     "ticker_restart": 0.05,
     "learner_restart": 0.05,
     "mood": 0.3,
@@ -226,13 +228,15 @@ async def _weather(world: World, random: Random, seconds: float) -> None:
 async def _tell(world: World) -> None:
     """Send the story's events at their time, and what comes twice once more."""
     loop, door = asyncio.get_running_loop(), world.door
-    pending: list[tuple[float, int, Input | str]] = []
+    pending: list[tuple[float, int, Input | Order | str]] = []
     for found in world.story.inputs:
         pending.append((found.at_s, len(pending), found))
         for again_s in found.again_s:
             pending.append((found.at_s + again_s, len(pending), found))
     for at_s, kind in world.story.poison:
         pending.append((at_s, len(pending), kind))
+    for order in world.story.orders:
+        pending.append((order.at_s, len(pending), order))
     began = loop.time()
     for at_s, _, item in sorted(pending, key=lambda each: each[:2]):
         wait_s = began + at_s - loop.time()
@@ -240,6 +244,9 @@ async def _tell(world: World) -> None:
             await asyncio.sleep(wait_s)
         if isinstance(item, Input):
             door.send(item)
+        elif isinstance(item, Order):
+            world.chance.injected[item.kind] += 1
+            door.order(item)
         else:
             door.rubbish(item)
 
@@ -288,6 +295,8 @@ async def _act(world: World, kind: str) -> None:
         clock.skew_ms = acts.choice((-HOUR_MS, HOUR_MS, 60_000, -60_000))
         await asyncio.sleep(acts.uniform(0.5, 10.0))
         clock.skew_ms = 0
+    elif kind == "worker_clock":  # wrong until somebody sets it right
+        acts.choice(cluster.workers).clock.skew_ms = acts.randint(-WRONG_MS_MAX, WRONG_MS_MAX)
     elif kind == "ticker_restart":
         cluster.restart_ticker(acts.randrange(len(cluster.tickers)))
     elif kind == "learner_restart":

@@ -41,7 +41,19 @@ def test_nothing_is_wrong_after_a_storm(seed: int) -> None:
 
 def test_every_kind_of_fault_strikes() -> None:
     faults: Counter[str] = sum((weathered(seed).faults for seed in range(SAMPLE)), Counter())
-    wanted = {*CALLS, *ACTS, "hole", "disable", "receiver_dead", "receiver_slow", "receiver_lost"}
+    wanted = {
+        *CALLS,
+        *ACTS,
+        "hole",
+        "marker",
+        "disable",
+        "erase",
+        "split",
+        "link",
+        "receiver_dead",
+        "receiver_slow",
+        "receiver_lost",
+    }
     assert {kind for kind in wanted if faults[kind] < 5} - {"mood"} == set()
 
 

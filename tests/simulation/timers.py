@@ -3,19 +3,30 @@
 from collections.abc import Iterator
 from typing import Any
 
-from engine.pipeline.state import TICK_TIMERS_MAX, Live, decode_node
+from engine.identity.registrar import ADDRESS
+from engine.keys import registrar_name
+from engine.pipeline.state import TICK_TIMERS_MAX, Live, decode_entry, decode_node
 
 
 def astray(slots: Any, count: int) -> Iterator[str]:
-    """Yield in which partitions the set of timers is not that of the live nodes."""
+    """Yield in which partitions the set of timers is not that of the live nodes.
+
+    The registrar's own are about those who are erased.
+    """
     for number in range(count):
         own = {}
-        for name, value in slots.states(number).items():
+        held = slots.timers(number)
+        states = slots.states(number)
+        for member in [member for member in held if f":{ADDRESS}/" in member]:
+            tenant, _, name = member.partition("|")[0].partition(f":{ADDRESS}/")
+            held = {other: score for other, score in held.items() if other != member}
+            if decode_entry(states.get(registrar_name(tenant, name))) != "":
+                yield f"partition {number}: {member}, and {name} is not erased"
+        for name, value in states.items():
             node = decode_node(name, value) if name.startswith("s:") else None
             if isinstance(node, Live):
                 for timer, armed in node.actor.timers.items():
                     own[f"{name[2:]}|{timer}"] = armed.score
-        held = slots.timers(number)
         if own != held:
             yield f"partition {number}: of live nodes {sorted(own.items() ^ held.items())[:4]}"
 

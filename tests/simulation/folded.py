@@ -1,0 +1,113 @@
+"""The final log, folded from scratch by one owner in fine weather: what a storm is held against."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from engine.adapters.memory import MemoryStore
+from engine.events import topics
+from engine.outcome import Meta, Move
+from engine.pipeline import persons
+from engine.ports import Commit, Snapshot
+from engine.runtime.partition.engage import Engage
+from engine.runtime.partition.owner import Owner
+from tests.simulation.cluster import Shelf
+from tests.simulation.storm import World
+
+FOLD_MAX = 50  # records of one batch of the fold from scratch
+_move = msgspec.msgpack.Decoder(Move).decode
+
+
+class _Kept(MemoryStore):
+    """Remembers all that was ever committed to leave, and the events thought of on the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.triggers: list[tuple[int, Move]] = []
+        self.moves: list[tuple[int, Move]] = []
+        self.applied: Counter[str] = Counter()
+        self.thought: list[str] = []  # in the batch under way
+
+    async def acquire(self, partition: int, token: str, **more: Any) -> Snapshot:
+        self.thought.clear()
+        return await super().acquire(partition, token, **more)
+
+    async def apply(self, partition: int, token: str, commit: Commit) -> None:
+        await super().apply(partition, token, commit)
+        self.applied.update(self.thought)
+        self.thought.clear()
+        self.triggers += [(n, _move(data)) for n, data in commit.outbox]
+        self.moves += [(n, _move(data)) for n, data in commit.moves]
+
+
+class _Nowhere:
+    """Takes what is published, and keeps nothing."""
+
+    async def publish(self, records: Any) -> None:
+        return None
+
+    async def close(self) -> None:
+        return None
+
+
+class Folded:
+    """One partition of the final log, folded from scratch by one owner in fine weather."""
+
+    def __init__(self, world: World, partition: int) -> None:
+        self.partition = partition
+        self._world = world
+        self._store = _Kept()
+        self.triggers, self.moves = self._store.triggers, self._store.moves
+        self.applied = self._store.applied
+
+    @property
+    def meta(self) -> Meta:
+        """What is stored besides nodes and timers."""
+        return self._store._meta[self.partition]
+
+    @property
+    def states(self) -> dict[str, bytes]:
+        """Nodes and entries by key name."""
+        return self._store._states[self.partition]
+
+    @property
+    def timers(self) -> dict[str, int]:
+        """Member -> score."""
+        return self._store._timers[self.partition]
+
+    async def run(self) -> None:
+        """Fold the log to its end; what the fold cannot bear is passed over as in a worker."""
+        cluster, shelf = self._world.cluster, Shelf(self._world.log)
+        shelf.delay_s = 0.0
+        owner = Owner(
+            self.partition,
+            partition_count=cluster.count,
+            store=self._store,
+            reader=cluster.log,
+            publisher=_Nowhere(),
+            library=shelf,
+            topic_partitions=cluster.partitions,
+        )
+        worker = Engage(lambda _: owner, seen=lambda *_: None, repaired=lambda *_: None)
+        with self._noting():
+            offset = await worker.assigned(self.partition) or 0
+            while records := cluster.log.held(topics.EVENTS, self.partition)[offset:][:FOLD_MAX]:
+                offset = await worker.batch(self.partition, records)
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Note which events have an effect on a person."""
+        real = persons.think
+
+        def think(turn: Any, state: Any, event: Any, *rest: Any, **more: Any) -> None:
+            real(turn, state, event, *rest, **more)
+            self._store.thought.append(event.id)
+
+        persons.think = think
+        try:
+            yield
+        finally:
+            persons.think = real
