@@ -6,7 +6,7 @@ over the bytes is bisected, sliced and summed in place.
 
 import sys
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import nan
 from operator import countOf
 from struct import Struct, error
@@ -66,23 +66,31 @@ def append(
         log = logs[type] = Log()
     times = log.times
     size = len(times)
-    if size < LOG_MAX << 3 and (not size or at >= _TIME.unpack_from(times, size - 8)[0]):
-        log.times = times + _TIME.pack(at)  # as nearly always: at the end, and nothing to drop
-        if columns.numbers:
-            numbers = log.numbers or {}
-            for name in columns.numbers:
-                numbers[name] = (numbers.get(name) or _MISSING_NUMBERS[:size]) + _number(
-                    data.get(name)
-                )
-            log.numbers = numbers
-        if columns.words:
-            words, books = log.words or {}, log.book or {}
-            for name in columns.words:
-                code = _entered(books, name, data.get(name))
-                words[name] = (words.get(name) or _MISSING_CODES[: size >> 2]) + code
-            log.words, log.book = words, books
-    else:
+    if size and at < _TIME.unpack_from(times, size - 8)[0]:
         _insert(log, at, data, columns)
+    else:  # as nearly always: behind all others; a full log loses its first row
+        drop = size >> 3 >= LOG_MAX
+        log.times = (times[8:] if drop else times) + _TIME.pack(at)
+        if columns.numbers:
+            if log.numbers is None:
+                log.numbers = {}
+            numbers = log.numbers
+            for name in columns.numbers:
+                column = numbers.get(name) or _MISSING_NUMBERS[:size]
+                value = data.get(name)
+                number = _NUMBER.pack(value) if value.__class__ is float else _number(value)
+                numbers[name] = (column[8:] if drop else column) + number
+        if columns.words:
+            if log.words is None or log.book is None:
+                log.words, log.book = {}, {}
+            words, books = log.words, log.book
+            for name in columns.words:
+                column = words.get(name) or _MISSING_CODES[: size >> 2]
+                book = books.setdefault(name, [])
+                code = _entered(book, data.get(name))
+                words[name] = (column[2:] if drop else column) + code
+                if drop and len(book) > BOOK_MAX:
+                    _shorten(words, books, name)
     if log.numbers and len(log.numbers) > len(columns.numbers):
         log.numbers = {name: log.numbers[name] for name in columns.numbers} or None
     if log.words and log.book and len(log.words) > len(columns.words):
@@ -117,21 +125,14 @@ def count_word(
     if code < 0:
         return 0
     low, high = span(log.times, until, window_ms)
-    return countOf(codes(log, column)[low:high], code)
+    return countOf(codes(log, column)[low:high], code) if low < high else 0
 
 
 def total(
     log: Log | None, until: int, window_ms: int | None, column: str, keep: Keep | None = None
 ) -> float | None:
     """Return the sum of a number column, 0 over no event; None when a value is missing."""
-    if log is None:
-        return 0.0
-    low, high = span(log.times, until, window_ms)
-    values = numbers(log, column)
-    if keep is None:
-        result = sum(values[low:high], 0.0)
-    else:
-        result = sum((values[row] if row >= 0 else nan for row in keep(log, low, high)), 0.0)
+    result = sum(_inside(log, until, window_ms, column, keep), 0.0)
     return result if result == result else None
 
 
@@ -139,36 +140,26 @@ def mean(
     log: Log | None, until: int, window_ms: int | None, column: str, keep: Keep | None = None
 ) -> float | None:
     """Return the average of a number column; None over no event or when a value is missing."""
-    n, result = 0, 0.0
-    for value in _number_columnskept(log, until, window_ms, column, keep):
-        n, result = n + 1, result + value
-    return result / n if n and result == result else None
+    values, result = _inside(log, until, window_ms, column, keep), 0.0
+    for value in values:  # not `sum`: it rounds otherwise from Python 3.12 on
+        result += value
+    return result / len(values) if len(values) and result == result else None
 
 
 def least(
     log: Log | None, until: int, window_ms: int | None, column: str, keep: Keep | None = None
 ) -> float | None:
     """Return the smallest value; None over no event or when a value is missing."""
-    result = None
-    for value in _number_columnskept(log, until, window_ms, column, keep):
-        if value != value:
-            return None
-        if result is None or value < result:
-            result = value
-    return result
+    values = _inside(log, until, window_ms, column, keep)
+    return min(values) if len(values) and _are_known(values) else None
 
 
 def most(
     log: Log | None, until: int, window_ms: int | None, column: str, keep: Keep | None = None
 ) -> float | None:
     """Return the largest value; None over no event or when a value is missing."""
-    result = None
-    for value in _number_columnskept(log, until, window_ms, column, keep):
-        if value != value:
-            return None
-        if result is None or value > result:
-            result = value
-    return result
+    values = _inside(log, until, window_ms, column, keep)
+    return max(values) if len(values) and _are_known(values) else None
 
 
 def distinct(
@@ -178,14 +169,16 @@ def distinct(
     if log is None:
         return 0
     if column not in (log.words or ()):
-        seen = set(_number_columnskept(log, until, window_ms, column, keep))
-        return None if any(value != value for value in seen) else len(seen)
+        values = _inside(log, until, window_ms, column, keep)
+        return len(set(values)) if _are_known(values) else None
     low, high = span(log.times, until, window_ms)
-    values = codes(log, column)
+    if low == high:
+        return 0
+    rows = codes(log, column)
     if keep is None:
-        words = set(values[low:high])
+        words = set(rows[low:high])
     else:
-        words = {values[row] if row >= 0 else 0 for row in keep(log, low, high)}
+        words = {rows[row] if row >= 0 else 0 for row in keep(log, low, high)}
     return None if 0 in words else len(words)
 
 
@@ -283,14 +276,14 @@ def merge(a: Log, b: Log) -> Log:
         for _, which, row in order:
             log = (a, b)[which]
             word = value_at(log, name, row) if name in (log.words or ()) else None
-            column += _CODE.pack(_coded(book, word))
+            column += _entered(book, word)
         words[name], books[name] = bytes(column), book
     merged.numbers, merged.words, merged.book = number_columns or None, words or None, books or None
     return merged
 
 
 def _insert(log: Log, at: int, data: Mapping[str, Any], columns: Columns) -> None:
-    """Put an event that is not the newest, or one too many, in its place by time."""
+    """Put an event that is not the newest in its place by time."""
     times = log.times
     count = len(times) >> 3
     place, drop = bisect_right(memoryview(times).cast("q"), at), count >= LOG_MAX
@@ -301,69 +294,69 @@ def _insert(log: Log, at: int, data: Mapping[str, Any], columns: Columns) -> Non
         numbers[name] = _spliced(column, place << 3, _number(data.get(name)), drop)
     for name in columns.words:
         column = words.get(name) or _MISSING_CODES[: count << 1]
-        code = _entered(books, name, data.get(name))
+        book = books.setdefault(name, [])
+        code = _entered(book, data.get(name))
         words[name] = _spliced(column, place << 1, code, drop)
-        if len(books[name]) > BOOK_MAX:
+        if drop and len(book) > BOOK_MAX:
             _shorten(words, books, name)
     log.numbers, log.words, log.book = numbers or None, words or None, books or None
 
 
-def _entered(books: dict[str, list[str]], name: str, word: Any) -> bytes:
-    """Return the packed code of a word, entering a new one into the column's book."""
-    book = books.get(name)
-    if book is None:
-        book = books[name] = []
-    return _CODE.pack(_coded(book, word))
+def _entered(book: list[str], word: Any) -> bytes:
+    """Return the packed code of a word, entering a new one; 0 for none, and for one too long."""
+    if not isinstance(word, str) or len(word) > WORD_LENGTH_MAX:
+        return _MISSING_CODE
+    try:
+        return _CODE.pack(book.index(word) + 1)
+    except ValueError:
+        book.append(word)
+        return _CODE.pack(len(book))
 
 
 def _shorten(words: dict[str, bytes], books: dict[str, list[str]], name: str) -> None:
     """Write a word column anew over a book of only the words that it uses."""
     old, book, column = books[name], [], bytearray()  # type: list[str], list[str], bytearray
     for code in memoryview(words[name]).cast("H"):
-        column += _CODE.pack(_coded(book, old[code - 1] if code else None))
+        column += _entered(book, old[code - 1] if code else None)
     words[name], books[name] = bytes(column), book
-
-
-def _coded(book: list[str], word: Any) -> int:
-    """Return the word's code, entering a new word; 0 for what is no word or too long for one."""
-    if not isinstance(word, str) or len(word) > WORD_LENGTH_MAX:
-        return 0
-    try:
-        return book.index(word) + 1
-    except ValueError:
-        book.append(word)
-        return len(book)
 
 
 def _number(value: Any) -> bytes:
     """Return a value as float64, NaN for what is no number or too large for one."""
+    if value is None:
+        return _MISSING_NUMBER
     try:
         return _NUMBER.pack(value)
-    except (OverflowError, error):  # struct's own error is for None, a text, a list
+    except (OverflowError, error):  # struct's own error is for a text, a list
         return _MISSING_NUMBER
 
 
 def _spliced(column: bytes, offset: int, value: bytes, drop: bool) -> bytes:
     """Return the column with a value put in at a byte offset, without its first row if `drop`."""
-    if offset == len(column):
-        return column[len(value) :] + value if drop else column + value
     column = column[:offset] + value + column[offset:]
     return column[len(value) :] if drop else column
 
 
-def _number_columnskept(
+def _inside(
     log: Log | None, until: int, window_ms: int | None, column: str, keep: Keep | None
-) -> Iterator[float]:
-    """Yield the window's values of a number column; NaN where missing or not to be told."""
+) -> Sequence[float]:
+    """Return the window's values of a number column; NaN where missing or not to be told."""
     if log is None:
-        return
+        return ()
     low, high = span(log.times, until, window_ms)
+    if low == high:
+        return ()
     values = numbers(log, column)
     if keep is None:
-        yield from values[low:high]
-        return
-    for row in keep(log, low, high):
-        yield values[row] if row >= 0 else nan
+        return values[low:high]
+    return [values[row] if row >= 0 else nan for row in keep(log, low, high)]
+
+
+def _are_known(values: Sequence[float]) -> bool:
+    """Tell whether no value is missing."""
+    found = sum(values, 0.0)
+    # Beside NaN, infinities of both signs have no sum; that they are no NaN is seen one by one.
+    return found == found or not any(value != value for value in values)
 
 
 def _oldest(log: Log | None, until: int, window_ms: int | None, keep: Keep | None) -> int:

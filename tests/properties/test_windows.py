@@ -1,8 +1,9 @@
 """The packed log agrees with a plain list of events, whatever comes in whatever order."""
 
-from math import isnan
+from math import inf, isnan
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,6 +120,34 @@ def test_a_full_log_drops_its_oldest_event_and_the_words_that_no_row_uses() -> N
     before = log.times
     windows.append(logs, "x", 0, {}, COLUMNS)
     assert log.times == before, "older than a full log's oldest event: it is the one dropped"
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 40)), max_size=60))
+def test_a_full_log_holds_the_newest_events_and_what_they_said(said: list[tuple[int, int]]) -> None:
+    logs: dict[str, Log] = {}
+    rows: list[Row] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "LOG_MAX", 8)
+        patch.setattr(windows, "BOOK_MAX", 12)
+        for at, value in said:
+            data = {"value": value, "category": f"w{value}"} if value else {}
+            windows.append(logs, "x", at, data, COLUMNS)
+            rows = sorted_by_time([*rows, (at, data)])[-8:]
+            agrees(logs["x"], rows, 30, 20)
+            known = [windows.value_at(logs["x"], "category", row) for row in range(len(rows))]
+            assert known == [word(data) for _, data in rows]
+            assert len(logs["x"].book["category"]) <= 12
+
+
+def test_infinities_are_known_and_have_no_sum() -> None:
+    logs: dict[str, Log] = {}
+    for at, value in enumerate((inf, 1.0, -inf)):
+        windows.append(logs, "x", at, {"value": value}, COLUMNS)
+    log = logs["x"]
+    assert windows.total(log, 9, None, "value") is windows.mean(log, 9, None, "value") is None
+    assert windows.most(log, 9, None, "value") == inf
+    assert windows.least(log, 9, None, "value") == -inf
+    assert windows.distinct(log, 9, None, "value") == 3
 
 
 def test_a_new_column_is_missing_in_older_rows_and_one_not_read_any_more_is_dropped() -> None:
