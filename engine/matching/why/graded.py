@@ -40,8 +40,10 @@ def first_failing(
     """
     for clause in condition.clauses():
         if not clause.holds(events, actor, at):
-            return words_of(clause), clause.inputs(events, actor, at), clause.unknown(
-                events, actor, at
+            return (
+                words_of(clause),
+                clause.inputs(events, actor, at),
+                clause.unknown(events, actor, at),
             )
     return {}, {}, False
 
@@ -64,9 +66,7 @@ def _on(axis: Axis, events: Events, actor: Actor, at: int) -> Graded:
     return Graded(axis.name, "", clause, values)
 
 
-def _read(
-    conditions: Sequence[Condition], events: Events, actor: Actor, at: int
-) -> dict[str, Any]:
+def _read(conditions: Sequence[Condition], events: Events, actor: Actor, at: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for condition in conditions:
         found.update(condition.inputs(events, actor, at))

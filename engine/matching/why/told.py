@@ -141,9 +141,7 @@ def _incident(found: Incident | None, zone: Any, lang: str) -> str:
     return text + f"；{tripped}起暂停发送并上报一个工单，至{released}恢复"
 
 
-def _scheduled(
-    occasion: Occasion, contracts: Contracts, zone: Any, lang: str
-) -> dict[str, str]:
+def _scheduled(occasion: Occasion, contracts: Contracts, zone: Any, lang: str) -> dict[str, str]:
     facts = occasion.told
     event = _event(occasion.event, contracts, lang)
     sign = event[:1].lower() + event[1:] if event else {"en": "sign of life", "zh": "互动"}[lang]

@@ -100,9 +100,7 @@ class Watch:
                     self.occasions.append(found)
         self._note_segments(rule, actor, outcome, before)
 
-    def _note_segments(
-        self, rule: Rule, actor: Actor, outcome: Outcome, before: "_Before"
-    ) -> None:
+    def _note_segments(self, rule: Rule, actor: Actor, outcome: Outcome, before: "_Before") -> None:
         rules = self._book.rule_sets[self._state.meta.ruleset]
         told = {e.data["segment"]: e.at for e in outcome.derived if e.type in TRANSITIONS}
         for each in of_segments(segments_of(rule, rules.segments), before.segments, actor, told):
