@@ -27,6 +27,7 @@ CONFINED = {
     "faust": ("adapters/kafka.py",),
     "mode": ("adapters/kafka.py",),
     "redis": ("adapters/wire.py", "adapters/redis_slots.py", "adapters/redis_check.py"),
+    "hiredis": ("adapters/wire.py", "adapters/redis_pipe.py"),
     "prometheus_client": ("runtime/observe.py",),
     "yaml": ("events/contract.py", "rules/text/source.py"),
     "river": ("churn/train.py",),

@@ -1,12 +1,13 @@
-"""Redis as the Store, alone or as a cluster: one connection per partition, to its slot's node."""
+"""Redis as the Store, alone or as a cluster: each partition by its slot's node."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from importlib.resources import files
 
 import orjson
 
+from engine.adapters.redis_pipe import Reply
 from engine.adapters.redis_walk import walk
-from engine.adapters.wire import Reply, Wires
+from engine.adapters.wire import Wires
 from engine.errors import Fenced, Stale
 from engine.keys import Space
 from engine.outcome import Meta

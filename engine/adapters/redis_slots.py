@@ -36,6 +36,9 @@ class View(NamedTuple):
         return self.masters[place]
 
 
+NOWHERE = View(plain=True)  # before anybody was asked
+
+
 class SlotMap:
     """The nodes behind one URL, or several with commas between: the first that answers is asked.
 
@@ -53,28 +56,37 @@ class SlotMap:
         self._asked = 0  # the map is asked of another node each time: one may be cut off
         self._busy = asyncio.Lock()
 
-    async def open(self, key: bytes) -> tuple[Any, View]:
-        """Return an unconnected connection to the node that has a key, and the view it is from.
+    def node(self, view: View, key: bytes) -> Address | None:
+        """Return the node that has a key, None if it is no cluster.
 
         Raises
         ------
         StoreError
-            `store/unreachable` if no node answers, `store/moved` if none has the key's slot.
-        ConfigError
-            If a URL names a database other than 0: a cluster has no other.
+            `store/moved` if no node has the key's slot.
         """
-        view = await self.view()
         if view.plain:
-            return self._connection(self._options[self._seed], None), view
+            return None
         slot = key_slot(key)
         master = view.master(slot)
         if master is None:
             self.forget(view)
             raise StoreError(f"no node of the cluster has slot {slot}", code="store/moved")
-        return self._connection(self._at(master), None), view
+        return master
+
+    def connection(self, node: Address | None) -> Any:
+        """Return an unconnected connection to a node, whose replies have no deadline."""
+        return self._connection(self._at(node) if node else self._options[self._seed], None)
 
     async def view(self) -> View:
-        """Return the map; asks for it if there is none."""
+        """Return the map; asks for it if there is none.
+
+        Raises
+        ------
+        StoreError
+            `store/unreachable` if no node answers.
+        ConfigError
+            If a URL names a database other than 0: a cluster has no other.
+        """
         while (view := self._view) is None:
             async with self._busy:
                 if self._view is None:
@@ -117,6 +129,7 @@ class SlotMap:
             socket_timeout=timeout_s,
             socket_connect_timeout=self.timeout_s,
             decode_responses=False,
+            protocol=2,  # nothing comes that nobody has asked for
         )
 
     async def _read(self) -> View:

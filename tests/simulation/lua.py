@@ -31,7 +31,6 @@ class LuaWire(Wire):
     def __init__(self, client: Any, functions: str) -> None:
         self._client = client
         self._functions = functions
-        self._busy = asyncio.Lock()
         self._loaded = False
 
     async def _call(self, parts: Sequence[bytes]) -> Any:
