@@ -12,7 +12,7 @@ import msgspec
 
 from engine.identity.node import Tombstone
 from engine.identity.registrar import Root
-from engine.profile.model import Goal, Timer, Trait
+from engine.profile.model import Goal, Timer, Trait, types_of
 
 REPLACED = (Trait, Timer, Goal)  # never changed in place: another value has another tail
 _pack = msgspec.msgpack.Encoder().encode
@@ -59,10 +59,10 @@ def _graft(kind: Any, now: Any, old: Any) -> Any:
     fields = _fields(kind)
     if fields is not None:
         known = len(fields)
-        if not isinstance(old, list) or (kind in REPLACED and old[:known] != now):
+        if not isinstance(old, list) or (kind in REPLACED and old[:known] != now[:known]):
             return now
         grown = [_graft(of, new, was) for of, new, was in zip(fields, now, old, strict=False)]
-        return grown + now[len(grown) :] + old[known:]
+        return grown + now[len(grown) : known] + old[known:]  # `now`, unopened, has its tail too
     if get_origin(kind) is dict and isinstance(old, dict):
         of = get_args(kind)[1]
         return {name: _graft(of, v, old[name]) if name in old else v for name, v in now.items()}
@@ -70,7 +70,7 @@ def _graft(kind: Any, now: Any, old: Any) -> Any:
         (of,) = get_args(kind)
         known = len(_fields(of) or ())
         if known:
-            return [next((was for was in old if was[:known] == new), new) for new in now]
+            return [next((was for was in old if was[:known] == new[:known]), new) for new in now]
     return now
 
 
@@ -78,5 +78,5 @@ def _graft(kind: Any, now: Any, old: Any) -> Any:
 def _fields(kind: Any) -> tuple[Any, ...] | None:
     """Return the types of a struct's fields in order, None of what is no struct."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return tuple(field.type for field in msgspec.structs.fields(kind))
+        return tuple(types_of(kind).values())
     return None

@@ -5,13 +5,71 @@ A mutable struct, owned by its partition, changed in place (ARCHITECTURE.md, D2)
 the release before can read it.
 """
 
-from typing import Any
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, Generic, Self, TypeVar, overload
 
 import msgspec
+from msgspec import Raw
 
 RECENT_MAX = 10  # per channel: what an agent reads before the first word
 TRIGGERS_MAX = 20
 TIMERS_MAX = 64
+
+
+T = TypeVar("T")
+
+
+class Lazy(Generic[T]):
+    """Attribute `x` of a struct whose field `x_` stays as bytes until somebody looks at it.
+
+    Most events look at a few parts of a customer. A part that was never opened goes back as it
+    came; one that was opened is encoded like any other, so the bytes of a state do not tell.
+    """
+
+    def __init__(self, of: Any) -> None:
+        self.of = of
+        self._open = msgspec.msgpack.Decoder(of).decode
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"{name}_"
+        self._get = attrgetter(self._name)
+
+    @overload
+    def __get__(self, holder: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, holder: msgspec.Struct, owner: type) -> T: ...
+
+    def __get__(self, holder: msgspec.Struct | None, owner: type) -> T | Self:
+        if holder is None:
+            return self
+        value = self._get(holder)
+        if type(value) is Raw:
+            value = self._open(value)
+            setattr(holder, self._name, value)
+        found: T = value
+        return found
+
+    def __set__(self, holder: msgspec.Struct, value: T) -> None:
+        setattr(holder, self._name, value)
+
+
+def _unopened(default: Callable[[], Any]) -> Any:
+    """Return the field of a lazy attribute; a new struct begins with the part itself."""
+    return msgspec.field(default_factory=default)
+
+
+def types_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the types of a struct's attributes by name, in order; of a lazy one what it holds."""
+    found: dict[str, Any] = {}
+    for field in msgspec.structs.fields(kind):
+        lazy = getattr(kind, field.name.rstrip("_"), None)
+        if isinstance(lazy, Lazy):
+            found[field.name.rstrip("_")] = lazy.of
+        else:
+            found[field.name] = field.type
+    return found
 
 
 class Timer(msgspec.Struct, array_like=True, gc=False):
@@ -141,21 +199,32 @@ class Actor(msgspec.Struct, array_like=True, gc=False):
     traits: dict[str, Trait] = {}
     keys: dict[str, str] = {}
     touches: dict[str, Touch] = {}
-    trade: Trade = msgspec.field(default_factory=Trade)
-    enquiry: Care = msgspec.field(default_factory=Care)
-    complaint: Care = msgspec.field(default_factory=Care)
+    trade_: Raw = _unopened(Trade)
+    enquiry_: Raw = _unopened(Care)
+    complaint_: Raw = _unopened(Care)
     logs: dict[str, Log] = {}
-    scores: dict[str, float] = {}
-    churn: Churn = msgspec.field(default_factory=Churn)
-    rules: dict[str, RuleState] = {}
+    scores_: Raw = _unopened(dict)
+    churn_: Raw = _unopened(Churn)
+    rules_: Raw = _unopened(dict)
     groups: dict[str, list[int]] = {}
     suppressed: dict[str, int] = {}
     goals: list[Goal] = []
-    triggers: list[dict[str, Any]] = []
-    timers: dict[str, Timer] = {}
+    triggers_: Raw = _unopened(list)
+    timers_: Raw = _unopened(dict)
     stage: str = ""  # 4S: search, site, shopping, satisfaction
     stage_at: int = 0
-    reasons: list[str] = []  # why the churn score is high, strongest first
+    reasons_: Raw = _unopened(list)  # of a high churn score, strongest first
     segments: dict[str, int] = {}  # name -> since when (UTC ms), 0 = not in it
-    tallies: dict[str, Tally] = {}  # of a thing: event type -> days
+    tallies_: Raw = _unopened(dict)  # of a thing: event type -> days
     dated: str = ""  # the rule set whose dates are armed as the traits stand
+
+    trade = Lazy[Trade](Trade)
+    enquiry = Lazy[Care](Care)
+    complaint = Lazy[Care](Care)
+    scores = Lazy[dict[str, float]](dict[str, float])
+    churn = Lazy[Churn](Churn)
+    rules = Lazy[dict[str, RuleState]](dict[str, RuleState])
+    triggers = Lazy[list[dict[str, Any]]](list[dict[str, Any]])
+    timers = Lazy[dict[str, Timer]](dict[str, Timer])
+    reasons = Lazy[list[str]](list[str])
+    tallies = Lazy[dict[str, Tally]](dict[str, Tally])

@@ -13,10 +13,12 @@ KNOWN = Actor(
     created_at=5,
     seen_at=7,
     traits={"tier": Trait("gold", "crm", 1), "consent.sms": Trait(False, "web", 1)},
-    trade=Trade(orders=4, total_minor=80_000, returns=1, returned_minor=500, first_at=1, last_at=9),
-    complaint=Care(count=3, last_at=8, open={"c1": 8}),
     stage="site",
 )
+KNOWN.trade = Trade(
+    orders=4, total_minor=80_000, returns=1, returned_minor=500, first_at=1, last_at=9
+)
+KNOWN.complaint = Care(count=3, last_at=8, open={"c1": 8})
 EMPTY = Actor()
 
 
