@@ -13,23 +13,27 @@ _FACTS = schema.schema()
 _LATENESS_OF = "customer.identified"  # what can still change the date
 
 
-def keep_armed(turn: Turn, rule: Rule, at: int) -> None:
-    """Arm the timer of a date rule when the date, the zone or the rule is new; else do nothing."""
+def keep_armed(turn: Turn, rule: Rule, at: int) -> bool:
+    """Arm the timer of a date rule when the date, the zone or the rule is new; else do nothing.
+
+    Returns False when there was no room for it.
+    """
     schedule = rule.schedule
     assert schedule is not None
     actor = turn.actor
     state = actor.rules.get(rule.id)
     value = schema.read(_FACTS, schedule.fact, actor, at)
     if value is None and state is None:
-        return
+        return True
     zone = actor.traits.get("zone")
     basis = [rule.version, value, None if zone is None else zone.value]
     if state is not None and state.schedule.get("for") == basis:
-        return
+        return True
     state = state_of(turn, rule)
-    state.schedule = {**state.schedule, "for": basis}
     # An instant becomes its local day only here: most events change neither of the two.
-    _arm(turn, rule, state, after=turn.now or at, value=_day(turn, value))
+    is_armed = _arm(turn, rule, state, after=turn.now or at, value=_day(turn, value))
+    state.schedule = {**state.schedule, "for": basis if is_armed else None}
+    return is_armed
 
 
 def come_up(turn: Turn, rule: Rule, timer: Timer) -> Match | None:
@@ -75,7 +79,7 @@ def _day(turn: Turn, value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _arm(turn: Turn, rule: Rule, state: RuleState, *, after: int, value: str | None) -> None:
+def _arm(turn: Turn, rule: Rule, state: RuleState, *, after: int, value: str | None) -> bool:
     schedule = rule.schedule
     assert schedule is not None
     name = f"{LETTER}:{rule.id}"
@@ -92,6 +96,6 @@ def _arm(turn: Turn, rule: Rule, state: RuleState, *, after: int, value: str | N
         )
     if due is None:
         turn.cancel(name)
-        return
+        return True
     data = [rule.version, turn.node_id, value]
-    turn.arm(name, due, lateness_ms=turn.lateness_ms(_LATENESS_OF), data=data)
+    return turn.arm(name, due, lateness_ms=turn.lateness_ms(_LATENESS_OF), data=data)

@@ -69,14 +69,8 @@ def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
                 _guarded(turn, rule, _doubt, turn, rule, event)
                 continue
         _guarded(turn, rule, _single, turn, rule, event)
-    for rule in rules.scheduled:
-        if rule.key == actor.kind:
-            _guarded(turn, rule, _keep_armed, turn, rule, at)
-    if rules.dates and (actor.dated != rules.version or event.type in rules.dating):
-        actor.dated = rules.version
-        for rule in rules.dates:
-            if rule.key == actor.kind:
-                _guarded(turn, rule, _keep_armed, turn, rule, at)
+    if rules.scheduled or rules.segments:
+        _arm_schedules(rules, turn, event)
     if event.type == _FAILED:
         take_back(rules, turn, event)
 
@@ -155,11 +149,22 @@ def _called_off(turn: Turn, rule: Rule, event: Event, instance: str) -> None:
         absence.look_again(turn, rule, instance)
 
 
+def _arm_schedules(rules: RuleSet, turn: Turn, event: Event) -> None:
+    """Arm what an event may have moved; of a rule set that is new here, all that there is."""
+    actor = turn.actor
+    moved = rules.arming.get(event.type, rules.always)
+    if actor.dated != rules.version:
+        actor.dated, moved = rules.version, rules.scheduled
+    for rule in moved:
+        if rule.key == actor.kind:
+            _guarded(turn, rule, _keep_armed, turn, rule, event.at)
+
+
 def _keep_armed(turn: Turn, rule: Rule, at: int) -> None:
-    if rule.schedule is not None and rule.schedule.silent_ms:
-        silence.keep_armed(turn, rule)
-    else:
-        dates.keep_armed(turn, rule, at)
+    is_silence = rule.schedule is not None and rule.schedule.silent_ms
+    is_armed = silence.keep_armed(turn, rule) if is_silence else dates.keep_armed(turn, rule, at)
+    if not is_armed:
+        turn.actor.dated = ""  # look again at the next event
 
 
 def _date(turn: Turn, rule: Rule, timer: Timer) -> None:

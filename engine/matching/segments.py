@@ -10,6 +10,7 @@ from engine.profile.calendar import next_time_of_day, zone_of
 from engine.profile.model import Actor
 from engine.profile.turn import Turn
 from engine.rules.compile import RuleSet
+from engine.rules.model import Segment
 
 LETTER = "d"
 TIMER = "d:segments"
@@ -19,15 +20,26 @@ NINE = 540  # minutes of the local day
 
 def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
     """Look at all segments after an event; the events about them come behind it."""
-    at = max(event.at, turn.actor.seen_at)
-    _look(rules, turn, at, event.id, event.received_at)
-    if TIMER not in turn.actor.timers and _time_changes(rules, turn.actor):
+    actor = turn.actor
+    segments = rules.segments
+    if actor.dated == rules.version:  # nothing has changed them behind our back, as a merge does
+        known, type = actor.segments, event.type
+        segments = tuple(
+            each
+            for each in segments
+            if (since := known.get(each.name)) is None or not each.is_settled(since, type)
+        )
+        if not segments:
+            return
+    at = max(event.at, actor.seen_at)
+    _look(segments, turn, at, event.id, event.received_at)
+    if _time_changes(rules, actor) and TIMER not in actor.timers:
         _arm(turn, at)
 
 
 def on_timer(rules: RuleSet, turn: Turn, due: int) -> None:
     """Look at all segments because a day has passed."""
-    _look(rules, turn, due, f"{TIMER}|{due}|{turn.node_id}", due)
+    _look(rules.segments, turn, due, f"{TIMER}|{due}|{turn.node_id}", due)
     if _time_changes(rules, turn.actor):
         _arm(turn, due + 1)
 
@@ -41,10 +53,10 @@ def _arm(turn: Turn, at: int) -> None:
     turn.arm(TIMER, due, lateness_ms=turn.lateness_ms("customer.identified"))
 
 
-def _look(rules: RuleSet, turn: Turn, at: int, cause: str, received_at: int) -> None:
+def _look(segments: tuple[Segment, ...], turn: Turn, at: int, cause: str, received_at: int) -> None:
     actor = turn.actor
     known = actor.segments
-    for segment in rules.segments:
+    for segment in segments:
         inside = segment.condition.holds({}, actor, at)
         was = known.get(segment.name)
         if was is not None and inside == (was > 0):

@@ -15,11 +15,15 @@ LETTER = "s"
 _ANY = "customer.identified"  # stands for what may still arrive late of any type
 
 
-def keep_armed(turn: Turn, rule: Rule) -> None:
-    """Arm the timer of a silence, unless it is, or this silence has been told of already."""
+def keep_armed(turn: Turn, rule: Rule) -> bool:
+    """Arm the timer of a silence, unless it is, or this silence has been told of already.
+
+    Returns False when there is none and the next event of any type may need one.
+    """
     timer = turn.actor.timers.get(f"{LETTER}:{rule.id}")
     if timer is None or timer.data[0] != rule.version:
-        _arm(turn, rule)
+        return _arm(turn, rule)
+    return True
 
 
 def come_up(turn: Turn, rule: Rule, timer: Timer) -> Match | None:
@@ -32,6 +36,8 @@ def come_up(turn: Turn, rule: Rule, timer: Timer) -> Match | None:
         return None
     state = state_of(turn, rule)
     state.schedule = {**state.schedule, "done": str(last)}
+    if not schedule.event:
+        turn.actor.dated = ""  # the next sign of life begins another silence
     day = day_of(timer.due, zone_of(turn.actor))
     return Match(
         cause=f"{rule.id}|{day}|{timer.data[1]}",
@@ -44,14 +50,14 @@ def come_up(turn: Turn, rule: Rule, timer: Timer) -> Match | None:
     )
 
 
-def _arm(turn: Turn, rule: Rule) -> None:
+def _arm(turn: Turn, rule: Rule) -> bool:
     schedule, last = rule.schedule, last_sign(turn.actor, rule)
     assert schedule is not None
     if last is None or is_told(turn.actor, rule, last):
-        return
+        return bool(schedule.event)  # which asks again when it comes
     late = turn.lateness_ms(schedule.event or _ANY)
     due, data = due_at(turn.actor, schedule, last), [rule.version, turn.node_id]
-    turn.arm(f"{LETTER}:{rule.id}", due, lateness_ms=late, data=data)
+    return turn.arm(f"{LETTER}:{rule.id}", due, lateness_ms=late, data=data)
 
 
 def last_sign(actor: Actor, rule: Rule) -> int | None:

@@ -148,3 +148,15 @@ _STEPS: Mapping[str, tuple[Callable[[Actor, Event], None], ...]] = {
     "enquiry.answered": (_answered,),
     "call.ended": (_answered,),
 }
+
+
+def _moved_by(*steps: Callable[[Actor, Event], None]) -> frozenset[str]:
+    return frozenset(type for type, own in _STEPS.items() if not set(own).isdisjoint(steps))
+
+
+MOVED_BY = {  # part of a profile -> the event types that change it
+    "trade": _moved_by(_bought, _returned),
+    "enquiry": _moved_by(_asked, _answered),
+    "complaint": _moved_by(_complained, _resolved),
+    "consent": _moved_by(_consent),
+}

@@ -216,7 +216,7 @@ class Actor(msgspec.Struct, array_like=True, gc=False):
     reasons_: Raw = _unopened(list)  # of a high churn score, strongest first
     segments: dict[str, int] = {}  # name -> since when (UTC ms), 0 = not in it
     tallies_: Raw = _unopened(dict)  # of a thing: event type -> days
-    dated: str = ""  # the rule set whose dates are armed as the traits stand
+    dated: str = ""  # the rule set whose schedules are armed and segments known
 
     trade = Lazy[Trade](Trade)
     enquiry = Lazy[Care](Care)

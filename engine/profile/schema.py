@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from engine.profile import rfm
+from engine.profile.apply import MOVED_BY
 from engine.profile.calendar import local, zone_of
 from engine.profile.model import Actor, Care
 
@@ -61,6 +62,17 @@ def read(facts: Mapping[str, Fact], name: str, actor: Actor, at: int) -> Any:
         return fact.read(actor, at)
     trait = actor.traits.get(name)
     return None if trait is None else trait.value
+
+
+def moved_by(facts: Mapping[str, Fact], name: str) -> frozenset[str] | None:
+    """Return the event types that change a fact, for a trait besides those that set it.
+
+    None: any may. What time alone changes is in AGES.
+    """
+    fact, section = facts.get(name), name.partition(".")[0]
+    if fact is None or fact.read is None:
+        return MOVED_BY["consent"] if section == "consent" else frozenset()
+    return MOVED_BY.get("trade" if section == "rfm" else section)
 
 
 def _instant(at: int) -> int | None:
@@ -158,6 +170,8 @@ def _rfm(bins: rfm.Bins) -> dict[str, Fact]:
         "rfm.monetary": Fact("int", "monetary value (1-5)", "消费金额得分", read=part("monetary")),
     }
 
+
+AGES = frozenset({"trade.age", "rfm.recency"})
 
 FEATURES = {
     "churn_risk": Fact("double", "churn risk", "流失风险"),

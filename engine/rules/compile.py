@@ -11,7 +11,8 @@ from engine.profile.windows import Columns, joined
 from engine.rules.check import UNTESTED, check_groups, check_tallies
 from engine.rules.expression.compile import Reads, Value
 from engine.rules.listeners import Listener, Listeners, listeners_of
-from engine.rules.model import Doubts, Rule, Schedule, Segment, Step
+from engine.rules.model import Doubts, Rule, Segment, Step
+from engine.rules.movers import ages, arming, movers
 from engine.rules.parse import parse_rule
 from engine.rules.parts.shared import NOTHING, Shared, is_shared, parse_shared
 from engine.rules.parts.when import TRANSITIONS
@@ -26,9 +27,9 @@ class RuleSet:
 
     `tallies`: what a thing counts by day. `listeners`: (kind of actor, event type) -> the rules
     that it concerns. `goals`: event types that some rule has as its goal, also one that acts no
-    more. `scheduled`: rules that begin with a silence, or with a date that any event may move;
-    `dates`: with one that only event types in `dating` move. `plans`: what each event type that has
-    a contract does to a profile.
+    more. `scheduled`: rules that begin with a date or a silence; `arming`: event type -> those of
+    them that it may arm anew, `always`: those that any other may. `plans`: what each event type
+    that has a contract does to a profile.
     """
 
     version: str
@@ -38,8 +39,8 @@ class RuleSet:
     listeners: Mapping[tuple[str, str], Listeners] = field(default_factory=dict)
     goals: frozenset[str] = frozenset()
     scheduled: tuple[Rule, ...] = ()
-    dates: tuple[Rule, ...] = ()
-    dating: frozenset[str] = frozenset()
+    arming: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
+    always: tuple[Rule, ...] = ()
     warnings: tuple[Problem, ...] = ()
     plans: Mapping[str, Plan] = field(default_factory=dict)
     shared: Shared = NOTHING
@@ -131,8 +132,9 @@ def index(
             absent.setdefault((rule.key, rule.absent.event), []).append(rule)
         for event in sorted({step.event for step in rule.cancels}):
             cancels.setdefault((rule.key, event), []).append(rule)
-    segments = _awaited(awake, shared)
-    dates = tuple(rule for rule in awake if _is_of_a_trait(rule.schedule))
+    segments = _awaited(awake, shared, contracts)
+    scheduled = tuple(rule for rule in awake if rule.schedule is not None)
+    moved = {rule.id: arming(rule, contracts) for rule in scheduled}
     reads = [each for rule in awake for each in reads_of(rule)]
     reads += [segment.condition.reads for segment in segments]
     return RuleSet(
@@ -145,9 +147,12 @@ def index(
             for key in steps.keys() | absent.keys() | cancels.keys()
         },
         goals=frozenset(r.goal.event for r in rules.values() if r.goal and r.status != "draft"),
-        scheduled=tuple(r for r in awake if r.schedule is not None and r not in dates),
-        dates=dates,
-        dating=_dating(dates, contracts),
+        scheduled=scheduled,
+        arming={
+            event: tuple(r for r in scheduled if (types := moved[r.id]) is None or event in types)
+            for event in sorted(frozenset().union(*(types or () for types in moved.values())))
+        },
+        always=tuple(rule for rule in scheduled if moved[rule.id] is None),
         warnings=warnings,
         plans={name: plan_of(name, contract) for name, contract in contracts.by_name.items()},
         shared=shared,
@@ -155,24 +160,6 @@ def index(
         looks_daily=any(segment.daily == "everybody" for segment in segments),
         leaving=tuple(segment.name for segment in segments if segment.daily == "members"),
         tallies=_tallies(awake),
-    )
-
-
-def _is_of_a_trait(schedule: Schedule | None) -> bool:
-    """Tell whether a schedule is a date that stands in a trait; others follow from many things."""
-    if schedule is None or schedule.silent_ms:
-        return False
-    fact = FACTS.get(schedule.fact)
-    return fact is None or fact.read is None
-
-
-def _dating(dates: tuple[Rule, ...], contracts: Contracts) -> frozenset[str]:
-    """Return the event types that set a trait which some dates are read from, or the time zone."""
-    wanted = {rule.schedule.fact for rule in dates if rule.schedule is not None} | {"zone"}
-    return frozenset(
-        name
-        for name, contract in contracts.by_name.items()
-        if not wanted.isdisjoint(contract.traits.values())
     )
 
 
@@ -190,7 +177,7 @@ def _tallies(rules: list[Rule]) -> dict[tuple[str, str], Tallied]:
     return found
 
 
-def _awaited(rules: list[Rule], shared: Shared) -> tuple[Segment, ...]:
+def _awaited(rules: list[Rule], shared: Shared, contracts: Contracts) -> tuple[Segment, ...]:
     """Return the segments that some rules wait for; a step without a name waits for all."""
     names: set[str] = set()
     for rule in rules:
@@ -198,7 +185,15 @@ def _awaited(rules: list[Rule], shared: Shared) -> tuple[Segment, ...]:
             if step.event in TRANSITIONS.values():
                 pins = {} if step.where is None else step.where.reads.pins
                 names.update(pins.get("segment", shared.segments.keys()))
-    return tuple(shared.segments[name] for name in sorted(names & shared.segments.keys()))
+    found = (shared.segments[name] for name in sorted(names & shared.segments.keys()))
+    return tuple(
+        replace(
+            each,
+            moved_by=movers(each.condition.reads, contracts),
+            ages=ages(each.condition.reads),
+        )
+        for each in found
+    )
 
 
 def without(rules: RuleSet, names: Collection[str]) -> RuleSet:

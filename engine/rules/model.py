@@ -81,12 +81,21 @@ class Segment:
 
     `daily`: who is looked at every day, since time alone changes it: "members" (who is in it may
     fall out), "everybody" (who is not may come in), "never" (only events change it).
+    `moved_by`: the event types that may change it, None: any. `ages`: so may time.
     """
 
     name: str
     title: Mapping[str, str]
     condition: Condition
     daily: str = "never"
+    moved_by: frozenset[str] | None = None
+    ages: bool = False
+
+    def is_settled(self, since: int, event_type: str) -> bool:
+        """Tell whether an event cannot change it for who is in it `since`, or not in it (0)."""
+        if self.moved_by is None or event_type in self.moved_by:
+            return False
+        return not self.ages or (self.daily == "members" and not since)
 
 
 @dataclass(frozen=True, slots=True)

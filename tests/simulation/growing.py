@@ -135,7 +135,7 @@ def customers(world: World) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, node in world.nodes().items():
         if isinstance(node, Live):
-            found[name] = msgspec.to_builtins(node.actor)
+            found[name] = msgspec.msgpack.decode(msgspec.msgpack.encode(node.actor))
             found[name + " links"] = (dict(node.links.seen), len(node.links.ring))
         else:
             assert node is not None

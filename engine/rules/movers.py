@@ -1,0 +1,45 @@
+"""Which event types can change what a condition reads: at all others nobody needs to look."""
+
+from collections.abc import Iterable
+
+from engine.events.contract import Contracts
+from engine.profile import schema
+from engine.rules.expression.compile import Reads
+from engine.rules.model import Rule
+from engine.rules.scopes import FACTS
+
+
+def movers(reads: Reads, contracts: Contracts) -> frozenset[str] | None:
+    """Return the event types that can change what is read, None if any can."""
+    if reads.columns or reads.tallies or reads.features or reads.fields:
+        return None
+    return movers_of(reads.profile, contracts)
+
+
+def movers_of(facts: Iterable[str], contracts: Contracts) -> frozenset[str] | None:
+    """Return the event types that can change some facts of the profile, None if any can."""
+    found: set[str] = set()
+    for name in facts:
+        moved_by = schema.moved_by(FACTS, name)
+        if moved_by is None:
+            return None
+        found |= moved_by
+        found |= {n for n, each in contracts.by_name.items() if name in each.traits.values()}
+    return frozenset(found)
+
+
+def ages(reads: Reads) -> bool:
+    """Tell whether time alone can change what is read of the profile."""
+    return not schema.AGES.isdisjoint(reads.profile)
+
+
+def arming(rule: Rule, contracts: Contracts) -> frozenset[str] | None:
+    """Return the event types after which a scheduled rule may want another timer, None: all.
+
+    Its first timer is armed at the first event of whatever type that a person has under a rule set.
+    """
+    schedule = rule.schedule
+    assert schedule is not None
+    if schedule.silent_ms:
+        return frozenset({schedule.event} if schedule.event else ())
+    return movers_of((schedule.fact, "zone"), contracts)
