@@ -42,7 +42,7 @@ WHENS = {
     "unbought": "{schedule: {silence: 20d, of: order.placed}}",
     "birthday": '{schedule: {date: profile.birthday, at: "09:00"}}',
     "since": '{schedule: {date: profile.trade.first_at, at: "10:00"}}',
-    "again": '{schedule: {date: profile.trade.last_at, at: "10:00"}}',
+    "again": '{schedule: {date: profile.trade.last_at, at: "23:00", every: once}}',
     "seen": '{schedule: {date: profile.seen_at, at: "10:00"}}',
 }
 RULES = compile_rules(
@@ -135,7 +135,7 @@ def test_such_lives_lead_to_something() -> None:
     life = [(hours, n, False) for hours, n in [*steps, (24 * 45, 0), (5, 2)]]
     told = b"".join(triggers_of(life, look=False)).decode()
     never = {name for name in WHENS if f'"rule":"{name}"' not in told}
-    assert never == {"out_valued", "seen"}  # what was spent stays spent; a year is not over
+    assert never == {"out_valued", "seen", "since"}  # a year has not passed
 
 
 def test_schedules_are_armed_by_what_moves_them() -> None:
