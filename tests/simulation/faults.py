@@ -280,7 +280,7 @@ class Topics(MemoryLog):
     what was given up. `channel.events` has none (PROTOCOL.md 1.3, T4).
     """
 
-    def __init__(self, partitions: dict[str, int], chance: Chance) -> None:
+    def __init__(self, partitions: dict[str, int], chance: Chance | None = None) -> None:
         super().__init__(partitions)
         self.listeners: list[tuple[str, Callable[[], None]]] = []
         self._chance = chance
@@ -290,7 +290,7 @@ class Topics(MemoryLog):
         """Append one record, and perhaps offsets that are none."""
         record = super().append(out)
         chance = self._chance
-        if out.topic in MARKED and chance.acts.random() < 0.2 * chance.weight("marker"):
+        if chance and out.topic in MARKED and chance.acts.random() < 0.2 * chance.weight("marker"):
             chance.injected["marker"] += 1
             self._taken[out.topic][out.partition] += [None] * chance.acts.randint(1, 3)
         for topic, wake in self.listeners:
