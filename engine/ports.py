@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from engine.delivery.model import Job, Reply, Request
 from engine.events.record import Outgoing, Record
@@ -46,6 +46,17 @@ class Commit:
     sub_expected: int = 0  # timers of the unfinished tick behind `off_expected`
 
 
+class Ready(NamedTuple):
+    """What the owner of a partition has told: rule sets that it has compiled, or refuses and why.
+
+    No part of the state: it is not a function of the log.
+    """
+
+    owner: str
+    versions: tuple[str, ...]
+    refused: Mapping[str, str]
+
+
 class Store(Protocol):
     """State of the partitions, with one atomic fenced commit per batch."""
 
@@ -68,6 +79,12 @@ class Store(Protocol):
 
     async def owner(self, partition: int) -> str:
         """Return the token of the partition's owner, '' if it has none."""
+
+    async def tell_ready(self, partition: int, ready: Ready) -> None:
+        """Note what the owner of a partition has compiled; no fence: it carries its token."""
+
+    async def ready(self, partition: int) -> Ready | None:
+        """Return what the present owner has told, nothing as yet included; None without one."""
 
     async def meta(self, partition: int) -> Meta: ...
 

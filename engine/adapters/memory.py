@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from engine.errors import CoverageError, Fenced, LogError, Stale
 from engine.events.record import Outgoing, Record
 from engine.outcome import Meta
-from engine.ports import Commit, Handler, Snapshot
+from engine.ports import Commit, Handler, Ready, Snapshot
 
 BATCH_MAX = 200
 V = TypeVar("V")
@@ -32,6 +32,7 @@ class MemoryStore:
         self._outbox: dict[int, dict[int, bytes]] = defaultdict(dict)
         self._moves: dict[int, dict[int, bytes]] = defaultdict(dict)
         self._tried: dict[int, _Tried] = {}
+        self._ready: dict[int, Ready] = {}
 
     async def acquire(
         self, partition: int, token: str, *, previous: str = "", survived: int = 0
@@ -84,6 +85,17 @@ class MemoryStore:
     async def owner(self, partition: int) -> str:
         """Return the token of a partition's owner, '' if it has none."""
         return self._owner.get(partition, "")
+
+    async def tell_ready(self, partition: int, ready: Ready) -> None:
+        """Note what the owner of a partition has compiled."""
+        self._ready[partition] = ready
+
+    async def ready(self, partition: int) -> Ready | None:
+        """Return what the present owner has told; None without an owner."""
+        owner, said = self._owner.get(partition), self._ready.get(partition)
+        if owner is None:
+            return None
+        return said if said is not None and said.owner == owner else Ready(owner, (), {})
 
     async def meta(self, partition: int) -> Meta:
         """Return what is stored of a partition besides its nodes."""

@@ -11,9 +11,10 @@ from engine.adapters.wire import Wires
 from engine.errors import Fenced, Stale
 from engine.keys import Space
 from engine.outcome import Meta
-from engine.ports import Commit, Snapshot
+from engine.ports import Commit, Ready, Snapshot
 
 META_VERSION = 1
+_READY = b"ready"  # field of `m` that is no part of the state
 _NO_STATES = frozenset({"m", "tm", "ob", "mv"})
 _FUNCTIONS = files("engine.adapters").joinpath("functions.lua").read_text()
 
@@ -96,6 +97,23 @@ class RedisStore:
         """Return the token of a partition's owner, '' if it has none."""
         reply = await self._wire(partition).call(b"HGET", self._key(partition, "m"), b"ep")
         return bytes(reply or b"").decode()
+
+    async def tell_ready(self, partition: int, ready: Ready) -> None:
+        """Note what the owner of a partition has compiled."""
+        key, told = self._key(partition, "m"), orjson.dumps([*ready])
+        await self._wire(partition).call(b"HSET", key, _READY, told)
+
+    async def ready(self, partition: int) -> Ready | None:
+        """Return what the present owner has told; None without an owner."""
+        key = self._key(partition, "m")
+        owner, told = await self._wire(partition).ask(b"HMGET", key, b"ep", _READY)
+        if not owner:
+            return None
+        name = bytes(owner).decode()
+        said = Ready(*orjson.loads(bytes(told))) if told else None
+        if said is None or said.owner != name:
+            return Ready(name, (), {})
+        return said._replace(versions=tuple(said.versions))
 
     async def meta(self, partition: int) -> Meta:
         """Return what is stored of a partition besides its nodes."""

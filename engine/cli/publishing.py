@@ -22,8 +22,8 @@ from engine.events import topics
 from engine.events.contract import parse_contracts
 from engine.rules.compile import compile_rules
 from engine.rules.model import Rule
-from engine.runtime.connect import count_of, publisher_of, reader_of
-from engine.runtime.rulesets.publish import Publication, Who, rules_of
+from engine.runtime.connect import count_of, publisher_of, reader_of, store_of
+from engine.runtime.rulesets.publish import WAIT_S, Publication, Who, rules_of
 from engine.runtime.rulesets.releases import Release, Shelf
 
 NO_HISTORY = "none"
@@ -64,6 +64,13 @@ def configure(name: str, action: ArgumentParser) -> None:
             "--key", default=os.environ.get("STAFF_KEY", ""), help="yours (STAFF_KEY)"
         )
         action.add_argument("--why", default="", help="for those who read the history")
+        action.add_argument(
+            "--wait",
+            type=float,
+            default=WAIT_S,
+            metavar="SECONDS",
+            help=f"for every worker to have compiled it ({WAIT_S:.0f}); 0 asks nobody",
+        )
     action.add_argument("--topics", default="topics", help="folder of the contracts (topics)")
     action.add_argument("--kafka", help="address of the broker (KAFKA_BOOTSTRAP)")
     action.add_argument("--json", action="store_true", help="print one JSON object")
@@ -112,9 +119,10 @@ def _publish(arguments: Namespace, settings: Settings) -> dict[str, Any]:
         }
         if not house.needs_two:
             await house.approve(found.version, None)
+            told["ready"] = _ready(house, arguments)
         return told
 
-    done: dict[str, Any] = _with(settings, propose)
+    done: dict[str, Any] = _with(settings, propose, wait_s=arguments.wait)
     return done
 
 
@@ -140,28 +148,51 @@ def _tried(
 
 def _approve(arguments: Namespace, settings: Settings) -> dict[str, Any]:
     who = Who(arguments.name, arguments.key)
-    return _told(_with(settings, lambda house: house.approve(arguments.version, who)))
+    return _released(arguments, settings, lambda house: house.approve(arguments.version, who))
 
 
 def _roll_back(arguments: Namespace, settings: Settings) -> dict[str, Any]:
-    who = Who(arguments.name, arguments.key)
-    return _told(
-        _with(settings, lambda house: house.roll_back(arguments.version, who, why=arguments.why))
+    who, why = Who(arguments.name, arguments.key), arguments.why
+    return _released(
+        arguments, settings, lambda house: house.roll_back(arguments.version, who, why=why)
     )
+
+
+def _released(
+    arguments: Namespace, settings: Settings, do: Callable[[Publication], Awaitable[Release]]
+) -> dict[str, Any]:
+    async def release(house: Publication) -> dict[str, Any]:
+        return {**_told(await do(house)), "ready": _ready(house, arguments)}
+
+    done: dict[str, Any] = _with(settings, release, wait_s=arguments.wait)
+    return done
+
+
+def _ready(house: Publication, arguments: Namespace) -> str:
+    """Say who was asked before a release."""
+    if not arguments.wait:
+        return "nobody was asked (--wait 0)"
+    if "REDIS_URL" not in os.environ:
+        return "nobody was asked (REDIS_URL is not set)"
+    return f"the workers of {house.asked} partitions have it"
 
 
 def _retire(arguments: Namespace, settings: Settings) -> dict[str, Any]:
     """Retire a rule; its file here follows, if it is the one that is live."""
     who = Who(arguments.name, arguments.key)
-    before = _with(settings, lambda house: house.shelf())
-    release, path, text = _with(
-        settings, lambda house: house.retire(arguments.rule, who, why=arguments.why)
-    )
-    here = Path(path)
-    same = here.is_file() and here.read_text() == before.artefacts[before.live].rules[path]
-    if same:
-        here.write_text(text)
-    return {**_told(release), "file": path, "file_changed": same}
+
+    async def retire(house: Publication) -> dict[str, Any]:
+        before = await house.shelf()
+        release, path, text = await house.retire(arguments.rule, who, why=arguments.why)
+        here = Path(path)
+        same = here.is_file() and here.read_text() == before.artefacts[before.live].rules[path]
+        if same:
+            here.write_text(text)
+        told = {**_told(release), "ready": _ready(house, arguments)}
+        return {**told, "file": path, "file_changed": same}
+
+    done: dict[str, Any] = _with(settings, retire, wait_s=arguments.wait)
+    return done
 
 
 def _diff(arguments: Namespace, settings: Settings) -> dict[str, Any]:
@@ -260,19 +291,30 @@ def _say(found: Mapping[str, Any], console: Console) -> None:
             console.print(f"{name}: {value}", markup=False)
 
 
-def _with(settings: Settings, do: Callable[[Publication], Awaitable[Any]]) -> Any:
-    return asyncio.run(_connected(settings, do))
+def _with(
+    settings: Settings, do: Callable[[Publication], Awaitable[Any]], *, wait_s: float = 0
+) -> Any:
+    return asyncio.run(_connected(settings, do, wait_s))
 
 
-async def _connected(settings: Settings, do: Callable[[Publication], Awaitable[Any]]) -> Any:
+async def _connected(
+    settings: Settings, do: Callable[[Publication], Awaitable[Any]], wait_s: float
+) -> Any:
     publisher = publisher_of(settings)
     reader = reader_of(settings)
+    store = None
     try:
         count = await asyncio.to_thread(count_of, settings, topics.EVENTS)
+        if wait_s and "REDIS_URL" in os.environ:
+            store = store_of(replace(settings, partitions=count))
         clock = clock_of(settings)
-        return await do(
-            Publication(settings, publisher, reader, now=clock.now, partition_count=count)
-        )
+        house = Publication(
+            settings, publisher, reader, now=clock.now, partition_count=count, store=store,
+            wait_s=wait_s,
+        )  # fmt: skip
+        return await do(house)
     finally:
         await publisher.close()
         await reader.close()
+        if store is not None:
+            await store.close()

@@ -38,3 +38,8 @@ class Book:
         if key not in self._rest:
             self._rest[key] = without(found, meta.disabled)
         return self._rest[key]
+
+    def forget(self, version: str) -> None:
+        """Forget what was made of a rule set that is in the book no more."""
+        for key in [key for key in self._rest if key[0] == version]:
+            del self._rest[key]

@@ -34,6 +34,7 @@ from engine.runtime.partition.fuses import Fuses
 from engine.runtime.partition.owner import Owner
 from engine.runtime.rekey import Rekeyer
 from engine.runtime.rulesets.library import ArtefactLibrary
+from engine.runtime.rulesets.readiness import keep_told
 from engine.runtime.setup import contracts_of, endpoints_of, sources_of, topic_partitions
 from engine.runtime.ticker import Ticker
 
@@ -125,12 +126,13 @@ async def work(engine: Engine, stop: asyncio.Event) -> None:
         repaired=lambda _, reason: meter.count("engine_work_repairs_total", reason=reason),
     )
     watching = asyncio.create_task(_watch(engine, handler, stop))
-    following = asyncio.create_task(library.follow(stop))
+    following = asyncio.create_task(library.follow(stop, used=handler.rule_sets))
+    telling = asyncio.create_task(keep_told(engine.store, library, handler.tokens, stop))
     fusing = asyncio.create_task(fuses.run())
     try:
         await _serve(engine.group("engage"), topic_of(settings, topics.EVENTS), handler, stop)
     finally:
-        for task in (watching, following, fusing):
+        for task in (watching, following, telling, fusing):
             task.cancel()
 
 

@@ -146,7 +146,10 @@ async def _published(stack: Stack, engine: Engine, folder: Path) -> None:
     version = found["version"]
     approve = ("rules", "approve", version, "--as")
     assert (await run(engine, stack, *approve, "li"))["code"] == "rules/two-people"
-    assert (await run(engine, stack, *approve, "wang"))["approver"] == "wang"
+    approved = await run(engine, stack, *approve, "wang")
+    assert (approved["approver"], approved["ready"]) == (
+        "wang", f"the workers of {SETTINGS.partitions} partitions have it",
+    )  # fmt: skip
     before = await triggers(stack)
     await live(stack, [one("order.placed", now + HOUR_MS, "thanks")], until=now + 2 * HOUR_MS)
     fired = (await triggers(stack)).items() - before.items()
@@ -161,6 +164,7 @@ async def _published(stack: Stack, engine: Engine, folder: Path) -> None:
     assert (await run(engine, stack, "rules", "retire", "new", "--as", "li"))["kind"] == "retire"
     back = await run(engine, stack, "rules", "rollback", "v1", "--as", "wang", "--why", "oh")
     assert (back["kind"], back["version"]) == ("rollback", "v1")
+    assert back["ready"] == approved["ready"]
     await live(stack, [one("order.placed", now + 3 * HOUR_MS, "no thanks")])
     assert len(await triggers(stack)) == len(before) + len(fired)
     history = await run(engine, stack, "rules", "history")

@@ -12,7 +12,7 @@ from engine.adapters.wire import Wire
 from engine.errors import Fenced, Stale, StoreError
 from engine.keys import Space
 from engine.outcome import Meta
-from engine.ports import Commit, Store
+from engine.ports import Commit, Ready, Store
 from engine.runtime.local.embedded import EmbeddedRedis
 from tests.clusters import REAL, emptied
 from tests.servers import digest
@@ -186,6 +186,24 @@ def test_only_the_owner_notes_that_it_tries(play: Callable[[Scenario], None]) ->
         with pytest.raises(Fenced):
             await store.alone(0, "b")
         assert (await store.acquire(0, "a")).alone == 0
+
+    play(scenario)
+
+
+def test_what_an_owner_is_ready_for_is_asked_of_the_present_one(
+    play: Callable[[Scenario], None],
+) -> None:
+    async def scenario(store: Store) -> None:
+        assert await store.ready(0) is None, "nobody has ever owned it"
+        await store.acquire(0, "a")
+        assert await store.ready(0) == Ready("a", (), {})
+        told = Ready("a", ("v1", "v2"), {"v3": "no such event"})
+        await store.tell_ready(0, told)
+        await store.apply(0, "a", a_commit(0, expected=-1))
+        assert await store.ready(0) == told
+        assert (await store.meta(0)).off == 0, "it is no part of the state"
+        await store.acquire(0, "b")
+        assert await store.ready(0) == Ready("b", (), {})
 
     play(scenario)
 

@@ -81,6 +81,14 @@ class Engage:
         """Return the last applied offset of each partition that is owned here."""
         return {p: owner.state.meta.off for p, owner in self._owners.items() if owner.is_ready}
 
+    def tokens(self) -> dict[int, str]:
+        """Return the token of each partition that is owned here."""
+        return {p: owner.token for p, owner in self._owners.items() if owner.is_ready}
+
+    def rule_sets(self) -> set[str]:
+        """Return the rule sets that hold in the partitions that are owned here."""
+        return {o.state.meta.ruleset for o in self._owners.values() if o.is_ready} - {""}
+
     def disabled(self) -> set[str]:
         """Return the rules that are disabled in any partition that is owned here."""
         owners = [owner for owner in self._owners.values() if owner.is_ready]

@@ -104,6 +104,11 @@ class Owner:
         return self._state.meta.off, self._state.meta.sub
 
     @property
+    def token(self) -> str:
+        """What the store knows this owner by; another one after each take-over."""
+        return self._token
+
+    @property
     def is_ready(self) -> bool:
         """Whether it has been taken over at least once."""
         return hasattr(self, "_state")

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Collection
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from engine.churn.model import parse_model
@@ -18,14 +20,20 @@ from engine.runtime.rulesets.releases import LIVE, Artefact, opened
 POLL_S = 0.2
 FOLLOW_S = 1.0
 READ_MAX = 500
+KEPT_S = 600.0  # a compiled rule set that nobody has asked for: far longer than any batch
+REFUSED_MAX = 8
+REASON_LENGTH_MAX = 200
 _TOPICS = {"ruleset": topics.RULE_SETS, "model": topics.MODELS}
 log = logging.getLogger(__name__)
 
 
 class ArtefactLibrary:
-    """The worker's book; grows as versions are needed, and never changes one."""
+    """The worker's book: takes versions in as they are needed, and never changes one.
 
-    def __init__(self, reader: Reader, *, secret: bytes) -> None:
+    A compiled rule set that nobody has needed for `kept_s` is forgotten, but not the newest.
+    """
+
+    def __init__(self, reader: Reader, *, secret: bytes, kept_s: float = KEPT_S) -> None:
         self._reader = reader
         self._rule_sets: dict[str, Any] = {}
         self._models: dict[str, Any] = {}
@@ -33,6 +41,10 @@ class ArtefactLibrary:
         self._offsets = dict.fromkeys(_TOPICS, 0)
         self._places: dict[str, int] = {}  # version of a rule set -> offset of its artefact
         self._tried = ""
+        self._kept_s = kept_s
+        self._used: Callable[[], Collection[str]] = tuple
+        self._needed_at: dict[str, float] = {}
+        self.refused: dict[str, str] = {}  # version that does not compile here -> why
         self._busy = asyncio.Lock()
         self.book = Book(
             secret=secret,
@@ -41,9 +53,16 @@ class ArtefactLibrary:
             lateness_ms=self._lateness_ms,
         )
 
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The rule sets that are compiled."""
+        return tuple(self._rule_sets)
+
     async def need(self, kind: str, version: str) -> None:
         """Return when `version` is in the book; waits for its artefact as long as it takes."""
         held = self._rule_sets if kind == "ruleset" else self._models
+        if kind == "ruleset":
+            self._needed_at[version] = monotonic()
         waited = 0
         while version not in held:
             async with self._busy:
@@ -63,9 +82,16 @@ class ArtefactLibrary:
             await self._read(kind)
         return next(reversed(self._places if kind == "ruleset" else self._models), "")
 
-    async def follow(self, stop: asyncio.Event) -> None:
-        """Compile each rule set as soon as it is proposed: then its release makes nobody wait."""
+    async def follow(
+        self, stop: asyncio.Event, *, used: Callable[[], Collection[str]] = tuple
+    ) -> None:
+        """Compile each rule set as soon as it is proposed: then its release makes nobody wait.
+
+        `used`: the versions that partitions run on now; others are forgotten after a while.
+        """
         while not stop.is_set():
+            self._used = used
+            self._forget()
             try:
                 version = await self.newest("ruleset")
                 if version and version not in self._rule_sets and self._is_worth_trying(version):
@@ -75,6 +101,14 @@ class ArtefactLibrary:
                 log.warning("rule sets: %s", error)
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), FOLLOW_S)
+
+    def _forget(self) -> None:
+        newest, now = next(reversed(self._places), ""), monotonic()
+        self._needed_at |= dict.fromkeys({newest, *self._used()}, now)
+        for version in list(self._rule_sets):
+            if now - self._needed_at.setdefault(version, now) >= self._kept_s:
+                del self._rule_sets[version], self._needed_at[version]
+                self.book.forget(version)
 
     def _is_worth_trying(self, version: str) -> bool:
         worth, self._tried = version != self._tried, version
@@ -108,14 +142,26 @@ class ArtefactLibrary:
             artefact = opened(version, found[0].value if found else b"", self.book.secret)
         except ConfigError as error:
             log.error("%s", error)
+            self._refuse(version, str(error))
             return
         assert isinstance(artefact, Artefact)
-        self._rule_sets[version] = await asyncio.to_thread(
-            lambda: compile_rules(
-                artefact.rules, parse_contracts(artefact.contracts), version=version
+        try:
+            self._rule_sets[version] = await asyncio.to_thread(
+                lambda: compile_rules(
+                    artefact.rules, parse_contracts(artefact.contracts), version=version
+                )
             )
-        )
+        except EngineError as error:
+            self._refuse(version, str(error))
+            raise
+        self.refused.pop(version, None)
         self._lateness.update(artefact.lateness_ms)
+        self._forget()
+
+    def _refuse(self, version: str, why: str) -> None:
+        first_line = why.strip().partition("\n")[0]
+        refused = {**self.refused, version: first_line[:REASON_LENGTH_MAX]}
+        self.refused = dict(list(refused.items())[-REFUSED_MAX:])
 
     def _take_model(self, key: bytes, value: bytes) -> None:
         name, _, version = key.decode().partition("@")

@@ -1,25 +1,29 @@
 """How rules go live: checked, tested and back-tested, asked for by one person, let in by another.
 
 A proposal is an artefact in the log that nothing names yet; workers load and compile it meanwhile.
-A release is RULESET(v) in every partition. Going back, and taking a rule out, need one person only:
-both only return to what two have agreed to, or do less.
+A release is RULESET(v) in every partition, once the owner of each has told that it is ready for it.
+Going back, and taking a rule out, need one person only: both only return to what two have agreed
+to, or do less.
 """
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from engine.adapters.files import read_text
 from engine.config import DEMO_SECRET, Settings
 from engine.errors import ConfigError, ContractError, EngineError
 from engine.events.contract import load_yaml, parse_contracts
-from engine.ports import Publisher, Reader
+from engine.ports import Publisher, Reader, Store
 from engine.rules.compile import RuleSet, compile_rules
 from engine.runtime.learner import version_records
+from engine.runtime.rulesets.readiness import ask
 from engine.runtime.rulesets.releases import (
     Artefact,
     Release,
@@ -32,6 +36,10 @@ from engine.runtime.setup import artefact_of
 from engine.simulation.cases import run_case
 
 STAFF = "staff.yaml"
+WAIT_S = 60.0  # for the workers, before a release
+POLL_S = 0.25
+AGAIN_S = 3.0  # then the artefact is put into the log again: a worker may have forgotten it
+NAMED_MAX = 12  # partitions that an error names
 _STATUS = re.compile(r"^status:[ \t]*[^\s#]+", re.MULTILINE)
 _RULE = re.compile(r"^rule:.*$", re.MULTILINE)
 Checks = dict[str, Any]
@@ -46,7 +54,11 @@ class Who:
 
 
 class Publication:
-    """Rule sets of one installation. `now`: UTC ms; `partition_count`: of `channel.events`."""
+    """Rule sets of one installation. `now`: UTC ms; `partition_count`: of `channel.events`.
+
+    `store` None, or `wait_s` 0: the workers are not asked whether they are ready for a release;
+    a partition whose worker is not stands still until it is.
+    """
 
     def __init__(
         self,
@@ -56,7 +68,12 @@ class Publication:
         *,
         now: Callable[[], int],
         partition_count: int,
+        store: Store | None = None,
+        wait_s: float = WAIT_S,
     ) -> None:
+        self.asked = 0  # partitions whose owner was asked before the last release
+        self._store = store
+        self._wait_s = wait_s
         self._settings = settings
         self._secret = settings.secret_key
         self._publisher = publisher
@@ -108,7 +125,8 @@ class Publication:
         ------
         EngineError
             `rules/unknown` version, `rules/two-people` if author and approver are one, `rules/old`
-            if other rules have gone live since it was proposed.
+            if other rules have gone live since it was proposed, `rules/not-ready` if a worker has
+            not compiled it in time: then nothing has changed.
         """
         shelf = await self.shelf()
         found = _artefact(shelf, version)
@@ -181,6 +199,7 @@ class Publication:
     async def _release(
         self, shelf: Shelf, found: Artefact, kind: str, author: str, approver: str, why: str
     ) -> Release:
+        await self._until_ready(found)
         release = Release(
             number=shelf.releases[-1].number + 1 if shelf.releases else 1,
             version=found.version,
@@ -194,6 +213,30 @@ class Publication:
         await self._publisher.publish([release_record(release, self._secret)])
         await self._announce(release.version)
         return release
+
+    async def _until_ready(self, found: Artefact) -> None:
+        """Return when the owner of every partition has compiled a rule set.
+
+        Raises
+        ------
+        EngineError
+            `rules/not-ready`, with the partitions whose owner has not, and why if it refuses.
+        """
+        if self._store is None or not self._wait_s:
+            return
+        began, is_told_again = monotonic(), False
+        while True:
+            self.asked, missing = await ask(self._store, found.version, self._count)
+            if not missing:
+                return
+            waited = monotonic() - began
+            reasons = sorted({why for why in missing.values() if why})
+            if reasons or waited > self._wait_s:
+                raise _not_ready(found.version, missing, self._count, reasons, waited)
+            if waited > AGAIN_S and not is_told_again:
+                is_told_again = True
+                await self._publisher.publish([artefact_record(found, self._secret)])
+            await asyncio.sleep(POLL_S)
 
     async def _announce(self, version: str) -> None:
         records = version_records("ruleset", version, self._count, self._secret)
@@ -213,6 +256,19 @@ class Publication:
             raise EngineError(
                 f"`{who.name}` is not in {path}, or the key is another; see --key", code="rules/who"
             )
+
+
+def _not_ready(
+    version: str, missing: Mapping[int, str], count: int, reasons: Sequence[str], waited: float
+) -> EngineError:
+    named = ", ".join(map(str, list(missing)[:NAMED_MAX]))
+    more = f" and {len(missing) - NAMED_MAX} more" if len(missing) > NAMED_MAX else ""
+    why = f": {'; '.join(reasons)}" if reasons else f" after {waited:.0f} s; is its worker alive?"
+    return EngineError(
+        f"{version} is not compiled at partition {named}{more} of {count}{why} "
+        "(nothing has changed; with --wait 0 it goes live, and these stand still until it is)",
+        code="rules/not-ready",
+    )
 
 
 def parse_staff(text: str, *, where: str) -> dict[str, str]:

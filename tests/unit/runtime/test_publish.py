@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
-from engine.adapters.memory import MemoryLog
+from engine.adapters.memory import MemoryLog, MemoryStore
 from engine.config import Settings
 from engine.errors import EngineError, RulesError
 from engine.events import topics
 from engine.events.record import header
+from engine.ports import Ready
 from engine.runtime.rulesets.library import ArtefactLibrary
-from engine.runtime.rulesets.publish import Publication, Who, with_status
-from engine.runtime.rulesets.releases import Release
+from engine.runtime.rulesets.publish import POLL_S, Publication, Who, with_status
+from engine.runtime.rulesets.readiness import keep_told
+from engine.runtime.rulesets.releases import Artefact, Release, artefact_record
 from tests.turns import ROOT
 
 LI, WANG = Who("li@shop.example"), Who("wang@shop.example")
@@ -42,14 +44,19 @@ def a_rule(name: str = "a", *, case: str = "look", expect: str = "look") -> dict
 class House:
     """A log in memory and a publication over it."""
 
-    def __init__(self, *, secret: str = SECRET, topics_dir: Path | None = None) -> None:
+    def __init__(
+        self, *, secret: str = SECRET, topics_dir: Path | None = None, wait_s: float = 5.0
+    ) -> None:
         self.log = MemoryLog({topics.RULE_SETS: 1, topics.EVENTS: 2})
         self.settings = replace(
             Settings(), secret=secret, topics_dir=str(topics_dir or ROOT / "topics")
         )
+        self.store = MemoryStore()
+        self.tasks: list[asyncio.Task[None]] = []
         self.publication = Publication(
-            self.settings, self.log, self.log, now=lambda: 5, partition_count=2
-        )
+            self.settings, self.log, self.log, now=lambda: 5, partition_count=2, store=self.store,
+            wait_s=wait_s,
+        )  # fmt: skip
 
     def announced(self) -> list[str]:
         """Return the versions that partition 1 was told, in order."""
@@ -205,3 +212,100 @@ def test_where_the_house_has_a_list_name_and_key_must_be_in_it(tmp_path: Path) -
 def test_a_status_is_changed_where_it_stands_and_added_where_it_does_not() -> None:
     assert with_status("rule: a\nstatus: 'live'\n", "paused") == "rule: a\nstatus: paused\n"
     assert with_status("rule: a\nowner: b\n", "live") == "rule: a\nstatus: live\nowner: b\n"
+
+
+async def works(house: House, library: ArtefactLibrary, *partitions: int) -> asyncio.Event:
+    """Let a worker own partitions: it compiles what is proposed and tells; return what stops it."""
+    tokens = {partition: f"worker of {partition}" for partition in partitions}
+    for partition, token in tokens.items():
+        await house.store.acquire(partition, token)
+    stop = asyncio.Event()
+    house.tasks += [
+        asyncio.create_task(library.follow(stop)),
+        asyncio.create_task(keep_told(house.store, library, lambda: tokens, stop)),
+    ]
+    return stop
+
+
+def library_of(house: House, **more: float) -> ArtefactLibrary:
+    """Return a worker's book."""
+    return ArtefactLibrary(house.log, secret=house.settings.secret_key, **more)
+
+
+def test_a_release_waits_until_the_worker_of_every_partition_has_it() -> None:
+    house = House()
+
+    async def story() -> None:
+        first = await works(house, library_of(house), 0)
+        version = (await house.publication.propose(a_rule(), LI)).version
+        await house.store.acquire(1, "its worker is still starting")
+        approving = asyncio.create_task(house.publication.approve(version, WANG))
+        while version not in (await house.store.ready(0) or Ready("", (), {})).versions:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(POLL_S * 2)
+        assert not approving.done() and house.announced() == []
+        second = await works(house, library_of(house), 1)
+        assert (await approving).version == version
+        assert house.publication.asked == 2 and house.announced() == [version]
+        first.set(), second.set()
+
+    asyncio.run(story())
+
+
+def test_a_worker_that_does_not_come_is_named_and_nothing_changes() -> None:
+    house = House(wait_s=0.1)
+
+    async def story() -> None:
+        version = (await house.publication.propose(a_rule(), LI)).version
+        await house.store.acquire(1, "dead")
+        with pytest.raises(EngineError) as caught:
+            await house.publication.approve(version, WANG)
+        assert caught.value.code == "rules/not-ready"
+        assert f"{version} is not compiled at partition 1 of 2" in caught.value.message
+        assert (await house.publication.shelf()).live == "" and house.announced() == []
+
+    asyncio.run(story())
+
+
+def test_what_a_worker_refuses_is_told_at_once() -> None:
+    house = House(wait_s=60.0)
+
+    async def story() -> None:
+        stop = await works(house, library_of(house), 0)
+        found = await house.publication.propose(a_rule(), LI)
+        newer = Artefact(
+            version="v9", rules={"a.yaml": "rule: a\nnew_word: 1\n"}, contracts=found.contracts,
+            lateness_ms={}, author=LI.name,
+        )  # fmt: skip
+        await house.log.publish([artefact_record(newer, house.settings.secret_key)])
+        with pytest.raises(EngineError) as caught:
+            await house.publication.approve("v9", WANG)
+        assert caught.value.code == "rules/not-ready"
+        assert "a.yaml:1:1: error R102" in caught.value.message
+        stop.set()
+
+    asyncio.run(story())
+
+
+def test_a_rule_set_that_no_partition_uses_is_forgotten_and_can_be_gone_back_to() -> None:
+    house = House()
+
+    async def story() -> None:
+        library, used = library_of(house, kept_s=0.2), {"": ""}
+        await house.store.acquire(0, "t")
+        stop = asyncio.Event()
+        following = asyncio.create_task(library.follow(stop, used=lambda: used.values()))
+        telling = asyncio.create_task(keep_told(house.store, library, lambda: {0: "t"}, stop))
+        old = used[""] = await house.goes_live(a_rule())
+        new = await house.goes_live(a_rule(case="call", expect="call"))
+        await asyncio.sleep(2.5)
+        assert set(library.versions) == {old, new}, "a partition runs on the old one still"
+        used[""] = new
+        while (await house.store.ready(0) or Ready("", (), {})).versions != (new,):
+            await asyncio.sleep(0.05)
+        release = await house.publication.roll_back("", WANG)
+        assert release.version == old and old in library.versions
+        stop.set()
+        await asyncio.gather(following, telling)
+
+    asyncio.run(story())
