@@ -9,42 +9,44 @@ from collections.abc import Iterable, Mapping
 
 
 class Cache:
-    """Values by name, None for a name that the store does not have; at most `size_max` bytes."""
+    """Values by name, None for a name that the store does not have; at most `size_max` bytes.
+
+    Two generations: what is read or written goes to the young one. When that has half of the room,
+    it becomes the old one, and what was old until then is forgotten.
+    """
 
     def __init__(self, size_max: int) -> None:
         self._size_max = size_max
-        self._size = 0
-        self._values: dict[str, bytes | None] = {}
+        self._size = 0  # of the young
+        self._young: dict[str, bytes | None] = {}
+        self._old: dict[str, bytes | None] = {}
 
     def __contains__(self, name: str) -> bool:
-        return name in self._values
+        return name in self._young or name in self._old
 
     def __getitem__(self, name: str) -> bytes | None:
-        return self._values[name]
+        return self._young[name] if name in self._young else self._old[name]
 
     def many(self, names: Iterable[str]) -> list[bytes | None]:
         """Return the values of names that are all here."""
-        held = self._values
-        return [held[name] for name in names]
+        young, old = self._young, self._old
+        return [young[name] if name in young else old[name] for name in names]
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._young.keys() | self._old.keys())
 
     def update(self, values: Mapping[str, bytes | None]) -> None:
         """Take in what was read or written just now."""
-        held = self._values
+        young = self._young
         for name, value in values.items():
-            old = held.pop(name, None)  # out and in again: the order is that of writing
-            held[name] = value
-            self._size += (len(value) if value else 0) - (len(old) if old else 0)
+            before = young.get(name)
+            young[name] = value
+            self._size += (len(value) if value else 0) - (len(before) if before else 0)
 
     def shrink(self) -> None:
-        """Forget the oldest until a quarter is free; between two batches only."""
-        if self._size <= self._size_max and len(self._values) * _ENTRY_SIZE <= self._size_max:
-            return
-        for name in list(self._values)[: len(self._values) // 4 + 1]:
-            value = self._values.pop(name)
-            self._size -= len(value) if value else 0
+        """Forget the old ones if the young have filled half the room; between two batches only."""
+        if max(self._size, len(self._young) * _ENTRY_SIZE) > self._size_max // 2:
+            self._young, self._old, self._size = {}, self._young, 0
 
 
 _ENTRY_SIZE = 100  # bytes of the table itself per name, so that absent ones are bounded too
