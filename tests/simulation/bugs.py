@@ -151,19 +151,25 @@ def outbox_trimmed_too_early() -> list[Patch]:
     excuse="what comes again has its number and its bytes, and every reader drops it",
 )
 def no_read_back() -> list[Patch]:
-    async def read_back(self: Any) -> int:
+    async def read_back(*_: Any) -> int:
         return 0
 
-    return [(partition.Owner, "_read_back", read_back)]
+    return [(partition, "read_back", read_back)]
 
 
 @bug("a new owner trusts a number that nobody has published: the counter of the state")
 def read_back_believes_the_state() -> list[Patch]:
-    async def read_back(self: Any) -> int:
-        number: int = self._state.meta.oseq
-        return number
+    real, counters = partition.check_log, {}
 
-    return [(partition.Owner, "_read_back", read_back)]
+    async def check_log(reader: Any, number: int, meta: Any) -> None:
+        counters[number] = meta.oseq
+        await real(reader, number, meta)
+
+    async def read_back(reader: Any, number: int, *_: Any) -> int:
+        found: int = counters[number]
+        return found
+
+    return [(partition, "check_log", check_log), (partition, "read_back", read_back)]
 
 
 @bug(

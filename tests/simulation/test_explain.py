@@ -215,8 +215,10 @@ def crowd(world: World, people: int, *, at: int) -> list[tuple[str, object]]:
 
 @pytest.mark.parametrize("people", [2, 3, 5])
 def test_a_guard_tells_how_many_shared_the_cause_since_when_and_until_when(people: int) -> None:
-    text = CART.replace("updated}", "updated, as: cart}") + CASE + (
-        "guard: {same: cart.cart_id, more_than: 2, within: 10m, wait: 2m, raise: many}\n"
+    text = (
+        CART.replace("updated}", "updated, as: cart}")
+        + CASE
+        + ("guard: {same: cart.cart_id, more_than: 2, within: 10m, wait: 2m, raise: many}\n")
     )
     world = house(told("r", text))
     first = [("tick", 1_000), *crowd(world, people, at=1), *[("tick", 30_000), ("work", 99)]]

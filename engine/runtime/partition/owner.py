@@ -24,11 +24,10 @@ from engine.pipeline.needs import fitting, needed_entries, needed_nodes, needed_
 from engine.pipeline.state import TICK_TIMERS_MAX, Partition, decode_entry, decode_node
 from engine.ports import Commit, Publisher, Reader, Store, Transactions
 from engine.runtime.partition.cache import Cache
+from engine.runtime.partition.coverage import check_log, read_back
 
 CACHE_SIZE_MAX = 512 * 2**20  # bytes over all partitions of the log: some 200,000 customers
 CACHE_SIZE_MIN = 2 * 2**20  # of one partition
-TAIL_MAX = 1_000  # offsets of the trigger topic read back at a take-over
-TAIL_GROWTH = 8  # times as many where these have no trigger
 PROOF_MS_MAX = 2_000  # an older proof of ownership is not believed before publishing
 TRIES_MAX = 3  # take-overs at one place without an end of it: from then on one thing at a time
 ALONE_MAX = 2  # so often it was tried alone and its owner did not come back: passed over
@@ -142,13 +141,13 @@ class Owner:
             self.partition, self._count, snapshot.meta, timers_max=self._timers_max
         )
         self._state.set_timers(snapshot.timers)
-        await self._check_coverage()
+        await check_log(self._reader, self.partition, snapshot.meta)
         for kind, version in (("ruleset", snapshot.meta.ruleset), ("model", snapshot.meta.model)):
             if version:
                 await self._library.need(kind, version)
         if self._transactions is not None:
             await self._transactions.claim(self.partition)
-        self._published = await self._read_back()
+        self._published = await read_back(self._reader, self.partition)
         await self._publish(
             [(n, _move(data)) for n, data in snapshot.outbox],
             [(n, _move(data)) for n, data in snapshot.moves],
@@ -282,74 +281,6 @@ class Owner:
         if await self._store.owner(self.partition) != self._token:
             raise Fenced(f"partition {self.partition} has another owner")
         self._proved_at = proof
-
-    async def _check_coverage(self) -> None:
-        meta = self._state.meta
-        place = f"{topics.EVENTS}/{self.partition}"
-        start, end = await self._reader.bounds(topics.EVENTS, self.partition)
-        if meta.off < 0:
-            await self._check_beginning(start, end)
-            if start > 0:
-                raise CoverageError(
-                    f"the log begins at {start} but nothing of it was ever applied; "
-                    "restore a backup of Redis, or start with a new generation",
-                    where=place,
-                )
-            return
-        if meta.off + 1 < start:
-            raise CoverageError(
-                f"applied up to {meta.off}, but the log begins at {start}: retention overtook us; "
-                "restore a later backup of Redis",
-                where=place,
-            )
-        if meta.off < start:
-            return  # the record at `off` has gone by age, all that follows it is there
-        found: Sequence[Record] = ()
-        if meta.off < end:
-            found = await self._reader.read(topics.EVENTS, self.partition, meta.off, count_max=1)
-        if not found or found[0].offset != meta.off or fingerprint(found[0]) != meta.fp:
-            raise CoverageError(
-                f"applied up to {meta.off}, but the log (end {end}) has lost or changed that "
-                "record; restore a backup of Redis from before the loss",
-                where=place,
-            )
-
-    async def _check_beginning(self, start: int, end: int) -> None:
-        """A log that goes on from another version does not begin with nothing."""
-        if start > 0 or end == 0:
-            return
-        first = await self._reader.read(topics.EVENTS, self.partition, 0, count_max=1)
-        if first and header(first[0].headers, "kind") == b"grown":
-            raise CoverageError(
-                "what the log's last version knew has not been carried over, or Redis has lost it "
-                "again; run `engine grow`",
-                where=f"{topics.EVENTS}/{self.partition}",
-            )
-
-    async def _read_back(self) -> int:
-        """Return the highest number that the trigger topic holds, 0 if it has none.
-
-        Not every offset has one: staff's wishes have no number, and markers of transactions and
-        what was given up are no records. So the look goes back until there is one.
-        """
-        start, end = await self._reader.bounds(topics.TRIGGERS, self.partition)
-        tail = TAIL_MAX
-        while True:
-            first = max(start, end - tail)
-            highest = await self._highest_from(first)
-            if highest or first == start:
-                return highest
-            tail *= TAIL_GROWTH
-
-    async def _highest_from(self, offset: int) -> int:
-        highest = 0
-        while found := await self._reader.read(
-            topics.TRIGGERS, self.partition, offset, count_max=TAIL_MAX
-        ):
-            offset = found[-1].offset + 1
-            for record in found:
-                highest = max(highest, int(header(record.headers, "oseq") or 0))
-        return highest
 
     async def _publish(
         self, triggers: Sequence[tuple[int, Move]], moves: Sequence[tuple[int, Move]]

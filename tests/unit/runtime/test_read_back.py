@@ -1,14 +1,13 @@
 """A new owner finds the highest number that is out, also behind records that have none."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from engine.adapters.memory import MemoryLog
 from engine.events import topics
 from engine.events.record import Outgoing
-from engine.runtime.partition.owner import TAIL_MAX, Owner
+from engine.runtime.partition.coverage import TAIL_MAX, read_back
 
 
 @pytest.mark.parametrize(
@@ -21,14 +20,4 @@ def test_it_looks_back_until_there_is_a_number(numbers: int, others: int, highes
         log.append(Outgoing(topics.TRIGGERS, 0, b"k", b"v", (("oseq", b"%d" % n),)))
     for _ in range(others):  # what staff want sent once more has no number
         log.append(Outgoing(topics.TRIGGERS, 0, b"k", b"v", (("again", b"crm"),)))
-    nobody: Any = None
-    owner = Owner(
-        0,
-        partition_count=1,
-        store=nobody,
-        reader=log,
-        publisher=log,
-        library=nobody,
-        topic_partitions={},
-    )
-    assert asyncio.run(owner._read_back()) == highest
+    assert asyncio.run(read_back(log, 0)) == highest
