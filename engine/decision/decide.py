@@ -35,7 +35,7 @@ def decide(turn: Turn, rule: Rule, match: Match) -> None:
     """Act on a match, or note why not; `if` and every limit are looked at now."""
     actor, condition = turn.actor, rule.condition
     if condition is not None and not condition.holds(match.events, actor, match.at):
-        unknown = condition.unknown(match.events, actor, match.at)
+        unknown = condition.is_open(match.events, actor, match.at)
         passed_over(turn, rule, match, "unknown" if unknown else "condition")
         if unknown:
             turn.outcome.count("unknown")

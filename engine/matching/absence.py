@@ -53,7 +53,7 @@ def stop(turn: Turn, rule: Rule, event: Event, instance: str) -> None:
     absent = rule.absent
     assert absent is not None
     happened = Early(-1, (event.at, event.id), event.received_at, event.data)
-    if _must_remember(rule):
+    if remembers(rule):
         partial = partial or opened(turn, rule, instance)
         if partial is None:
             return
@@ -116,6 +116,14 @@ def alive(repeat: str, waits: list[Wait]) -> list[Wait]:
     return found
 
 
+def remembers(rule: Rule) -> bool:
+    """Tell whether what must not happen is noted even while nothing waits for it.
+
+    The log of an event type tells when it happened, but not on what, nor to which instance.
+    """
+    return bool(rule.per) or (rule.absent is not None and rule.absent.where is not None)
+
+
 def within_ms(turn: Turn, rule: Rule, match: Match) -> int:
     """Return how long a match waits; 0 where the rule computes it and it is unknown."""
     absent = rule.absent
@@ -126,11 +134,6 @@ def within_ms(turn: Turn, rule: Rule, match: Match) -> int:
     return absent.within_ms or 0
 
 
-def _must_remember(rule: Rule) -> bool:
-    """The log of an event type tells when it happened, but not on what, nor to which instance."""
-    return bool(rule.per) or (rule.absent is not None and rule.absent.where is not None)
-
-
 def _look_back(turn: Turn, rule: Rule, partial: Partial, new: Wait) -> None:
     """End a wait by what happened in it and arrived before it."""
     absent = rule.absent
@@ -139,7 +142,7 @@ def _look_back(turn: Turn, rule: Rule, partial: Partial, new: Wait) -> None:
         off = called_off_at(turn, rule, partial, new.match.events, new.match.first_at, new.due)
         if off is not None and (new.end is None or off < new.end):
             new.end = off
-    if _must_remember(rule):
+    if remembers(rule):
         for happened in partial.stops:
             if happened.place == -1:
                 _end(turn, rule, new, happened)

@@ -33,6 +33,8 @@ def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
     if event.type in rules.goals and actor.goals:
         reach_goals(turn, event)
     for rule in listeners.absent:
+        if rule.id not in actor.rules and not absence.remembers(rule):
+            continue  # nobody waits: there is nothing to stop
         if (instance := _instance(rule, event)) is not None:
             _guarded(turn, rule, absence.stop, turn, rule, event, instance)
     for rule in listeners.cancels:
@@ -48,12 +50,12 @@ def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
         if chosen is None:  # in doubt each rule is asked by itself
             concerned = sorted([*concerned, *listeners.judged])
         else:
-            sure = {listener.rank for listener in chosen}
+            if chosen:
+                sure = {listener.rank for listener in chosen}
+                concerned = sorted([*concerned, *chosen]) if concerned else chosen
             for rank, rule, _ in listeners.doubted:
                 if rank not in sure:
                     _guarded(turn, rule, _doubt, turn, rule, event)
-            if chosen:
-                concerned = sorted([*concerned, *chosen])
     for rank, rule, places in concerned:
         if not rule.is_simple:
             _guarded(turn, rule, _sequence, turn, rule, places, event)
@@ -66,7 +68,8 @@ def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
                 _broke(turn, rule, error)
                 continue
             if not holds:
-                _guarded(turn, rule, _doubt, turn, rule, event)
+                if step.doubts is not None:
+                    _guarded(turn, rule, _doubt, turn, rule, event)
                 continue
         _guarded(turn, rule, _single, turn, rule, event)
     if rules.scheduled or rules.segments:
@@ -107,7 +110,7 @@ def _doubt(turn: Turn, rule: Rule, event: Event) -> None:
         return
     if not step.doubts.are_justified(event.data, actor):
         return
-    if step.where.unknown({step.alias: event.data}, actor, event.at):
+    if step.where.is_open({step.alias: event.data}, actor, event.at):
         turn.outcome.count("unknown")
         turn.outcome.count(f"unknown:{rule.id}")
 

@@ -5,6 +5,8 @@ time alone can change it. Mostly it only takes members out, so only they have a 
 that an awake rule names are looked at.
 """
 
+from collections.abc import Sequence
+
 from engine.events.model import Event
 from engine.profile.calendar import next_time_of_day, zone_of
 from engine.profile.model import Actor
@@ -21,14 +23,14 @@ NINE = 540  # minutes of the local day
 def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
     """Look at all segments after an event; the events about them come behind it."""
     actor = turn.actor
-    segments = rules.segments
+    segments: Sequence[Segment] = rules.segments
     if actor.dated == rules.version:  # nothing has changed them behind our back, as a merge does
         known, type = actor.segments, event.type
-        segments = tuple(
+        segments = [
             each
             for each in segments
             if (since := known.get(each.name)) is None or not each.is_settled(since, type)
-        )
+        ]
         if not segments:
             return
     at = max(event.at, actor.seen_at)
@@ -53,7 +55,7 @@ def _arm(turn: Turn, at: int) -> None:
     turn.arm(TIMER, due, lateness_ms=turn.lateness_ms("customer.identified"))
 
 
-def _look(segments: tuple[Segment, ...], turn: Turn, at: int, cause: str, received_at: int) -> None:
+def _look(segments: Sequence[Segment], turn: Turn, at: int, cause: str, received_at: int) -> None:
     actor = turn.actor
     known = actor.segments
     for segment in segments:
@@ -61,7 +63,7 @@ def _look(segments: tuple[Segment, ...], turn: Turn, at: int, cause: str, receiv
         was = known.get(segment.name)
         if was is not None and inside == (was > 0):
             continue
-        if was and not inside and segment.condition.unknown({}, actor, at):
+        if was and not inside and segment.condition.is_open({}, actor, at):
             continue  # neither in nor out: who was in it stays
         known[segment.name] = at if inside else 0
         # Who was there before anybody asked has not entered just now.

@@ -213,6 +213,6 @@ def _holds(turn: Turn, step: Step, before: dict[str, dict[str, Any]], event: Ear
         return True
     doubts = step.doubts
     if doubts is not None and doubts.are_justified(event.data, turn.actor):
-        if where.unknown(events, turn.actor, event.mark[0]):
+        if where.is_open(events, turn.actor, event.mark[0]):
             turn.outcome.count("unknown")
     return False

@@ -35,7 +35,7 @@ class Listeners:
     cancels: tuple[Rule, ...] = ()
     judged: tuple[Listener, ...] = ()
     doubted: tuple[Listener, ...] = ()
-    judges: tuple[Chooser, ...] = ()
+    judges: Sequence[Chooser] = ()
 
     def concerned(self, data: Mapping[str, Any]) -> Sequence[Listener]:
         """Return the rules that an event with this data can concern, in order, but the judged."""
@@ -54,8 +54,9 @@ class Listeners:
             places = choose(data, actor, at)
             if places is None:
                 return None
-            first = part * JUDGED_MAX
-            found += [self.judged[first + place] for place in places]
+            if places:
+                first = part * JUDGED_MAX
+                found += [self.judged[first + place] for place in places]
         return found
 
 
@@ -87,21 +88,22 @@ def listeners_of(steps: list[Listener], absent: list[Rule], cancels: list[Rule])
         cancels=tuple(cancels),
         judged=tuple(judged),
         doubted=tuple(each for each in judged if each.rule.steps[0].doubts is not None),
-        judges=tuple(
-            _judge(judged[first : first + JUDGED_MAX])
-            for first in range(0, len(judged), JUDGED_MAX)
-        ),
+        judges=_judges(judged),
     )
 
 
-def _judge(listeners: list[Listener]) -> Chooser:
-    """Return the chooser of some rules, written when the first event of its type comes."""
-    wheres = [each.rule.steps[0].where for each in listeners]
+def _judges(judged: list[Listener]) -> list[Chooser]:
+    """Return the choosers of some rules, each written when the first event of its type comes."""
     made: list[Chooser] = []
 
-    def choose(data: Mapping[str, Any], actor: Actor, at: int) -> list[int] | None:
-        if not made:
-            made.append(chooser([where for where in wheres if where is not None]))
-        return made[0](data, actor, at)
+    def later(part: int) -> Chooser:
+        def choose(data: Mapping[str, Any], actor: Actor, at: int) -> list[int] | None:
+            listeners = judged[part * JUDGED_MAX : (part + 1) * JUDGED_MAX]
+            wheres = [each.rule.steps[0].where for each in listeners]
+            made[part] = chooser([where for where in wheres if where is not None])
+            return made[part](data, actor, at)
 
-    return choose
+        return choose
+
+    made += [later(part) for part in range(-(-len(judged) // JUDGED_MAX))]
+    return made

@@ -76,7 +76,11 @@ class Condition:
 
     def unknown(self, events: Events, actor: Actor, at: int) -> bool:
         """Return whether it neither holds nor definitely fails: something it needs is missing."""
-        return not self.holds(events, actor, at) and not self._fails(events, actor, at)
+        return not self.holds(events, actor, at) and self.is_open(events, actor, at)
+
+    def is_open(self, events: Events, actor: Actor, at: int) -> bool:
+        """Return, of one that does not hold, whether something that it needs is missing."""
+        return not self._fails(events, actor, at)
 
     def inputs(self, events: Events, actor: Actor, at: int) -> dict[str, Any]:
         """Return what it reads, by the text that reads it: money in major units, None = unknown."""
