@@ -12,6 +12,7 @@ from engine.clock import DAY_MS
 from engine.delivery.model import HELD_MAX, Job
 from engine.errors import Fenced, Stale
 from engine.keys import Space
+from engine.pipeline import later
 from engine.ports import LedgerSnapshot, LedgerUpdate
 
 KEPT_MS = 7 * DAY_MS  # a settled job: a trigger of the same id is known that long
@@ -20,6 +21,26 @@ NOT_COUNTS = frozenset({"ep", "off", "oseq"})
 _FUNCTIONS = files("engine.adapters").joinpath("ledger.lua").read_text()
 _pack = msgspec.msgpack.Encoder().encode
 _job = msgspec.msgpack.Decoder(Job).decode
+_OWN = 0x90 + len(Job.__struct_fields__)  # how a job begins that no later release has written
+
+
+class LaterJob(Job):
+    """A job of the next release, with the bytes that it was read from."""
+
+    original: bytes = b""
+
+
+def decode_job(data: bytes) -> Job:
+    """Return the job of some bytes; of the next release's it keeps what it does not know."""
+    if data[0] <= _OWN:
+        return _job(data)
+    found: Job = later.read(Job, LaterJob, data)
+    return found
+
+
+def encode_job(job: Job) -> bytes:
+    """Return a job's bytes."""
+    return later.write(job, Job) if isinstance(job, LaterJob) else _pack(job)
 
 
 class RedisLedger:
@@ -58,7 +79,7 @@ class RedisLedger:
         for start in range(0, len(members), LOAD_MAX):
             names = [self._key(partition, f"d:{m}") for m in members[start : start + LOAD_MAX]]
             values = await self._wire(partition).call(b"MGET", *names)
-            found += [None if value is None else _job(value) for value in values]
+            found += [None if value is None else decode_job(value) for value in values]
         return found
 
     async def apply(self, partition: int, token: str, update: LedgerUpdate) -> None:
@@ -71,7 +92,7 @@ class RedisLedger:
         arguments += [b"%d" % KEPT_MS, b"%d" % len(members)]
         for member, (score, job) in update.jobs.items():
             due = b"" if score is None else b"%d" % score
-            arguments += [member.encode(), due, job.state.encode(), _pack(job)]
+            arguments += [member.encode(), due, job.state.encode(), encode_job(job)]
         arguments.append(b"%d" % len(update.counts))
         for name, by in update.counts.items():
             arguments += [name.encode(), b"%d" % by]

@@ -88,7 +88,7 @@ class Job(msgspec.Struct, array_like=True):
 
     def settled(self) -> "Job":
         """Return what is kept of it when it has ended: how, and nothing of what it said."""
-        return Job(b"", self.endpoint, self.state, self.attempts, self.expires_at)
+        return msgspec.structs.replace(self, trigger=b"")
 
     def note(self, at: int, code: str) -> None:
         """Remember an attempt; of very many the first and the last."""
