@@ -22,8 +22,10 @@ from engine.events import topics
 from engine.events.contract import parse_contracts
 from engine.rules.compile import compile_rules
 from engine.rules.model import Rule
+from engine.rules.text.values import LENGTH_HINT, length_ms
 from engine.runtime.connect import count_of, publisher_of, reader_of, store_of
-from engine.runtime.rulesets.publish import WAIT_S, Publication, Who, rules_of
+from engine.runtime.rulesets.catch_up import PER_SECOND
+from engine.runtime.rulesets.publish import WAIT_S, Publication, Who, begin_anew, rules_of
 from engine.runtime.rulesets.releases import Release, Shelf
 
 NO_HISTORY = "none"
@@ -32,6 +34,7 @@ ACTIONS = {
     "approve": "let in what somebody else has proposed",
     "rollback": "make rules live again that were live before",
     "retire": "let a rule act no more; its goals are still counted",
+    "catch-up": "let rules about dates and silences begin with those who do nothing, too",
     "diff": "say what a folder or a version would change",
     "history": "say who made what live, and when",
 }
@@ -58,12 +61,20 @@ def configure(name: str, action: ArgumentParser) -> None:
         action.add_argument(flag, **where, help="a rule set of the log")  # type: ignore[arg-type]
     if name == "retire":
         action.add_argument("rule")
+    if name == "catch-up":
+        action.add_argument(
+            "--longest", default="", help="leave alone who has been silent for longer, such as 90d"
+        )
+        action.add_argument(
+            "--rate", type=float, default=PER_SECOND, help=f"people a second ({PER_SECOND:.0f})"
+        )
     if name not in ("diff", "history"):
         action.add_argument("--as", dest="name", required=True, help="who you are, such as li@shop")
         action.add_argument(
             "--key", default=os.environ.get("STAFF_KEY", ""), help="yours (STAFF_KEY)"
         )
         action.add_argument("--why", default="", help="for those who read the history")
+    if name in ("publish", "approve", "rollback", "retire"):
         action.add_argument(
             "--wait",
             type=float,
@@ -87,6 +98,7 @@ def run(arguments: Namespace) -> int:
         "approve": _approve,
         "rollback": _roll_back,
         "retire": _retire,
+        "catch-up": _catch_up,
         "diff": _diff,
         "history": _history,
     }
@@ -120,6 +132,7 @@ def _publish(arguments: Namespace, settings: Settings) -> dict[str, Any]:
         if not house.needs_two:
             await house.approve(found.version, None)
             told["ready"] = _ready(house, arguments)
+            told |= _late(_rules(live, shelf), rules_of(found).rules)
         return told
 
     done: dict[str, Any] = _with(settings, propose, wait_s=arguments.wait)
@@ -162,9 +175,53 @@ def _released(
     arguments: Namespace, settings: Settings, do: Callable[[Publication], Awaitable[Release]]
 ) -> dict[str, Any]:
     async def release(house: Publication) -> dict[str, Any]:
-        return {**_told(await do(house)), "ready": _ready(house, arguments)}
+        told = {**_told(await do(house)), "ready": _ready(house, arguments)}
+        shelf = await house.shelf()
+        one, other = shelf.releases[-1].previous, shelf.releases[-1].version
+        old = rules_of(shelf.artefacts[one]).rules if one in shelf.artefacts else {}
+        return {**told, **_late(old, rules_of(shelf.artefacts[other]).rules)}
 
     done: dict[str, Any] = _with(settings, release, wait_s=arguments.wait)
+    return done
+
+
+def _late(old: Mapping[str, Rule], new: Mapping[str, Rule]) -> dict[str, Any]:
+    """Say which rules know only those who have done something since."""
+    names = begin_anew(old, new)
+    if not names:
+        return {}
+    return {
+        "begin_with_the_next_event": ", ".join(names),
+        "begin_with_everybody": "engine rules catch-up --as NAME",
+    }
+
+
+def _catch_up(arguments: Namespace, settings: Settings) -> dict[str, Any]:
+    """Look at everybody; with a line that counts, on a terminal."""
+    longest = length_ms(arguments.longest) if arguments.longest else 0
+    if longest is None:
+        raise EngineError(
+            f"--longest {arguments.longest} is not a length of time; {LENGTH_HINT}",
+            code="rules/length",
+        )
+    if "REDIS_URL" not in os.environ:
+        raise EngineError(
+            "who does nothing is found in the state; set REDIS_URL, KAFKA_BOOTSTRAP and GENERATION",
+            code="rules/store",
+        )
+    if arguments.rate <= 0:
+        raise EngineError(f"--rate {arguments.rate:g}: want people a second", code="rules/rate")
+    who, shown = Who(arguments.name, arguments.key), Console(stderr=True)
+
+    async def look(house: Publication) -> dict[str, Any]:
+        with shown.status("0") as status:
+            found = await house.catch_up(
+                who, silent_max_ms=longest, per_second=arguments.rate,
+                tell=lambda n: status.update(f"{n:,}"),
+            )  # fmt: skip
+        return {"looked_at": found}
+
+    done: dict[str, Any] = _with(settings, look, wait_s=WAIT_S)
     return done
 
 

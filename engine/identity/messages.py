@@ -99,6 +99,16 @@ class Probe(msgspec.Struct):
     home: str
 
 
+class Look(msgspec.Struct):
+    """Staff: look at the addressed person as of now, for rules that time alone makes true.
+
+    Who has been silent for longer than `silent_max_ms` by then is left alone; 0: nobody is.
+    """
+
+    tenant: str
+    silent_max_ms: int = 0
+
+
 class Alias(msgspec.Struct, kw_only=True):
     """Value of `customer.aliases`: the old id `absorbed` leads to `customer`; `at` log time."""
 

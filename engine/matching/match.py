@@ -103,6 +103,13 @@ def on_timer(rules: RuleSet, turn: Turn, timer_id: str, timer: Timer) -> None:
         _guarded(turn, rule, decide, turn, rule, held(timer.data, timer.due))
 
 
+def on_look(rules: RuleSet, turn: Turn, silent_max_ms: int) -> None:
+    """Let rules that begin with a date or a silence begin with a person who does nothing."""
+    for rule in rules.scheduled:
+        if rule.key == turn.actor.kind:
+            _guarded(turn, rule, _catch_up, turn, rule, silent_max_ms)
+
+
 def _doubt(turn: Turn, rule: Rule, event: Event) -> None:
     """Count a condition that does not hold and does not fail either: something is missing."""
     step, actor = rule.steps[0], turn.actor
@@ -168,6 +175,13 @@ def _keep_armed(turn: Turn, rule: Rule, at: int) -> None:
     is_armed = silence.keep_armed(turn, rule) if is_silence else dates.keep_armed(turn, rule, at)
     if not is_armed:
         turn.actor.dated = ""  # look again at the next event
+
+
+def _catch_up(turn: Turn, rule: Rule, silent_max_ms: int) -> None:
+    if rule.schedule is not None and rule.schedule.silent_ms:
+        silence.catch_up(turn, rule, silent_max_ms)
+    else:
+        dates.keep_armed(turn, rule, turn.now)
 
 
 def _date(turn: Turn, rule: Rule, timer: Timer) -> None:

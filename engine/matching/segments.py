@@ -34,9 +34,16 @@ def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
         if not segments:
             return
     at = max(event.at, actor.seen_at)
-    _look(segments, turn, at, event.id, event.received_at)
+    _look(segments, turn, at, event.id, event.received_at, is_first=_is_new(actor))
     if _time_changes(rules, actor) and TIMER not in actor.timers:
         _arm(turn, at)
+
+
+def on_look(rules: RuleSet, turn: Turn) -> None:
+    """Look at all segments because staff wants it; who is in one already has not entered it."""
+    _look(rules.segments, turn, turn.now, f"look|{turn.now}|{turn.node_id}", turn.now)
+    if _time_changes(rules, turn.actor) and TIMER not in turn.actor.timers:
+        _arm(turn, turn.now)
 
 
 def on_timer(rules: RuleSet, turn: Turn, due: int) -> None:
@@ -55,7 +62,15 @@ def _arm(turn: Turn, at: int) -> None:
     turn.arm(TIMER, due, lateness_ms=turn.lateness_ms("customer.identified"))
 
 
-def _look(segments: Sequence[Segment], turn: Turn, at: int, cause: str, received_at: int) -> None:
+def _look(
+    segments: Sequence[Segment],
+    turn: Turn,
+    at: int,
+    cause: str,
+    received_at: int,
+    *,
+    is_first: bool = False,
+) -> None:
     actor = turn.actor
     known = actor.segments
     for segment in segments:
@@ -67,7 +82,7 @@ def _look(segments: Sequence[Segment], turn: Turn, at: int, cause: str, received
             continue  # neither in nor out: who was in it stays
         known[segment.name] = at if inside else 0
         # Who was there before anybody asked has not entered just now.
-        if was is not None or (inside and _is_new(actor)):
+        if was is not None or (inside and is_first):
             name = ENTERED if inside else LEFT
             event = turn.own_event(
                 name,

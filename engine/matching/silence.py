@@ -26,6 +26,25 @@ def keep_armed(turn: Turn, rule: Rule) -> bool:
     return True
 
 
+def catch_up(turn: Turn, rule: Rule, silent_max_ms: int) -> None:
+    """Arm the timer of a silence that nothing has armed, since it began before the rule did.
+
+    One that was long enough before now comes true at the next time of day that the rule wants; one
+    of more than `silent_max_ms` not at all (0: whatever its length).
+    """
+    schedule, last = rule.schedule, last_sign(turn.actor, rule)
+    timer = turn.actor.timers.get(f"{LETTER}:{rule.id}")
+    if schedule is None or last is None or (timer is not None and timer.data[0] == rule.version):
+        return
+    due = due_at(turn.actor, schedule, last)
+    if due < turn.now:
+        if silent_max_ms and turn.now - last > silent_max_ms:
+            return
+        due = due_at(turn.actor, schedule, turn.now - schedule.silent_ms)
+    if not is_told(turn.actor, rule, last):
+        _arm_at(turn, rule, schedule, due)
+
+
 def come_up(turn: Turn, rule: Rule, timer: Timer) -> Match | None:
     """Return the match of a silence that has lasted; None: there was a sign of life since."""
     schedule, last = rule.schedule, last_sign(turn.actor, rule)
@@ -55,8 +74,11 @@ def _arm(turn: Turn, rule: Rule) -> bool:
     assert schedule is not None
     if last is None or is_told(turn.actor, rule, last):
         return bool(schedule.event)  # which asks again when it comes
-    late = turn.lateness_ms(schedule.event or _ANY)
-    due, data = due_at(turn.actor, schedule, last), [rule.version, turn.node_id]
+    return _arm_at(turn, rule, schedule, due_at(turn.actor, schedule, last))
+
+
+def _arm_at(turn: Turn, rule: Rule, schedule: Schedule, due: int) -> bool:
+    late, data = turn.lateness_ms(schedule.event or _ANY), [rule.version, turn.node_id]
     return turn.arm(f"{LETTER}:{rule.id}", due, lateness_ms=late, data=data)
 
 

@@ -28,6 +28,7 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "erase": messages.Erase,
     "split": messages.Split,
     "probe": messages.Probe,
+    "look": messages.Look,
     "ruleset": messages.Version,
     "model": messages.Version,
     "disable": messages.Disable,

@@ -165,6 +165,7 @@ STEPS: dict[str, Callable[[Partition, Arrival, Book], None]] = {
     "erase": _erase,
     "split": _split,
     "probe": persons.probe,
+    "look": persons.look,
     "tick": _tick,
     "ruleset": _ruleset,
     "model": _model,

@@ -22,7 +22,7 @@ from engine.pipeline.envelope import Arrival, forward, send_control
 from engine.pipeline.merge import merge_actor
 from engine.pipeline.nodes import disarm, live_at, tell_alias
 from engine.pipeline.state import Live, Node, Partition, decode_node, encode_node
-from engine.pipeline.think import close_turn, open_turn, think
+from engine.pipeline.think import close_turn, look_at, open_turn, think
 
 
 def event(state: Partition, arrival: Arrival, book: Book) -> None:
@@ -45,6 +45,14 @@ def probe(state: Partition, arrival: Arrival, book: Book) -> None:
         return
     if _end(state, arrival, body.home, book) is not None:
         state.dirty.add(name)
+
+
+def look(state: Partition, arrival: Arrival, book: Book) -> None:
+    """Look at whoever lives here as of now; what was joined to another is looked at there."""
+    live = state.nodes[arrival.name]
+    if isinstance(live, Live) and live.actor.kind == "person" and not live.links.shared:
+        state.dirty.add(arrival.name)
+        look_at(state, arrival.node_id, live, arrival.body, book)
 
 
 def _end(state: Partition, arrival: Arrival, home: str, book: Book) -> Live | None:

@@ -10,6 +10,7 @@ from engine.churn import step as churn
 from engine.decision.model import Trigger
 from engine.events import topics
 from engine.events.model import Event
+from engine.identity.messages import Look
 from engine.keys import node_name
 from engine.matching import match, segments
 from engine.outcome import Move
@@ -76,6 +77,20 @@ def think(
         segments.on_event(rules, turn, event)
     match.on_event(rules, turn, event)
     _derived(turn, rules)
+
+
+def look_at(state: Partition, node_id: str, live: Live, look: Look, book: Book) -> None:
+    """Look at a person as of log time: nothing happened, but rules may wait for what does not."""
+    rules = book.rules(state.meta)
+    if rules is None or not state.meta.now:
+        return
+    turn = open_turn(state, look.tenant, node_id, live, book)
+    turn.by_timer = True
+    if rules.segments:
+        segments.on_look(rules, turn)
+    match.on_look(rules, turn, look.silent_max_ms)
+    _derived(turn, rules)
+    close_turn(state, turn, book)
 
 
 def fire(state: Partition, member: str, book: Book) -> None:

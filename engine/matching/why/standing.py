@@ -52,8 +52,9 @@ def _of_silence(rule: Rule, actor: Actor, now: int) -> Occasion:
     if silence.is_told(actor, rule, last):
         outcome = "silence_told"
     else:
-        is_watched = f"{silence.LETTER}:{rule.id}" in actor.timers
-        outcome = "silent" if is_watched else "silence_unwatched"
+        timer = actor.timers.get(f"{silence.LETTER}:{rule.id}")
+        outcome = "silence_unwatched" if timer is None else "silent"
+        until = until if timer is None else max(until, timer.due)
     return replace(found, outcome=outcome, until=until, told=told)
 
 

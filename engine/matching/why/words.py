@@ -77,8 +77,9 @@ WORDS = {
                       "当前：还没有过{sign}，无从计算沉默。"),
     "silence_unwatched": (
         "Now: no {sign} since {since}, that is since before the rule was published; "
-        "it begins with the next {sign}.",
-        "当前：自{since}起没有{sign}，早于规则发布；规则从下次{sign}开始计时。",
+        "it begins with the next {sign}, or with `engine rules catch-up`.",
+        "当前：自{since}起没有{sign}，早于规则发布；"
+        "规则从下次{sign}开始计时，或运行 engine rules catch-up。",
     ),
     "date_waits": ("Now: {fact} is {value}; it comes true at {until}{done}.",
                    "当前：{fact}为{value}，将于{until}触发{done}。"),
@@ -88,7 +89,9 @@ WORDS = {
     "date_unreadable": ("Now: {fact} is {value}, which is no date (YYYY-MM-DD).",
                         "当前：{fact}为{value}，不是日期（YYYY-MM-DD）。"),
     "date_unwatched": (
-        "Now: {fact} is {value}; nothing has come from the customer since the rule was published.",
-        "当前：{fact}为{value}；自规则发布以来客户尚无任何事件。",
+        "Now: {fact} is {value}; nothing has come from the customer since the rule was published: "
+        "it begins with what comes next, or with `engine rules catch-up`.",
+        "当前：{fact}为{value}；自规则发布以来客户尚无任何事件；"
+        "下次互动后开始，或运行 engine rules catch-up。",
     ),
 }  # fmt: skip

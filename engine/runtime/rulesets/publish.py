@@ -22,7 +22,9 @@ from engine.errors import ConfigError, ContractError, EngineError
 from engine.events.contract import load_yaml, parse_contracts
 from engine.ports import Publisher, Reader, Store
 from engine.rules.compile import RuleSet, compile_rules
+from engine.rules.model import Rule
 from engine.runtime.learner import version_records
+from engine.runtime.rulesets.catch_up import PER_SECOND, catch_up
 from engine.runtime.rulesets.readiness import ask
 from engine.runtime.rulesets.releases import (
     Artefact,
@@ -196,6 +198,27 @@ class Publication:
         release = await self._release(shelf, found, "retire", who.name, "", f"{rule}: {why}")
         return release, path, text
 
+    async def catch_up(
+        self,
+        who: Who,
+        *,
+        silent_max_ms: int = 0,
+        per_second: float = PER_SECOND,
+        tell: Callable[[int], None] = lambda _: None,
+    ) -> int:
+        """Let rules about dates and silences begin with everybody; return how many persons."""
+        self._known(who)
+        assert self._store is not None, "who is silent is found in the store only"
+        return await catch_up(
+            self._store,
+            self._publisher,
+            tenant=self._settings.tenant,
+            secret=self._secret,
+            silent_max_ms=silent_max_ms,
+            per_second=per_second,
+            tell=tell,
+        )
+
     async def _release(
         self, shelf: Shelf, found: Artefact, kind: str, author: str, approver: str, why: str
     ) -> Release:
@@ -299,6 +322,20 @@ def failing(rules: RuleSet) -> list[str]:
         for case in rule.cases
         if (differences := run_case(rule, case, rules))
     ]
+
+
+def begin_anew(old: Mapping[str, Rule], new: Mapping[str, Rule]) -> list[str]:
+    """Return the rules that act, begin with a date or a silence, and did not before as they do now.
+
+    They know nobody who does nothing; see `catch_up`.
+    """
+    return sorted(
+        name
+        for name, rule in new.items()
+        if rule.schedule is not None
+        and rule.status in ("live", "shadow")
+        and (name not in old or old[name].version != rule.version)
+    )
 
 
 def with_status(text: str, status: str) -> str:
