@@ -90,6 +90,15 @@ def load_yaml(text: str, where: str) -> Any:
     ContractError
         contract/yaml, with line and column; a repeated key is a mistake.
     """
+    if _QUICK is not None and not _ODD.search(text):
+        try:
+            return yaml.load(text, Loader=_QUICK)
+        except yaml.YAMLError:
+            return _slowly(text, where)  # it says what is wrong in the same words everywhere
+    return _slowly(text, where)
+
+
+def _slowly(text: str, where: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
@@ -98,21 +107,6 @@ def load_yaml(text: str, where: str) -> Any:
         raise ContractError(str(error.problem), where=line, code="contract/yaml") from None
     except yaml.YAMLError as error:
         raise ContractError(str(error), where=where, code="contract/yaml") from None
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without its traps: `on`, `no`, `21:00` and `1997-01-01` are strings."""
-
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own interface
-
-
-for _tag, _pattern, _first in (
-    ("tag:yaml.org,2002:bool", r"^(?:true|false)$", "tf"),
-    ("tag:yaml.org,2002:null", r"^(?:null|~|)$", ["n", "~", ""]),
-    ("tag:yaml.org,2002:int", r"^-?(?:0|[1-9][0-9]*)$", "-0123456789"),
-    ("tag:yaml.org,2002:float", r"^-?(?:0|[1-9][0-9]*)\.[0-9]+(?:e-?[0-9]+)?$", "-0123456789"),
-):
-    _Loader.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> Placed:
@@ -129,7 +123,28 @@ def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> Placed:
     return found
 
 
-_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+def _without_traps(parser: Any) -> Any:
+    """Return a loader for which `on`, `no`, `21:00` and `1997-01-01` are strings."""
+
+    class Loader(parser):  # type: ignore[misc]
+        yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own interface
+
+    for tag, pattern, first in (
+        ("bool", r"^(?:true|false)$", "tf"),
+        ("null", r"^(?:null|~|)$", ["n", "~", ""]),
+        ("int", r"^-?(?:0|[1-9][0-9]*)$", "-0123456789"),
+        ("float", r"^-?(?:0|[1-9][0-9]*)\.[0-9]+(?:e-?[0-9]+)?$", "-0123456789"),
+    ):
+        kind = f"tag:yaml.org,2002:{tag}"
+        Loader.add_implicit_resolver(kind, re.compile(pattern), list(first))
+    Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+    return Loader
+
+
+_Loader = _without_traps(yaml.SafeLoader)
+# libyaml, which not every build of PyYAML has; and what it reads otherwise (rules/text/source.py).
+_QUICK = _without_traps(yaml.CSafeLoader) if yaml.__with_libyaml__ else None
+_ODD = re.compile("[\t\r\x85\u2028\u2029\ufeff?!&*]|[|>][-+0-9]*#")
 
 
 @dataclass(slots=True)

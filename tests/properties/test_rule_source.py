@@ -1,15 +1,19 @@
-"""libyaml and Python's own parser read every rule file alike: tree, places and mistakes."""
+"""libyaml and Python's own parser read every file alike: values, places and mistakes."""
 
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.errors import RulesError
+from engine.errors import ContractError, RulesError
+from engine.events import contract
 from engine.rules.text import source
 
+TOPICS = [path.read_text() for path in sorted(Path("topics").rglob("*.yaml"))]
 FILES = [path.read_text() for path in sorted(Path("rules").rglob("*.yaml"))]
 PIECES = [
     *"\n \t:-?,[]{}#&*!|>'\"%@`<=~.0a。：，“é中\r\ufeff\x85\u2028\x07\\",
@@ -59,3 +63,33 @@ def test_every_shipped_file_is_read_the_quick_way(monkeypatch: pytest.MonkeyPatc
     slow = [read_slowly(text) for text in FILES]
     monkeypatch.setattr(source, "_slowly", None)
     assert [read(text) for text in FILES] == slow
+
+
+def loaded(text: str, load: Callable[[str, str], Any]) -> Any:
+    try:
+        return placed(load(text, "c.yaml"))
+    except ContractError as error:
+        return str(error)
+
+
+def placed(value: Any) -> Any:
+    """Return a value with the lines of its keys and the types of its scalars."""
+    if isinstance(value, contract.Placed):
+        return [value.lines, {name: placed(each) for name, each in value.items()}]
+    if isinstance(value, list):
+        return [placed(each) for each in value]
+    return type(value).__name__, repr(value)
+
+
+@given(st.randoms(use_true_random=False))
+def test_both_parsers_load_what_is_left_of_a_contract_alike(random: Random) -> None:
+    for _ in range(10):
+        text = mangled(random.choice(TOPICS), random)
+        assert loaded(text, contract.load_yaml) == loaded(text, contract._slowly), repr(text)
+
+
+def test_every_contract_is_loaded_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [path.read_text() for path in sorted(Path("topics/events").rglob("*.yaml"))]
+    slow = [loaded(text, contract._slowly) for text in files]
+    monkeypatch.setattr(contract, "_slowly", None)
+    assert [loaded(text, contract.load_yaml) for text in files] == slow
