@@ -49,6 +49,7 @@ def _run(arguments: Namespace) -> int:
         return 0
     gc.set_threshold(GC_THRESHOLD)
     asyncio.run(_main(settings, names))
+    gc.freeze()  # the interpreter would look at all that is left, longer than all else takes
     return 0
 
 
