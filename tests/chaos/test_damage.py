@@ -62,26 +62,32 @@ def test_a_worker_frozen_inside_a_publish_repeats_itself_and_readers_drop_it(sit
     assert crm.repeated == 0, "the deliverer did not even send them"
 
 
-@pytest.mark.parametrize(("partition", "grown"), [(1, False), (2, True)])
-def test_a_log_that_has_lost_its_tail_stops_its_partition(
-    site: Site, partition: int, grown: bool
-) -> None:
-    site.send(partition, 30)
-    site.until(lambda: site.off(partition) > 30, "the events")
+def test_logs_that_have_lost_their_tails_stop_their_partitions(site: Site) -> None:
+    """One is shorter, one has grown again, and one has all but the triggers that came of it."""
+    shorter, grown, silent = 1, 2, 5
+    for partition in (shorter, grown):
+        site.send(partition, 30)
+    site.send(silent, 3, value=20_000)
+    site.until(lambda: min(site.off(shorter), site.off(grown)) > 30, "the events")
+    site.until(lambda: site.town.end("triggers", silent) == 3, "the triggers")
+    at = site.off(silent)
+    site.until(lambda: site.off(silent) > at + 1, "what trims them")
     frozen = [*site.freeze("work"), *site.freeze("keep")]
-    off = site.off(partition)
     site.broker.kill()
-    end = site.broker.cut(EVENTS, partition, off - 5)
-    assert end <= off, "what was applied is gone"
+    for partition in (shorter, grown):
+        off = site.off(partition)
+        assert site.broker.cut(EVENTS, partition, off - 5) <= off, "what was applied is gone"
+    assert site.broker.cut("triggers", silent, 0) == 0
     site.broker.start()
-    if grown:  # others write to it before anybody looks
-        site.send(partition, 60, value=2_000)
-    site.damaged.add(partition)
+    site.send(grown, 60, value=2_000)  # others write to it before anybody looks
+    site.damaged |= {shorter, grown, silent}
     site.thaw(*frozen)
-    site.until(
-        lambda: site.is_told(f"partition {partition} stands still", "lost or changed", "restore"),
-        "the reason",
-    )
+    for partition, what in ((shorter, "lost or changed"), (grown, "lost or changed"),
+                            (silent, "has lost its end")):  # fmt: skip
+        site.until(
+            lambda p=partition, w=what: site.is_told(f"partition {p} stands still", w, "restore"),
+            "the reason",
+        )
     site.others_go_on()
 
 

@@ -1,15 +1,17 @@
 """Whether log, store and trigger topic fit together (I6), and what is out already (T3, T4)."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from engine.errors import CoverageError
 from engine.events import topics
 from engine.events.record import Record, fingerprint, header
 from engine.outcome import Meta
-from engine.ports import Reader
+from engine.ports import Reader, Snapshot
 
 TAIL_MAX = 1_000  # offsets of the trigger topic read back at a take-over
 TAIL_GROWTH = 8  # times as many where these have no trigger
+APPLIED = "applied"  # header of a trigger: offset and fingerprint of the last record applied
 
 
 async def check_log(reader: Reader, partition: int, meta: Meta) -> None:
@@ -68,26 +70,78 @@ async def _check_beginning(reader: Reader, partition: int, start: int, end: int)
         )
 
 
-async def read_back(reader: Reader, partition: int) -> int:
+async def read_back(reader: Reader, partition: int, snapshot: Snapshot) -> int:
     """T4: return the highest number that the trigger topic holds, 0 if it has none.
 
     Not every offset has one: staff's wishes have no number, and markers of transactions and
     what was given up are no records. So the look goes back until there is one.
+
+    Raises
+    ------
+    CoverageError
+        If the topic no longer has what it had acknowledged, or knows of another log than this one.
     """
     start, end = await reader.bounds(topics.TRIGGERS, partition)
     tail = TAIL_MAX
     while True:
         first = max(start, end - tail)
-        highest = await _highest_from(reader, partition, first)
-        if highest or first == start:
-            return highest
+        told = await _told_from(reader, partition, first)
+        if told.highest or first == start:
+            break
         tail *= TAIL_GROWTH
+    if told.highest or start == 0:  # else all that had a number may have gone by age
+        _check_acknowledged(partition, told.highest, snapshot)
+    await _check_same_log(reader, partition, told, snapshot.meta)
+    return told.highest
 
 
-async def _highest_from(reader: Reader, partition: int, offset: int) -> int:
-    highest = 0
+class _Told(NamedTuple):
+    """`off`, `fp`: how far the log was applied when the last of the triggers went out; -1: none."""
+
+    highest: int = 0
+    off: int = -1
+    fp: int = 0
+
+
+async def _told_from(reader: Reader, partition: int, offset: int) -> _Told:
+    highest, applied = 0, (-1, 0)
     while found := await reader.read(topics.TRIGGERS, partition, offset, count_max=TAIL_MAX):
         offset = found[-1].offset + 1
         for record in found:
             highest = max(highest, int(header(record.headers, "oseq") or 0))
-    return highest
+            if (value := header(record.headers, APPLIED)) is not None:
+                off, _, fp = value.partition(b":")
+                applied = max(applied, (int(off), int(fp)))
+    return _Told(highest, *applied)
+
+
+def witness(meta: Meta) -> tuple[tuple[str, bytes], ...]:
+    """Return the header that says how far the log is applied, and which log."""
+    return ((APPLIED, b"%d:%d" % (meta.off, meta.fp)),) if meta.fp is not None else ()
+
+
+def _check_acknowledged(partition: int, highest: int, snapshot: Snapshot) -> None:
+    """See that what has left the outbox is in the topic: it left when the topic had it."""
+    left = snapshot.outbox[0][0] - 1 if snapshot.outbox else snapshot.meta.oseq
+    if highest < left:
+        raise CoverageError(
+            f"triggers up to number {left} were acknowledged, but the topic ends with {highest}: "
+            "it has lost its end; restore a backup of Redis from before the loss, and the log "
+            "makes the others again",
+            where=f"{topics.TRIGGERS}/{partition}",
+        )
+
+
+async def _check_same_log(reader: Reader, partition: int, told: _Told, meta: Meta) -> None:
+    """See that what Redis has not applied (any more), but its triggers are out, is in the log."""
+    if told.off <= meta.off:
+        return
+    _, end = await reader.bounds(topics.EVENTS, partition)
+    if not await _is_there(reader, partition, told.off, told.fp, end):
+        raise CoverageError(
+            f"trigger number {told.highest} was made when {told.off} had been applied, and the log "
+            f"(end {end}) has lost or changed that record: numbers of triggers and messages would "
+            'be given twice; begin a new GENERATION with `engine setup` (docs/restore.md, "The '
+            'log has lost its end")',
+            where=f"{topics.EVENTS}/{partition}",
+        )

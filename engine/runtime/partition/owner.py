@@ -24,7 +24,7 @@ from engine.pipeline.needs import fitting, needed_entries, needed_nodes, needed_
 from engine.pipeline.state import TICK_TIMERS_MAX, Partition, decode_entry, decode_node
 from engine.ports import Commit, Publisher, Reader, Store, Transactions
 from engine.runtime.partition.cache import Cache
-from engine.runtime.partition.coverage import check_log, read_back
+from engine.runtime.partition.coverage import check_log, read_back, witness
 
 CACHE_SIZE_MAX = 512 * 2**20  # bytes over all partitions of the log: some 200,000 customers
 CACHE_SIZE_MIN = 2 * 2**20  # of one partition
@@ -147,7 +147,7 @@ class Owner:
                 await self._library.need(kind, version)
         if self._transactions is not None:
             await self._transactions.claim(self.partition)
-        self._published = await read_back(self._reader, self.partition)
+        self._published = await read_back(self._reader, self.partition, snapshot)
         await self._publish(
             [(n, _move(data)) for n, data in snapshot.outbox],
             [(n, _move(data)) for n, data in snapshot.moves],
@@ -285,8 +285,9 @@ class Owner:
     async def _publish(
         self, triggers: Sequence[tuple[int, Move]], moves: Sequence[tuple[int, Move]]
     ) -> None:
+        applied = witness(self._state.meta)
         records = [
-            Outgoing(m.topic, m.partition, m.key.encode(), m.value, (("oseq", b"%d" % n),))
+            Outgoing(m.topic, m.partition, m.key.encode(), m.value, (("oseq", b"%d" % n), *applied))
             for n, m in triggers
             if n > self._published
         ]
