@@ -31,7 +31,7 @@ CONFINED = {
     "prometheus_client": ("runtime/observe.py",),
     "yaml": ("events/contract.py", "rules/text/source.py"),
     "river": ("churn/train.py",),
-    "datasketches": ("profile/tally.py",),
+    "datasketches": ("profile/things/tally.py",),
     "confluent_kafka": ("adapters/kafka_client.py", "adapters/kafka_transactions.py"),
     "pyarrow": ("adapters/rows.py",),
     "uvicorn": ("api/serve.py",),

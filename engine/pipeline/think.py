@@ -17,8 +17,9 @@ from engine.outcome import Move
 from engine.pipeline.book import Book
 from engine.pipeline.envelope import send, send_control
 from engine.pipeline.state import Live, Partition
-from engine.profile import tally, windows
+from engine.profile import windows
 from engine.profile.apply import apply, plan_of
+from engine.profile.things import tally
 from engine.profile.turn import Turn
 
 DERIVED_MAX = 8  # the engine's own events that one event may lead to

@@ -173,7 +173,7 @@ class Churn(msgspec.Struct, array_like=True, gc=False):
 
 
 class Tally(msgspec.Struct, array_like=True, gc=False):
-    """What happened at a thing by local day (engine/profile/tally.py), oldest first.
+    """What happened at a thing by local day (engine/profile/things/tally.py), oldest first.
 
     `days`: ordinal days. `sums`, `sketches`: column -> one value a day (b"": nothing that day).
     """

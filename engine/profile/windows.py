@@ -13,6 +13,7 @@ from struct import Struct, error
 from typing import Any, NamedTuple
 
 from engine.profile.model import Log
+from engine.profile.things.spread import percentile_of
 
 assert sys.byteorder == "little", "columns are little-endian and are read in place"
 
@@ -160,6 +161,19 @@ def most(
     """Return the largest value; None over no event or when a value is missing."""
     values = _inside(log, until, window_ms, column, keep)
     return max(values) if len(values) and _are_known(values) else None
+
+
+def percentile(
+    log: Log | None,
+    until: int,
+    window_ms: int | None,
+    column: str,
+    percent: int,
+    keep: Keep | None = None,
+) -> float | None:
+    """Return the smallest value that `percent` of all do not exceed; None as `least` has it."""
+    values = _inside(log, until, window_ms, column, keep)
+    return percentile_of(values, percent) if len(values) and _are_known(values) else None
 
 
 def distinct(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from engine.events.catalogue import Contract
 from engine.events.contract import Contracts
-from engine.profile.tally import DISTINCT_MAX
+from engine.profile.things.tally import SKETCHED_MAX, SPREAD
 from engine.rules.cases import INCIDENT
 from engine.rules.model import Rule
 from engine.rules.parts.when import TRANSITIONS
@@ -42,15 +42,15 @@ def check_groups(rules: Mapping[str, Rule], texts: Mapping[str, str]) -> list[Pr
 
 
 def check_tallies(rules: Mapping[str, Rule]) -> list[Problem]:
-    """Return a mistake of the rule with which a kind of thing counts too many different things."""
+    """Return a mistake of the rule with which a kind of thing sketches too many fields."""
     known: dict[str, set[tuple[str, str]]] = {}
     found = []
     for rule in rules.values():
         wanted = known.setdefault(rule.key, set())
-        wanted |= {(event, name) for event, name in rule.distinct}
-        if len(wanted) > DISTINCT_MAX:
-            message = f"the rules about a {rule.key} count more than {DISTINCT_MAX} distinct things"
-            names = ", ".join(f"{event}.{name}" for event, name in sorted(wanted))
+        wanted |= {(event, name) for event, name in rule.sketched}
+        if len(wanted) > SKETCHED_MAX:
+            message = f"a {rule.key} keeps distinct() or median() of {SKETCHED_MAX} fields at most"
+            names = ", ".join(f"{event}.{name.lstrip(SPREAD)}" for event, name in sorted(wanted))
             found.append(Problem(rule.path, 1, 1, 1, "R146", message, f"these are {names}"))
     return found
 

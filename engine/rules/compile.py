@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from engine.errors import RulesError
 from engine.events.contract import Contracts
 from engine.profile.apply import Plan, plan_of
-from engine.profile.tally import Tallied
+from engine.profile.things.tally import SPREAD, Tallied
 from engine.profile.windows import Columns, joined
 from engine.rules.check import UNTESTED, check_groups, check_tallies
 from engine.rules.expression.compile import Reads, Value
@@ -173,6 +173,7 @@ def _tallies(rules: list[Rule]) -> dict[tuple[str, str], Tallied]:
                 found[rule.key, event] = Tallied(
                     tuple(sorted({*known.sums, *wanted.sums})),
                     tuple(sorted({*known.distinct, *wanted.distinct})),
+                    tuple(sorted({*known.spread, *wanted.spread})),
                 )
     return found
 
@@ -213,11 +214,11 @@ def _settled(rule: Rule, contracts: Contracts) -> Rule:
         rule,
         steps=steps,
         keeps=_keeps(rule),
-        distinct=frozenset(
+        sketched=frozenset(
             (event, name)
             for reads in reads_of(rule)
             for event, wanted in reads.tallies.items()
-            for name in wanted.distinct
+            for name in (*wanted.distinct, *(SPREAD + name for name in wanted.spread))
         ),
         sentence=sentences(rule, contracts),
         is_simple=len(steps) == 1 and steps[0].times == 1,

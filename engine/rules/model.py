@@ -230,7 +230,7 @@ class Rule:
     cases: tuple[Case, ...] = ()
     groups: frozenset[str] = frozenset()  # they can suppress this rule, or cap it; service: none
     keeps: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # event type -> fields read
-    distinct: frozenset[tuple[str, str]] = frozenset()  # (event type, column) that things count
+    sketched: frozenset[tuple[str, str]] = frozenset()  # (event type, column) that things sketch
     sentence: Mapping[str, str] = field(default_factory=dict)  # by language: when it comes true
     is_simple: bool = False  # one step, once: nothing is remembered until it holds
 

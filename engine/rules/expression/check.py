@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.clock import SECOND_MS
-from engine.profile.tally import CUSTOMER
+from engine.profile.things.tally import CUSTOMER
 from engine.rules.expression import operators
 from engine.rules.expression.meaning import (
     MISTAKEN,

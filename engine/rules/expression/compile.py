@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.profile.model import Actor
-from engine.profile.tally import Tallied
+from engine.profile.things.tally import Tallied
 from engine.profile.windows import Columns
 from engine.rules.expression import words
 from engine.rules.expression.check import Checker
@@ -269,6 +269,8 @@ def _tallied(aggregate: Aggregate, known: Tallied) -> Tallied:
     name = (aggregate.column.name,)
     if aggregate.function == "distinct":
         return known._replace(distinct=tuple(sorted({*known.distinct, *name})))
+    if aggregate.percent:
+        return known._replace(spread=tuple(sorted({*known.spread, *name})))
     return known._replace(sums=tuple(sorted({*known.sums, *name})))
 
 

@@ -215,6 +215,8 @@ class Writer(Reading):
             arguments.append(self.constant(node.column.name))
         elif node.over_ms:
             arguments.append("None")
+        if node.percent:
+            arguments.append(repr(node.percent))
         if node.where is not None:
             exact = node.function != "count" or bound == _EXACT
             arguments.append(self.kept(node.where, _EXACT if exact else bound))
@@ -231,8 +233,11 @@ class Writer(Reading):
         arguments = ["actor", self.constant(node.event), "at", days]
         if node.column is not None:
             arguments.append(self.constant(node.column.name))
+        if node.percent:
+            arguments.append(repr(node.percent))
         call = f"tally_{node.function}({', '.join(arguments)})"
-        return self.checked(call) if node.function == "avg" else Known((), call)
+        is_sure = node.function != "avg" and not node.percent
+        return Known((), call) if is_sure else self.checked(call)
 
     def kept(self, where: Meaning, bound: str) -> str:
         """Write the function that picks an aggregate's rows; return the call that makes it."""

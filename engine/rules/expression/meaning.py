@@ -47,7 +47,7 @@ class Aggregate:
     """A function over the log of one event type; `window_ms` None: over all that the log holds.
 
     `period`: of calendar.PERIODS, instead of a length. `over_ms`: what a rate is held against.
-    `tallied`: read from the days of a thing, not from a log.
+    `tallied`: read from the days of a thing, not from a log. `percent`: of a median, a percentile.
     """
 
     type: FieldType
@@ -60,6 +60,7 @@ class Aggregate:
     period: str = ""
     over_ms: int = 0
     tallied: bool = False
+    percent: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from engine.clock import DAY_MS, parse_iso
 from engine.profile.calendar import PERIODS
-from engine.profile.tally import CUSTOMER, DAYS_MAX
+from engine.profile.things.tally import CUSTOMER, DAYS_MAX
 from engine.profile.windows import LOG_MAX
 from engine.rules.expression.meaning import (
     MISTAKEN,
@@ -47,7 +47,8 @@ _CEL_UNITS_NS = {
 }
 _CEL_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|ns|h|m|s)")
 _CEL_DURATION = re.compile(r"-?(?:\d+(?:\.\d+)?(?:ms|us|ns|h|m|s))+")
-TALLIED = frozenset({"count", "sum", "avg", "distinct"})  # a thing has them by day
+# A thing has them by day:
+TALLIED = frozenset({"count", "sum", "avg", "distinct", "median", "percentile"})
 AGGREGATES_MAX = 10  # of one expression: each may look at every row of a log
 
 # What an aggregate reads of each event; `None` for those that read only that it happened.
@@ -58,6 +59,8 @@ AGGREGATES: dict[str, frozenset[str] | None] = {
     "avg": frozenset({"money", "int", "double"}),
     "min": frozenset({"money", "int", "double", "time"}),
     "max": frozenset({"money", "int", "double", "time"}),
+    "median": frozenset({"money", "int", "double"}),
+    "percentile": frozenset({"money", "int", "double"}),  # such as 90: which one
     "distinct": frozenset({"money", "int", "double", "time", "string", "bool"}),
     "first": frozenset({"money", "int", "double", "time", "string", "bool"}),
     "last": frozenset({"money", "int", "double", "time", "string", "bool"}),
@@ -254,8 +257,11 @@ def aggregate(
     windows = [each for each in node.arguments[1:] if _is_window(each)]
     column: Meaning | None = None
     where: Meaning | None = None
+    percent = _percent(report, name, node)
+    if percent is None:
+        return MISTAKEN
     for argument in node.arguments[1:]:
-        if _is_window(argument):
+        if _is_window(argument) or (name == "percentile" and _is_percent(argument)):
             continue
         if kinds is not None and column is None and _may_be_field(name, argument):
             column = _column(report, name, argument, kinds, column_of)
@@ -283,7 +289,25 @@ def aggregate(
         hint = f'write distinct("{event}", it.{CUSTOMER}, 7d)'
         return report.tell(node, "E225", "customers are only counted, over whole days", hint)
     kind, text = _aggregated(name, column), report.written(node)
-    return Aggregate(kind, name, event, window_ms, column, where, text, period, over_ms, tallied)
+    return Aggregate(
+        kind, name, event, window_ms, column, where, text, period, over_ms, tallied, percent
+    )
+
+
+def _percent(report: Report, name: str, node: Call) -> int | None:
+    """Return which percentile is meant, 0 of another function; None if told."""
+    if name != "percentile":
+        return 50 if name == "median" else 0
+    found = [n.value for n in node.arguments if isinstance(n, Literal) and n.kind == "int"]
+    if len(found) == 1 and 1 <= found[0] <= 99:
+        return int(found[0])
+    hint = 'write percentile("call.answered", it.wait_s, 7d, 90)'
+    report.tell(node, "E222", "percentile() needs which one, from 1 to 99", hint)
+    return None
+
+
+def _is_percent(argument: Node) -> bool:
+    return isinstance(argument, Literal) and argument.kind == "int"
 
 
 def _is_window(argument: Node) -> bool:
@@ -338,6 +362,6 @@ def _aggregated(name: str, column: Read | None) -> FieldType:
         return DOUBLE
     if column is None or name == "distinct":
         return DURATION if name == "age" else INT
-    if name == "avg":
+    if name in ("avg", "median", "percentile"):
         return MONEY if column.type.base == "money" else DOUBLE
     return FieldType(column.type.base, column.type.choices)

@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from engine.profile import pace, tally, windows
+from engine.profile import pace, windows
 from engine.profile.calendar import PERIODS, elapsed
+from engine.profile.things import tally
 from engine.rules.expression import values
 from engine.rules.expression.meaning import Read
 
@@ -20,6 +21,8 @@ _WINDOWS = {
     "min": windows.least,
     "max": windows.most,
     "distinct": windows.distinct,
+    "median": windows.percentile,
+    "percentile": windows.percentile,
     "first": windows.first,
     "last": windows.last,
     "age": windows.age,
@@ -34,6 +37,8 @@ CALLED = {
     "tally_sum": tally.total,
     "tally_avg": tally.mean,
     "tally_distinct": tally.distinct,
+    "tally_median": tally.percentile,
+    "tally_percentile": tally.percentile,
     "trait": values.trait,
     "added": values.added,
     "subtracted": values.subtracted,

@@ -50,7 +50,7 @@ class Scope:
         Name of a shared condition -> what has its `meaning`, which takes the name's place.
     thing
         The kind of thing that the rule is about, '' for a person: its windows of whole days are
-        counted by day (engine/profile/tally.py).
+        counted by day (engine/profile/things/tally.py).
     """
 
     events: Mapping[str, Mapping[str, Any]]

@@ -73,6 +73,11 @@ _AGGREGATES = {
     "avg": ("the average {column} of {event}", "{event}的平均{column}"),
     "min": ("the smallest {column} of {event}", "{event}的最小{column}"),
     "max": ("the largest {column} of {event}", "{event}的最大{column}"),
+    "median": ("the median {column} of {event}", "{event}的{column}中位数"),
+    "percentile": (
+        "what {percent} % of the {column} of {event} do not exceed",
+        "{event}的{column}第{percent}百分位",
+    ),
     "distinct": ("the number of different {column} of {event}", "{event}的不同{column}数"),
     "first": ("the first {column} of {event}", "{event}的首个{column}"),
     "last": ("the last {column} of {event}", "{event}的最近{column}"),
@@ -213,7 +218,9 @@ class _Teller:
     def aggregate(self, node: Aggregate) -> str:
         column = "" if node.column is None else self.name(node.column)
         forms = _RATE_OF if node.function == "rate" and column else _AGGREGATES[node.function]
-        text = self.pick(*forms).format(event=self.event(node.event), column=column)
+        text = self.pick(*forms).format(
+            event=self.event(node.event), column=column, percent=node.percent
+        )
         if node.period:
             text = self.pick(*_PERIODS[node.period]).format(text)
         elif node.over_ms and node.window_ms is not None:

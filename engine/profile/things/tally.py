@@ -20,18 +20,24 @@ from typing import Any, NamedTuple
 from engine.events.model import Event
 from engine.profile.calendar import PERIODS, first_day, local, zone_of
 from engine.profile.model import Actor, Tally
+from engine.profile.things import spread
 
 DAYS_MAX = 31
 LG_K = 10
-DISTINCT_MAX = 3  # columns of one kind of thing: each may take 17 kB of its 64
+SKETCHED_MAX = 3  # columns of one kind of thing: each may take 17 or 20 kB of its 64
+SPREAD = "~"  # stands before a column whose spread is kept among the sketches
 CUSTOMER = "customer"  # the column that stands for who did it: the event's second id
 
 
 class Tallied(NamedTuple):
-    """What some rule reads of one event type at a thing: columns that are summed, and counted."""
+    """What some rule reads of one event type at a thing: columns that are summed, and sketched.
+
+    `distinct`: whose values are counted; `spread`: whose median or percentiles are asked for.
+    """
 
     sums: tuple[str, ...] = ()
     distinct: tuple[str, ...] = ()
+    spread: tuple[str, ...] = ()
 
 
 def add(actor: Actor, event: Event, wanted: Tallied) -> bool:
@@ -59,6 +65,11 @@ def add(actor: Actor, event: Event, wanted: Tallied) -> bool:
         if value is not None:
             sketches = tally.sketches.setdefault(name, [b""] * len(tally.days))
             sketches[place] = _updated(sketches[place], str(value))
+    for name in wanted.spread:
+        value = event.data.get(name)
+        if isinstance(value, int | float):
+            spreads = tally.sketches.setdefault(SPREAD + name, [b""] * len(tally.days))
+            spreads[place] = spread.added(spreads[place], value)
     return True
 
 
@@ -91,6 +102,15 @@ def distinct(actor: Actor, type: str, at: int, days: int, column: str) -> int:
     for each in found:
         union.update(sketches.hll_sketch.deserialize(each))
     return int(union.get_estimate() + 0.5)
+
+
+def percentile(
+    actor: Actor, type: str, at: int, days: int, column: str, percent: int
+) -> float | None:
+    """Return about the value that `percent` of those days' do not exceed; None without one."""
+    tally, low, high = _rows(actor, type, at, days)
+    found = tally.sketches.get(SPREAD + column, ())[low:high] if tally is not None else ()
+    return spread.percentile(found, percent)
 
 
 def days_of(period: str) -> Callable[[Actor, int], int]:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from engine.errors import RulesError
 from engine.events.model import Event
-from engine.profile import tally
 from engine.profile.model import Actor
+from engine.profile.things import tally
 from engine.simulation.cases import run_case
 from tests.turns import Customer, event_id, rules_of
 

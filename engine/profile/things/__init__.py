@@ -1,0 +1,1 @@
+"""What things (shops, adverts, agents) remember by local day: counts, sums, heads, spreads."""
