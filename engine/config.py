@@ -22,7 +22,9 @@ class Settings:
     key is taken for ('' = it is refused). `endpoints`: JSON list of webhook endpoints, over those
     of the file. `rule_errors_max`: a rule that breaks more often in a minute, in one worker, is
     disabled; 0 = never. `trigger_transactions`: 1: triggers go out in Kafka transactions, for
-    readers that keep no number per partition; 0: by an idempotent producer.
+    readers that keep no number per partition; 0: by an idempotent producer. `routes`: 1: the front
+    door writes events to where their person is believed to live, by `customer.aliases`; 0: to
+    their home, from where they are passed on.
     """
 
     redis_url: str = "redis://127.0.0.1:6379/0"
@@ -41,6 +43,7 @@ class Settings:
     batch_max: int = 200
     rule_errors_max: int = 20
     trigger_transactions: int = 0
+    routes: int = 1
     tick_ms: int = 1_000
     epoch_ms: int = 0
     started_ms: int = 0
@@ -78,6 +81,8 @@ class Settings:
             wrong.append(f"LOG_VERSION={settings.log_version}; 1 is the first")
         if settings.trigger_transactions not in (0, 1):
             wrong.append(f"TRIGGER_TRANSACTIONS={settings.trigger_transactions}; 0 or 1")
+        if settings.routes not in (0, 1):
+            wrong.append(f"ROUTES={settings.routes}; 0 or 1")
         if settings.speed <= 0:
             wrong.append(f"SPEED={settings.speed} stops the clock; 1 is real time")
         if wrong:

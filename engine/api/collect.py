@@ -5,7 +5,7 @@ fails its batch. 503 with Retry-After when the log cannot take it: the SDK keeps
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs
@@ -48,7 +48,11 @@ class Refused(Exception):
 
 
 class Collector:
-    """The ASGI app of the front door. `any_key`: source for keys that nobody knows, '' refuses."""
+    """The ASGI app of the front door.
+
+    `any_key`: source for keys that nobody knows, '' refuses. `routes`: home -> where its person is
+    believed to live, such as `runtime/routes.py`; None: at home.
+    """
 
     def __init__(
         self,
@@ -61,6 +65,7 @@ class Collector:
         partition_count: int,
         secret: bytes,
         any_key: str = "",
+        routes: Callable[[str], str] | None = None,
     ) -> None:
         self._sources = sources
         self._contracts = contracts
@@ -70,6 +75,7 @@ class Collector:
         self._count = partition_count
         self._secret = secret
         self._any = sources.by_name.get(any_key) if any_key else None
+        self._routes = routes
         self._bodies = Room(BODIES_SIZE_MAX)
         self._events = Room(EVENTS_MAX)
         self._buckets: dict[str, Bucket] = {}
@@ -219,8 +225,10 @@ class Collector:
                 dead[error.code] += 1
                 records.append(_letter(source, message, raw, error.code, str(error), now))
                 continue
-            partition = partition_of(found.key, self._count)
-            records.append(Outgoing(topics.EVENTS, partition, found.key.encode(), found.value))
+            key = found.key if self._routes is None else self._routes(found.key)
+            records.append(
+                Outgoing(topics.EVENTS, partition_of(key, self._count), key.encode(), found.value)
+            )
         await self._publish(records)
         self._note(source, len(messages) - dead.total(), dead)
 

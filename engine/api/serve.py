@@ -17,6 +17,7 @@ from engine.api.orders import order_routes
 from engine.api.rules import rule_routes
 from engine.runtime.orders.staff import staff_of
 from engine.runtime.roles import Engine
+from engine.runtime.routes import Routes
 from engine.runtime.setup import contracts_of, sources_of
 from engine.runtime.totals import Totals, tally
 
@@ -42,6 +43,7 @@ async def collect(engine: Engine, stop: asyncio.Event) -> None:
     """Serve HTTP until told to stop; requests under way are answered first."""
     settings = engine.settings
     sources = sources_of(settings)
+    routes = Routes(engine.reader, partition_count=settings.partitions)
     collector = Collector(
         sources=sources,
         contracts=contracts_of(settings),
@@ -51,6 +53,7 @@ async def collect(engine: Engine, stop: asyncio.Event) -> None:
         partition_count=settings.partitions,
         secret=settings.secret_key,
         any_key=settings.any_key,
+        routes=routes.of if settings.routes else None,
     )
     ledger = RedisLedger(settings.redis_url, engine.space)
     offsets = RedisOffsets(settings.redis_url, engine.space)
@@ -89,13 +92,15 @@ async def collect(engine: Engine, stop: asyncio.Event) -> None:
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server._serve())
-    following = asyncio.create_task(feed.run(stop))
+    following = [asyncio.create_task(feed.run(stop))]
+    if settings.routes:
+        following.append(asyncio.create_task(routes.run(stop)))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     server.should_exit = True
     await serving
     stop.set()
-    await following
+    await asyncio.gather(*following)
     await ledger.close()
     await offsets.close()

@@ -110,13 +110,17 @@ class Look(msgspec.Struct):
 
 
 class Alias(msgspec.Struct, kw_only=True):
-    """Value of `customer.aliases`: the old id `absorbed` leads to `customer`; `at` log time."""
+    """Value of `customer.aliases`: the old id `absorbed` leads to `customer`; `at` log time.
+
+    `shared`: what is sent under the old id comes from too many people for rules about one.
+    """
 
     v: int = 1
     tenant: str
     customer: str
     absorbed: str
     at: int
+    shared: bool = False
 
 
 class Disable(msgspec.Struct):

@@ -34,7 +34,13 @@ def disarm(state: Partition, tenant: str, node_id: str, live: Live) -> None:
         state.outcome.timers[f"{tenant}:{node_id}|{timer_id}"] = None
 
 
-def tell_alias(state: Partition, tenant: str, old: str, customer: str) -> None:
+def tell_alias(state: Partition, tenant: str, old: str, signpost: Tombstone) -> None:
     """Tell `customer.aliases` where an old id leads; only the old id's own node does, in order."""
-    alias = messages.Alias(tenant=tenant, customer=customer, absorbed=old, at=state.meta.now)
+    alias = messages.Alias(
+        tenant=tenant,
+        customer=signpost.target,
+        absorbed=old,
+        at=state.meta.now,
+        shared=signpost.shared,
+    )
     send(state, Move(topics.ALIASES, -1, old, _json(alias), ()))

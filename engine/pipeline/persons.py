@@ -141,9 +141,9 @@ def absorb(state: Partition, arrival: Arrival, book: Book) -> None:
         moving = messages.MoveIn(body.tenant, here, bytes_, body.forced)
         send_control(state, "mi", body.winner, moving, secret=book.secret, hop=arrival.hop)
         state.outcome.count("customers", -1)
-    state.nodes[name] = Tombstone(fwd=body.winner, shared=body.shared)
+    signpost = state.nodes[name] = Tombstone(fwd=body.winner, shared=body.shared)
     state.dirty.add(name)
-    tell_alias(state, body.tenant, here, body.winner)
+    tell_alias(state, body.tenant, here, signpost)
     state.outcome.count("absorbed")
 
 
@@ -194,7 +194,7 @@ def shorten(state: Partition, arrival: Arrival, book: Book) -> None:
     if isinstance(node, Tombstone) and not node.erased and body.root < node.target:
         node.own = body.root
         state.dirty.add(name)
-        tell_alias(state, body.tenant, arrival.node_id, body.root)
+        tell_alias(state, body.tenant, arrival.node_id, node)
 
 
 def quarantine(state: Partition, arrival: Arrival, book: Book) -> None:
@@ -207,6 +207,7 @@ def quarantine(state: Partition, arrival: Arrival, book: Book) -> None:
     elif node is not None and not node.erased:
         node.shared = True
         state.dirty.add(name)
+        tell_alias(state, arrival.body.tenant, arrival.node_id, node)
 
 
 def _pass_on(state: Partition, arrival: Arrival, home: str, node: Tombstone, book: Book) -> None:

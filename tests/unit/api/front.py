@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class Answer:
 class Front:
     """A collector with three sources; `events` and `dead` are what it wrote."""
 
-    def __init__(self, *, any_key: str = "") -> None:
+    def __init__(self, *, any_key: str = "", routes: Callable[[str], str] | None = None) -> None:
         self.log = MemoryLog({topics.EVENTS: PARTITIONS, topics.DEAD_EVENTS: 1})
         self.meter = Meter()
         self.collector = Collector(
@@ -60,6 +61,7 @@ class Front:
             partition_count=PARTITIONS,
             secret=b"a secret of thirty-two characters",
             any_key=any_key,
+            routes=routes,
         )
 
     def send(

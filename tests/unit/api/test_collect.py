@@ -10,7 +10,7 @@ from engine.api.admission import Room
 from engine.api.collect import BATCH_MAX
 from engine.events import topics
 from engine.events.record import partition_of
-from tests.unit.api.front import NOW, Front, basic, zipped
+from tests.unit.api.front import NOW, PARTITIONS, Front, basic, zipped
 
 ORDER = {"type": "track", "event": "Order Completed", "userId": "u1", "messageId": "m1",
          "properties": {"total": 42.5, "currency": "CNY"}}  # fmt: skip
@@ -327,3 +327,18 @@ def test_bodies_under_way_are_bounded_and_their_room_comes_back(front: Front) ->
         assert front.send("/v1/batch", b"{").status == 400
         assert front.send("/v1/batch", body, key="nobody").status == 401
         assert front.send("/v1/batch", orjson.dumps(body) + b" " * 2_000, parts=9).status == 503
+
+
+def test_an_event_goes_to_where_its_person_is_believed_to_live() -> None:
+    asked: list[str] = []
+
+    def routes(home: str) -> str:
+        asked.append(home)
+        return "0uelsewhere"
+
+    front = Front(routes=routes)
+    front.send("/v1/track", ORDER)
+    (record,) = front.log.records(topics.EVENTS)
+    (event,) = front.events
+    assert (asked, record.key) == ([event.ids[0]], b"0uelsewhere")
+    assert record.partition == partition_of("0uelsewhere", PARTITIONS)
