@@ -44,7 +44,7 @@ def come_up(turn: Turn, rule: Rule, timer: Timer) -> Match | None:
     schedule = rule.schedule
     if schedule is None:
         return None
-    version, born, value = timer.data
+    version, born, value = (*timer.data, None)[:3]  # of a silence that it was before: two
     state = state_of(turn, rule)
     if version != rule.version:
         # A silent customer has no event that would arm the new version, so its own old timer does.

@@ -12,7 +12,7 @@ from engine.decision.decide import HELD, decide, held
 from engine.decision.goals import reach_goals, take_back
 from engine.decision.match import Match
 from engine.events.model import Event
-from engine.matching import absence, cancel, dates, guard, segments, silence
+from engine.matching import absence, cancel, dates, guard, segments, silence, weekly
 from engine.matching.partial import INSTANCE_LENGTH_MAX
 from engine.matching.sequence import take
 from engine.profile.model import Timer
@@ -171,8 +171,12 @@ def _arm_schedules(rules: RuleSet, turn: Turn, event: Event) -> None:
 
 
 def _keep_armed(turn: Turn, rule: Rule, at: int) -> None:
-    is_silence = rule.schedule is not None and rule.schedule.silent_ms
-    is_armed = silence.keep_armed(turn, rule) if is_silence else dates.keep_armed(turn, rule, at)
+    schedule = rule.schedule
+    assert schedule is not None
+    if schedule.silent_ms:
+        is_armed = silence.keep_armed(turn, rule)
+    else:
+        is_armed = (weekly if schedule.weekdays else dates).keep_armed(turn, rule, at)
     if not is_armed:
         turn.actor.dated = ""  # look again at the next event
 
@@ -181,12 +185,15 @@ def _catch_up(turn: Turn, rule: Rule, silent_max_ms: int) -> None:
     if rule.schedule is not None and rule.schedule.silent_ms:
         silence.catch_up(turn, rule, silent_max_ms)
     else:
-        dates.keep_armed(turn, rule, turn.now)
+        _keep_armed(turn, rule, turn.now)
 
 
 def _date(turn: Turn, rule: Rule, timer: Timer) -> None:
-    is_silence = rule.schedule is not None and rule.schedule.silent_ms
-    match = (silence if is_silence else dates).come_up(turn, rule, timer)
+    schedule = rule.schedule
+    if schedule is None:
+        return
+    kind = silence if schedule.silent_ms else weekly if schedule.weekdays else dates
+    match = kind.come_up(turn, rule, timer)
     if match is not None:
         _matched(turn, rule, match)
 

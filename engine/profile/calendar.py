@@ -1,6 +1,6 @@
 """The customer's own time: local days, quiet hours, dates that come again every year."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -93,6 +93,17 @@ def next_time_of_day(at: int, minutes: int, zone: ZoneInfo) -> int:
     day = local(at, zone).date()
     due = _ms(_at(day, minutes, zone))
     return due if due >= at else _ms(_at(day + timedelta(days=1), minutes, zone))
+
+
+def next_weekday(after: int, weekdays: Collection[int], minutes: int, zone: ZoneInfo) -> int:
+    """Return when it is next so late on one of some weekdays (1 = Monday), later than `after`."""
+    assert weekdays, "some day must come"
+    day = local(after, zone).date()
+    while True:
+        due = _ms(_at(day, minutes, zone))
+        if due > after and day.isoweekday() in weekdays:
+            return due
+        day += timedelta(days=1)
 
 
 def next_occurrence(

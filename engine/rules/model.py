@@ -60,10 +60,11 @@ class Doubts:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A date of the profile, or a silence, as the first step; at a local time of day.
+    """What comes by itself, as the first step: a date of the profile, a silence, or some weekdays.
 
     A date: `before_ms` before it. A silence: nothing of type `event` ('': nothing that is not
-    `ours`) for `silent_ms`, and then at `at_minutes` (-1: at once).
+    `ours`) for `silent_ms`, and then at `at_minutes` (-1: at once). Every week: on `weekdays` (1 =
+    Monday). At a local time of day.
     """
 
     fact: str
@@ -73,6 +74,7 @@ class Schedule:
     silent_ms: int = 0
     event: str = ""
     ours: frozenset[str] = frozenset()
+    weekdays: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,4 +42,5 @@ def arming(rule: Rule, contracts: Contracts) -> frozenset[str] | None:
     assert schedule is not None
     if schedule.silent_ms:
         return frozenset({schedule.event} if schedule.event else ())
-    return movers_of((schedule.fact, "zone"), contracts)
+    facts = ("zone",) if schedule.weekdays else (schedule.fact, "zone")
+    return movers_of(facts, contracts)

@@ -38,6 +38,8 @@ def _sentence(rule: Rule, contracts: Contracts, lang: str) -> str:
 
 
 def _date(schedule: Schedule, contracts: Contracts, lang: str) -> str:
+    if schedule.weekdays:
+        return weekly(schedule, lang)
     if schedule.silent_ms:
         span = length(schedule.silent_ms, lang)
         if not schedule.event:
@@ -51,6 +53,23 @@ def _date(schedule: Schedule, contracts: Contracts, lang: str) -> str:
         return {"en": f"{label}: today", "zh": f"今天是{label}"}[lang]
     span = length(schedule.before_ms, lang)
     return {"en": f"{label}: in {span}", "zh": f"距{label}还有{span}"}[lang]
+
+
+def weekly(schedule: Schedule, lang: str) -> str:
+    """Return when a weekly schedule comes true, in words."""
+    hour, minute = divmod(schedule.at_minutes, 60)
+    clock, days = f"{hour:02d}:{minute:02d}", schedule.weekdays
+    if len(days) == len(_WEEKDAYS["en"]):
+        return {"en": f"every day at {clock}", "zh": f"每天{clock}"}[lang]
+    names = [_WEEKDAYS[lang][day - 1] for day in days]
+    joined = {"en": " and ", "zh": "、"}[lang].join(names)
+    return {"en": f"every {joined} at {clock}", "zh": f"每{joined}{clock}"}[lang]
+
+
+_WEEKDAYS = {
+    "en": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
+    "zh": ("周一", "周二", "周三", "周四", "周五", "周六", "周日"),
+}
 
 
 def _happened(step: Step, contracts: Contracts, lang: str, *, is_first: bool) -> str:

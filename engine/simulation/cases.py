@@ -152,8 +152,15 @@ def run_case(rule: Rule, case: Case, rules: RuleSet, lang: str = "en") -> list[s
             return [f"{name}: {error}"]
         shop.send(node_id, event)
     latest = max((case.start + int(e["at"]) for e in case.expect if "at" in e), default=last)
-    shop.tick(max(last, latest) + AFTER_MS if rule.schedule is None else max(last, latest) + DAY_MS)
+    shop.tick(max(last, latest) + _after(rule, case))
     return compare(case, shop.fired, lang)
+
+
+def _after(rule: Rule, case: Case) -> int:
+    """Return how long a test goes on: a schedule comes again, so of one no longer than it must."""
+    if rule.schedule is None:
+        return AFTER_MS
+    return 7 * DAY_MS if rule.schedule.weekdays and not case.expect else DAY_MS
 
 
 def _by_arrival(case: Case) -> Sequence[tuple[int, tuple[int, int, str, Mapping[str, Any], str]]]:

@@ -176,6 +176,8 @@ NOW = [
      "and it came true for that", "已为此触发过"),
     ("when: [{schedule: {silence: 3d, of: order.placed}}]\n", [("web.page_viewed", 5)],
      "silence_never", "no order placed yet", "还没有过"),
+    ("when: [{schedule: {every: monday}}]\n", [("web.page_viewed", 5)], "weekly",
+     "every Monday at 09:00, next at 2023-11-20 09:00", "每周一09:00查看，下一次为2023-11-20"),
     ("when: [{schedule: {date: profile.birthday}}]\n", [("web.page_viewed", 5)], "date_none",
      "the profile has no birthday", "没有生日"),
     ("when: [{schedule: {date: profile.trade.first_at, before: 1d}}]\n", [("order.placed", 5)],

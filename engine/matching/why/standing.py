@@ -5,12 +5,13 @@ from dataclasses import replace
 
 from engine.clock import parse_iso
 from engine.matching import silence
-from engine.matching.why.graded import first_failing, words_of
+from engine.matching.why.graded import LANGUAGES, first_failing, words_of
 from engine.matching.why.occasion import Occasion, segments_of
 from engine.profile import schema
 from engine.profile.calendar import day_of, zone_of
 from engine.profile.model import Actor
 from engine.rules.model import Rule, Segment
+from engine.rules.sentence import weekly
 
 _FACTS = schema.schema()
 
@@ -19,12 +20,15 @@ def standing(rule: Rule, segments: Sequence[Segment], actor: Actor, now: int) ->
     """Return what holds at `now` (UTC ms): of each segment, and of the schedule, one thing.
 
     Outcomes: `inside` (since `until`), `outside`, `unasked` of a segment; of a silence `silent`
-    (until `until` at the earliest), `silence_told`, `silence_never`, `silence_unwatched`; of a date
-    `date_waits` (until `until`), `date_none`, `date_over`, `date_unreadable`, `date_unwatched`.
+    (until `until` at the earliest), `silence_told`, `silence_never`, `silence_unwatched`; of a week
+    `weekly` (next at `until`), `weekly_unwatched`; of a date `date_waits` (until `until`),
+    `date_none`, `date_over`, `date_unreadable`, `date_unwatched`.
     """
     found = [_of_segment(each, actor, now) for each in segments_of(rule, segments)]
     if rule.schedule is not None:
-        found.append((_of_silence if rule.schedule.silent_ms else _of_date)(rule, actor, now))
+        schedule = rule.schedule
+        of = _of_silence if schedule.silent_ms else _of_week if schedule.weekdays else _of_date
+        found.append(of(rule, actor, now))
     return found
 
 
@@ -56,6 +60,14 @@ def _of_silence(rule: Rule, actor: Actor, now: int) -> Occasion:
         outcome = "silence_unwatched" if timer is None else "silent"
         until = until if timer is None else max(until, timer.due)
     return replace(found, outcome=outcome, until=until, told=told)
+
+
+def _of_week(rule: Rule, actor: Actor, now: int) -> Occasion:
+    assert rule.schedule is not None
+    words = {lang: weekly(rule.schedule, lang) for lang in LANGUAGES}
+    timer = actor.timers.get(f"{silence.LETTER}:{rule.id}")
+    found = Occasion(now, "weekly_unwatched", told={"label": words})
+    return found if timer is None else replace(found, outcome="weekly", until=timer.due)
 
 
 def _of_date(rule: Rule, actor: Actor, now: int) -> Occasion:

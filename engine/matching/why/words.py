@@ -81,6 +81,12 @@ WORDS = {
         "当前：自{since}起没有{sign}，早于规则发布；"
         "规则从下次{sign}开始计时，或运行 engine rules catch-up。",
     ),
+    "weekly": ("Now: it looks {fact}, next at {until}.", "当前：{fact}查看，下一次为{until}。"),
+    "weekly_unwatched": (
+        "Now: it looks {fact}, at who has done something since the rule was published; "
+        "at everybody after `engine rules catch-up`.",
+        "当前：{fact}查看规则发布以来有过互动的客户；运行 engine rules catch-up 后查看所有客户。",
+    ),
     "date_waits": ("Now: {fact} is {value}; it comes true at {until}{done}.",
                    "当前：{fact}为{value}，将于{until}触发{done}。"),
     "date_none": ("Now: the profile has no {fact}.", "当前：客户资料中没有{fact}。"),

@@ -24,7 +24,10 @@ STEPS: Mapping[str, tuple[str, ...]] = {  # kind of step -> the keys that it may
 STEP = tuple(dict.fromkeys(key for keys in STEPS.values() for key in keys))
 DATE = ("date", "before", "at", "every")
 SILENCE = ("silence", "of", "at")
+WEEKLY = ("every", "at")
 EVERY = ("year", "once")
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+DAYS = {**{day: (n,) for n, day in enumerate(WEEKDAYS, 1)}, "day": tuple(range(1, 8))}
 _ALIAS = re.compile(r"[a-z][a-z0-9_]*")
 STEPS_MAX = 6
 CANCELS_MAX = 4
@@ -224,6 +227,8 @@ class _When:
         reader = self.reader
         if "silence" in value.pairs:
             return self.silence(value)
+        if value.kind == "text" or ("every" in value.pairs and "date" not in value.pairs):
+            return self.weekly(value)
         if not reader.keys(value, DATE, ("date",)):
             return None
         fact = reader.text(value, "date").removeprefix("profile.")
@@ -239,6 +244,27 @@ class _When:
         every = reader.choice(value, "every", EVERY, "year")
         before = reader.length(value, "before") or 0
         return Schedule(fact, NINE if at is None else at, before, every == "year")
+
+    def weekly(self, value: Node) -> Schedule | None:
+        """Read `every: monday`, a list of days, or `every: day`; at a local time of day."""
+        reader = self.reader
+        hint = 'such as schedule: {every: monday, at: "09:00"}'
+        if value.kind == "text":
+            reader.add(value, "R113", f"'{value.text}' cannot be read as schedule", hint)
+            return None
+        if not reader.keys(value, WEEKLY):
+            return None
+        days: set[int] = set()
+        for item in reader.items(value, "every"):
+            if item.text not in DAYS:
+                near = nearest(item.text, DAYS) or "one of " + ", ".join(DAYS)
+                reader.add(item, "R111", f"'{item.text}' is no weekday", near)
+            days.update(DAYS.get(item.text, ()))
+        at = reader.scalar(value, "at", minutes_of_day, 'write "09:00"')
+        if not days:
+            return None
+        minutes = NINE if at is None else at
+        return Schedule(fact="", at_minutes=minutes, weekdays=tuple(sorted(days)))
 
     def silence(self, value: Node) -> Schedule | None:
         """Read `silence: 30d`: nothing from the customer, or nothing `of` one type, for so long."""

@@ -14,7 +14,7 @@ from engine.rules.model import ACTIONS, CHANNELS, KINDS, REPEATS, STATUSES
 from engine.rules.parse import CUSTOMERS_MAX, GUARD, REQUIRED, TOP
 from engine.rules.parts import shared
 from engine.rules.parts.actions import KEYS as ACTION_KEYS
-from engine.rules.parts.when import DATE, EVERY, SILENCE, STEPS
+from engine.rules.parts.when import DATE, DAYS, EVERY, SILENCE, STEPS, WEEKLY
 from engine.rules.scopes import RESERVED
 
 DIALECT = "http://json-schema.org/draft-07/schema#"  # what the YAML plug-ins of editors know
@@ -121,6 +121,7 @@ def _rule(events: Mapping[str, Any], contracts: Contracts) -> dict[str, Any]:
 
 def _step(events: Mapping[str, Any]) -> dict[str, Any]:
     date = {"date": TEXT, "before": LENGTH, "at": CLOCK, "every": {"enum": list(EVERY)}}
+    weekly = {"every": _one_or_more({"enum": list(DAYS)}), "at": CLOCK}
     silence = {"silence": LENGTH, "of": events, "at": CLOCK}
     shapes = {
         "event": events,
@@ -137,7 +138,11 @@ def _step(events: Mapping[str, Any]) -> dict[str, Any]:
         "times": {"type": "integer", "minimum": 1, "maximum": 100},
         "within": {"anyOf": [LENGTH, COMPUTED]},
         "schedule": {
-            "anyOf": [_object(DATE, date, ("date",)), _object(SILENCE, silence, ("silence",))]
+            "anyOf": [
+                _object(DATE, date, ("date",)),
+                _object(SILENCE, silence, ("silence",)),
+                _object(WEEKLY, weekly, ("every",)),
+            ]
         },
     }
     return {"anyOf": [_object(keys, shapes, (kind,)) for kind, keys in STEPS.items()]}
