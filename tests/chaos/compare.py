@@ -249,7 +249,7 @@ def _letters(found: Found, oracle: Oracle, load: Load, bootstrap: str) -> None:
 
 def _states(found: Found, oracle: Oracle, town: Town) -> None:
     """Every node, entry, timer, clock and count in Redis is what the log says."""
-    with town.redis.master.client() as client:
+    with town.redis.client() as client:
         for part in oracle.parts:
             head = town.space.key(part.index, "")
             names = [name.decode().removeprefix(head) for name in client.scan_iter(f"{head}*")]

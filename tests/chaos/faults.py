@@ -9,7 +9,8 @@ from time import monotonic
 
 from tests.chaos.channels import MOODS, Channels
 from tests.chaos.points import ACTS, STEPS
-from tests.chaos.town import Running, Town
+from tests.chaos.redis_shards import RedisShards
+from tests.chaos.town import PARTITIONS, Running, Town
 
 GAP_S = 2.0  # on average, between two faults
 POINT_S = 15.0  # an armed point that nobody comes to is taken back after so long
@@ -34,6 +35,7 @@ WEIGHTS = {
     "receiver": 3.0,
 }
 
+SHARDS = {"redis move": 4.0}  # of a Redis Cluster besides
 MEASURED = ("kill-alone work", "stop work")
 
 
@@ -47,6 +49,8 @@ class Faults:
         self.stops_s: list[float] = []
         self.bytes_lost = 0
         self._town = town
+        moves = SHARDS if isinstance(town.redis, RedisShards) else {}
+        self._weights = WEIGHTS | moves
         self._channels = channels
         self._redis = asyncio.Lock()
         self._broker = asyncio.Lock()
@@ -68,9 +72,10 @@ class Faults:
         deck: list[str] = []
         while monotonic() < end:
             if not deck:  # each kind once, then by weight: a short run has seen them all
-                deck = sorted(WEIGHTS)
+                deck = sorted(self._weights)
                 self.random.shuffle(deck)
-                deck += self.random.choices(list(WEIGHTS), list(WEIGHTS.values()), k=len(deck))
+                kinds, weights = list(self._weights), list(self._weights.values())
+                deck += self.random.choices(kinds, weights, k=len(deck))
             name = deck.pop(0)
             if name in MEASURED:  # nothing else may be the reason of what is measured
                 await asyncio.gather(*self._tasks)
@@ -173,6 +178,10 @@ class Faults:
                 await asyncio.to_thread(pair.kill_and_restart, away_s=self.random.uniform(0, 2))
             elif which == "stall":
                 await asyncio.to_thread(pair.stall, for_s=self.random.choice((0.5, 2.0, 6.5)))
+            elif which == "move":
+                assert isinstance(pair, RedisShards)
+                key = self._town.space.key(self.random.randrange(PARTITIONS), "m")
+                await asyncio.to_thread(pair.move, key)
             else:
                 behind_s = self.random.choice((0.1, 0.5, 2.0))
                 self.bytes_lost += await asyncio.to_thread(pair.fail_over, behind_s=behind_s)

@@ -110,6 +110,10 @@ class RedisPair:
         """Start the master."""
         self.master.start()
 
+    def client(self) -> Redis:
+        """Return a connection to the master."""
+        return self.master.client()
+
     def kill_and_restart(self, *, away_s: float) -> None:
         """kill -9, and the same disk again: the AOF has all that was answered."""
         self.master.kill()

@@ -1,6 +1,6 @@
 """Chaos with real processes: `make chaos ARGS="--for 90s --json"`.
 
-    python -m tests.chaos.run [--for 90s] [--seed N] [--rate EVENTS_PER_S] [--json]
+    python -m tests.chaos.run [--for 90s] [--seed N] [--rate EVENTS_PER_S] [--cluster] [--json]
 
 Prints one JSON object. Ends with 1 if anything was lost, doubled or wrong, or too little went wrong
 for that to say much.
@@ -23,6 +23,7 @@ from tests.chaos.channels import Channels
 from tests.chaos.compare import Found, compare
 from tests.chaos.faults import Faults
 from tests.chaos.load import Load
+from tests.chaos.redis_shards import RedisShards
 from tests.chaos.town import PARTITIONS, Town
 
 RATE = 120.0
@@ -38,14 +39,20 @@ SHOWN_MAX = 10
 
 
 async def play(
-    seed: int, seconds: float, *, rate: float = RATE, log: Path | None = None
+    seed: int,
+    seconds: float,
+    *,
+    rate: float = RATE,
+    log: Path | None = None,
+    cluster: bool = False,
 ) -> dict[str, Any]:
-    """Run one seed to its end; return the report."""
+    """Run one seed to its end, on one Redis or on a `cluster`; return the report."""
     channels = Channels()
     await channels.start()
     start_s = await asyncio.to_thread(_start_s)
     began = monotonic()
-    async with Town(seed, endpoints=channels.endpoints) as town:
+    redis = RedisShards(seed) if cluster else None
+    async with Town(seed, endpoints=channels.endpoints, redis=redis) as town:
         _say(f"ready after {monotonic() - began:.0f} s")
         load = Load(
             seed, url=town.url, bootstrap=town.settings.kafka_bootstrap, rate=rate, crowd=CROWD
@@ -101,7 +108,7 @@ async def _until(town: Town, holds: Any) -> None:
 
 def _is_settled(town: Town) -> str:
     """Return what is still to come while the clock ticks, '' if nothing."""
-    with town.redis.master.client() as client:
+    with town.redis.client() as client:
         for partition in range(PARTITIONS):
             timers = client.zrange(town.space.key(partition, "tm"), 0, -1)
             if any(b"|w:" in member for member in timers):
@@ -196,11 +203,18 @@ def main() -> int:
     parser.add_argument("--for", dest="seconds", type=_seconds, default=90.0)
     parser.add_argument("--seed", type=int, default=random.randrange(10_000))
     parser.add_argument("--rate", type=float, default=RATE, help="events a second")
+    parser.add_argument("--cluster", action="store_true", help="on three Redis masters")
     parser.add_argument("--json", action="store_true", help="on one line")
     parser.add_argument("--log", type=Path, help="where to write what the processes printed")
     arguments = parser.parse_args()
     _say(f"seed {arguments.seed}")
-    running = play(arguments.seed, arguments.seconds, rate=arguments.rate, log=arguments.log)
+    running = play(
+        arguments.seed,
+        arguments.seconds,
+        rate=arguments.rate,
+        log=arguments.log,
+        cluster=arguments.cluster,
+    )
     found = asyncio.run(running)
     print(json.dumps(found, indent=None if arguments.json else 2))
     return 0 if found["verdict"] == "passed" else 1

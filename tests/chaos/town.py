@@ -27,6 +27,7 @@ from engine.runtime.setup import publish_rules, topic_specs
 from tests.apache.broker import ApacheKafka
 from tests.apache.cluster import ApacheCluster
 from tests.chaos.redis_server import RedisPair
+from tests.chaos.redis_shards import RedisShards
 from tests.chaos.rules import FILES
 
 PARTITIONS = 8
@@ -77,6 +78,7 @@ class Town:
         *,
         endpoints: list[dict[str, object]],
         broker: ApacheKafka | ApacheCluster | None = None,
+        redis: RedisPair | RedisShards | None = None,
         roles: Sequence[str] = ROLES,
         static: Sequence[str] = STATIC,
         transactions: bool = False,
@@ -86,7 +88,7 @@ class Town:
         self._roles = roles
         self._static = static
         self._transactions = transactions
-        self.redis = RedisPair()
+        self.redis = redis or RedisPair()
         self.people: dict[str, Running] = {}
         self.crashes: Counter[str] = Counter()
         self._endpoints = endpoints
@@ -171,7 +173,7 @@ class Town:
     def _offsets(self) -> dict[int, int]:
         found = dict.fromkeys(range(PARTITIONS), -2)
         try:
-            with self.redis.master.client() as client:
+            with self.redis.client() as client:
                 for partition in found:
                     value = client.hget(self.space.key(partition, "m"), "off")
                     found[partition] = -1 if value is None else int(value)
