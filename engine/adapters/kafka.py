@@ -185,7 +185,7 @@ class _App(faust.App):  # type: ignore[misc]
             broker_commit_interval=COMMIT_S,
         )
         self.topic_name = topic
-        self.seats = Seats(handler, _Feed(self))
+        self.seats = Seats(topic, handler, _Feed(self))
         self.joining_since: float | None = monotonic()
         self.consumer_options: dict[str, Any] = {}
         self.drain_s = SESSION_S / 2

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import NamedTuple, Protocol
 
+from engine.errors import EngineError
 from engine.events.record import Record
 from engine.ports import Handler
 
@@ -50,9 +51,16 @@ class Seat:
     """
 
     def __init__(
-        self, partition: int, handler: Handler, feed: Feed, *, on_room: Callable[[], None]
+        self,
+        partition: int,
+        handler: Handler,
+        feed: Feed,
+        *,
+        topic: str,
+        on_room: Callable[[], None],
     ) -> None:
         self.partition = partition
+        self._name = f"{topic}/{partition}"
         self.done: int | None = None
         self.arrived_at = monotonic()
         self.looked_at = 0.0
@@ -109,7 +117,7 @@ class Seat:
         self._wake.set()
         _, running = await asyncio.wait({self._task}, timeout=timeout_s)
         if running:
-            log.warning("partition %d: a batch outlasts the rebalance: cancelled", self.partition)
+            log.warning("%s: a batch outlasts the rebalance: cancelled", self._name)
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=CANCEL_S)
 
@@ -122,11 +130,17 @@ class Seat:
                 else:
                     await self._read_from(offset)
                     await self._serve()
+            except (EngineError, OSError, TimeoutError) as error:  # of the world: it says where
+                log.warning("%s: %s; again in %.1f s", self._name, error, self._repair_s)
+                await self._begin_again()
             except Exception:
-                log.exception("partition %d: again in %.1f s", self.partition, self._repair_s)
-                self._stop_reading()
-                await self._pause(self._repair_s)
-                self._repair_s = min(self._repair_s * 2, REPAIR_S_MAX)
+                log.exception("%s: again in %.1f s", self._name, self._repair_s)
+                await self._begin_again()
+
+    async def _begin_again(self) -> None:
+        self._stop_reading()
+        await self._pause(self._repair_s)
+        self._repair_s = min(self._repair_s * 2, REPAIR_S_MAX)
 
     async def _serve(self) -> None:
         """Hand over batch after batch, until it is time to leave or to take over again."""
@@ -158,7 +172,7 @@ class Seat:
         if start > missing:
             self._again = True  # retention was faster than we
             return
-        log.warning("partition %d: a hole at offset %d, reading again", self.partition, missing)
+        log.warning("%s: a hole at offset %d, reading again", self._name, missing)
         await self._pause(self._repair_s)
         self._repair_s = min(self._repair_s * 2, REPAIR_S_MAX)
         await self._read_from(missing)
@@ -185,11 +199,12 @@ class Seat:
 
 
 class Seats:
-    """All partitions that this member holds; `room` is set when one may be fed again."""
+    """All partitions of `topic` that this member holds; `room` is set when one may be fed again."""
 
-    def __init__(self, handler: Handler, feed: Feed) -> None:
+    def __init__(self, topic: str, handler: Handler, feed: Feed) -> None:
         self.room = asyncio.Event()
         self.held: dict[int, Seat] = {}
+        self._topic = topic
         self._handler = handler
         self._feed = feed
 
@@ -197,7 +212,9 @@ class Seats:
         """Begin to take partitions over; each is fed once it is ready."""
         for partition in partitions:
             assert partition not in self.held
-            self.held[partition] = Seat(partition, self._handler, self._feed, on_room=self.room.set)
+            self.held[partition] = Seat(
+                partition, self._handler, self._feed, topic=self._topic, on_room=self.room.set
+            )
 
     async def drain(self, partitions: Iterable[int], *, timeout_s: float) -> None:
         """End the batches under way; the partitions stay held, for their offsets."""
@@ -210,4 +227,4 @@ class Seats:
         told = await asyncio.gather(*map(self._handler.revoked, left), return_exceptions=True)
         for partition, error in zip(left, told, strict=True):
             if isinstance(error, BaseException):
-                log.error("partition %d: on giving it up: %r", partition, error)
+                log.error("%s/%d: on giving it up: %r", self._topic, partition, error)

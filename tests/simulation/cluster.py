@@ -95,7 +95,7 @@ class Member:
     """A worker in one consumer group; feeds its seats from the log (seats.Feed)."""
 
     def __init__(self, worker: "Worker", topic: str, handler: Handler, log: Topics) -> None:
-        self.seats = Seats(handler, self)
+        self.seats = Seats(topic, handler, self)
         self.wake = self.seats.room
         self._worker = worker
         self._topic = topic

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from engine.adapters.seats import BATCH_MAX, QUEUE_MAX, Answer, Seat, Seats
+from engine.errors import StoreError
 from engine.events.record import Record
 
 PATIENCE_S = 10.0
@@ -72,7 +73,7 @@ Scenario = Callable[[Seat, Feed, Handler], Awaitable[None]]
 def play(handler: Callable[[], Handler], scenario: Scenario) -> None:
     async def run() -> None:
         feed, who = Feed(), handler()
-        seat = Seat(0, who, feed, on_room=lambda: None)
+        seat = Seat(0, who, feed, topic="t", on_room=lambda: None)
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await scenario(seat, feed, who)
@@ -276,10 +277,37 @@ def test_a_batch_that_outlasts_the_drain_is_cancelled() -> None:
     play(lambda: Handler(0), scenario)
 
 
+@pytest.mark.parametrize(
+    ("error", "level", "traced"),
+    [
+        (StoreError("Redis at r:1 did not answer", code="store/unreachable"), "WARNING", False),
+        (ConnectionRefusedError(111, "refused"), "WARNING", False),
+        (ZeroDivisionError("of ours"), "ERROR", True),
+    ],
+)
+def test_what_the_world_does_is_told_in_a_line_and_what_we_do_with_its_trace(
+    error: Exception, level: str, traced: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(seat: Seat, feed: Feed, handler: Handler) -> None:
+        handler.answers = [error]
+        await feed.seeks.get()
+        seat.take(answer(0, 5))
+        await feed.seeks.get()  # it begins again
+        seat.take(answer(0, 5))
+        assert await handler.batches.get() == (0, 5)
+
+    play(lambda: Handler(0), scenario)
+    (line,) = (each for each in caplog.records if "again in" in each.message)
+    assert line.levelname == level
+    assert bool(line.exc_info) is traced
+    assert line.message.startswith("t/0: ")
+    assert traced or str(error) in line.message
+
+
 def test_the_handler_is_told_of_each_partition_that_is_given_up() -> None:
     async def run() -> None:
         handler, feed = Handler(0), Feed()
-        seats = Seats(handler, feed)
+        seats = Seats("t", handler, feed)
         seats.open([1, 2, 3])
         await seats.drain([1, 3, 4], timeout_s=PATIENCE_S)
         await seats.give_up([1, 3, 4])

@@ -35,7 +35,7 @@ class Waiting:
 class Member:
     def __init__(self) -> None:
         self.topic_name = "t"
-        self.seats = Seats(Waiting(), Waiting())
+        self.seats = Seats("channel.events", Waiting(), Waiting())
         self.joining_since: float | None = None
         self.crash_reason: BaseException | None = None
 

@@ -15,7 +15,8 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from engine.adapters.memory import MemoryLog
-from engine.errors import LogError
+from engine.adapters.seats import Answer, Seat, Seats
+from engine.errors import LogError, StoreError
 from engine.events import topics
 from engine.events.model import Event
 from engine.events.record import Outgoing, Record, partition_of
@@ -24,6 +25,7 @@ from engine.runtime.observe import Meter
 from engine.runtime.rekey import Rekeyer
 from tests.unit.api.front import CONTRACTS, NOW, PARTITIONS, SHOP, Still
 
+PATIENCE_S = 20.0
 KEY = (("key", b"shop-key"),)
 PAGE = {"type": "page", "userId": "u1", "messageId": "m1", "name": "home"}
 
@@ -219,3 +221,65 @@ def test_what_retention_took_is_said_and_the_rest_is_read(
     assert "retention took 5 records" in caplog.text
     inbox.offsets.next[0] = 7
     assert asyncio.run(inbox.rekeyer.assigned(0)) == 7
+
+
+class DeadOffsets(MemoryOffsets):
+    """Redis is away for a while: the first calls of each kind fail, one after it had its effect."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fails = {"get": 2, "put": 2}
+
+    def _call(self, kind: str) -> None:
+        if self.fails[kind]:
+            self.fails[kind] -= 1
+            raise StoreError("Redis at r:1 did not answer", code="store/unreachable")
+
+    async def get(self, partition: int) -> int:
+        """Return the offset to read next, or fail."""
+        self._call("get")
+        return await super().get(partition)
+
+    async def put(self, partition: int, offset: int, *, accepted: int, dead: int) -> None:
+        """Note it, or fail; the last failure is that of the reply alone."""
+        if self.fails["put"] == 1:
+            await super().put(partition, offset, accepted=accepted, dead=dead)
+        self._call("put")
+        await super().put(partition, offset, accepted=accepted, dead=dead)
+
+
+def test_while_redis_is_away_it_tries_again_and_nothing_is_lost(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    inbox = Inbox()
+    offsets = inbox.rekeyer._offsets = inbox.offsets = DeadOffsets()
+    for number in range(3):
+        inbox.put({**PAGE, "messageId": f"m{number}"})
+
+    class Feed:
+        async def seek(self, partition: int, offset: int) -> None:
+            """Give all that is there."""
+            found = await inbox.log.read(topics.INBOX, partition, offset, count_max=500)
+            if found:
+                whole = Answer(offset, found, found[-1].offset + 1)
+                asyncio.get_running_loop().call_soon(held[partition].take, whole)
+
+        async def log_start(self, partition: int) -> int:
+            """Return the first offset."""
+            return 0
+
+    held: dict[int, Seat] = {}
+
+    async def run() -> None:
+        seats = Seats(topics.INBOX, inbox.rekeyer, Feed())
+        seats.held = held
+        seats.open([0])
+        async with asyncio.timeout(PATIENCE_S):
+            while offsets.next.get(0) != 3 or any(offsets.fails.values()):
+                await asyncio.sleep(0.01)
+        await seats.drain([0], timeout_s=1.0)
+
+    asyncio.run(run())
+    assert len({event.id for event in inbox.events}) == 3
+    assert "Traceback" not in caplog.text
+    assert caplog.text.count("channel.inbox/0: Redis at r:1 did not answer") >= 3
