@@ -52,27 +52,19 @@ class Condition:
     """A compiled condition.
 
     `holds(events, actor, at)`: is it definitely true; never raises. `at`: UTC ms, the end of all
-    windows. Python compiles it when somebody asks: of most rules of a large set nobody does.
+    windows.
     """
 
-    __slots__ = ("_compiled", "_fails", "_inputs", "_labels", "holds", "meaning", "reads", "text")
-    holds: Callable[[Events, Actor, int], bool]
+    __slots__ = ("_fails", "_inputs", "_labels", "holds", "meaning", "reads", "text")
 
     def __init__(self, text: str, meaning: Meaning, reads: Reads, scope: Scope) -> None:
         self.text = text
         self.reads = reads
         self.meaning = meaning
         self._labels = scope
-        self._compiled = _truth(meaning, True)
-        self._fails = _later(lambda: _truth(meaning, False)())
-        self._inputs = _later(lambda: _inputs(meaning)())
-
-    def __getattr__(self, name: str) -> Any:
-        """Compile `holds`: the only slot that is empty at first."""
-        if name != "holds":
-            raise AttributeError(name)
-        self.holds = self._compiled()
-        return self.holds
+        self.holds: Callable[[Events, Actor, int], bool] = _truth(meaning, True)
+        self._fails = _later(lambda: _truth(meaning, False))
+        self._inputs = _later(lambda: _inputs(meaning))
 
     def unknown(self, events: Events, actor: Actor, at: int) -> bool:
         """Return whether it neither holds nor definitely fails: something it needs is missing."""
@@ -147,10 +139,10 @@ def compile_value(text: str, scope: Scope, *, trigger: str) -> Value:
     problems: list[Problem] = []
     meaning = _checked(text, scope, trigger, problems, Checker.meaning)
     try:
-        compiled = _answer(lambda writer: _shown(writer, meaning))
+        get = _answer(lambda writer: _shown(writer, meaning))
     except TooLarge:
         raise ExpressionErrors([_too_costly(text)]) from None
-    return Value(text, meaning.type, _reads(meaning, trigger), _later(compiled))
+    return Value(text, meaning.type, _reads(meaning, trigger), get)
 
 
 def _checked(
@@ -176,15 +168,12 @@ def _too_costly(text: str) -> Problem:
     return Problem(0, max(len(text), 1), "E122", message, "split it into several rules")
 
 
-def _truth(meaning: Meaning, truth: bool) -> Callable[[], Answer]:
+def _truth(meaning: Meaning, truth: bool) -> Answer:
     return _answer(lambda writer: writer.says(meaning, truth))
 
 
-def _answer(write: Callable[[Writer], str]) -> Callable[[], Answer]:
-    """Return what compiles the fast function, with the careful one behind it for wrong types.
-
-    The code is written now, since it may be TooLarge.
-    """
+def _answer(write: Callable[[Writer], str]) -> Answer:
+    """Return the fast function, with the careful one behind it for values of a wrong type."""
 
     def careful() -> Answer:
         writer = Writer("careful")
@@ -192,14 +181,11 @@ def _answer(write: Callable[[Writer], str]) -> Callable[[], Answer]:
         answer: Answer = writer.function(code)
         return answer
 
-    def fast() -> Answer:
-        answer: Answer = writer.function(code)
-        return answer
-
     writer = Writer("fast")
     code = write(writer)
     writer.names["otherwise"] = _later(careful)
-    return fast
+    answer: Answer = writer.function(code)
+    return answer
 
 
 def _later(build: Callable[[], Answer]) -> Answer:
@@ -214,7 +200,7 @@ def _later(build: Callable[[], Answer]) -> Answer:
     return answer
 
 
-def _inputs(meaning: Meaning) -> Callable[[], Answer]:
+def _inputs(meaning: Meaning) -> Answer:
     def write(writer: Writer) -> str:
         shown = {
             part.text: _shown(writer, part)

@@ -2,13 +2,16 @@
 
 Negations are pushed down to the comparisons: `says(x, False)` is code that is True only where x is
 definitely false, so unknown needs no third value at run time. The code has none of the user's text
-in it: constants and names of fields are globals k0, k1, ...
+in it: constants and names of fields are parameters k0, k1, ... of the function that makes it, so
+that conditions which differ only in them share their code: it is compiled once, and stays warm.
 
 There are two forms of each function. The fast one takes values as of the type that the contract
 says; where Python raises because one is not, the careful one runs, whose reads check every type.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from textwrap import indent
 from typing import Any
 
 from engine.clock import DAY_MS
@@ -199,7 +202,9 @@ class Writer(Reading):
         assert self.rows is None, "check.py refuses an aggregate inside of another"
         if node.tallied:
             return self.tally(node)
-        length = f"elapsed_{node.period}(actor, at)" if node.period else repr(node.window_ms)
+        length = (
+            f"elapsed_{node.period}(actor, at)" if node.period else self.constant(node.window_ms)
+        )
         arguments = [f"actor.logs.get({self.constant(node.event)})", "at", length]
         if node.function == "count" and bound == _AT_LEAST and (pair := _one_word(node.where)):
             other = (
@@ -210,7 +215,7 @@ class Writer(Reading):
             )
             return Known((), call)
         if node.over_ms:
-            arguments.append(repr(node.over_ms))
+            arguments.append(self.constant(node.over_ms))
         if node.column is not None:
             arguments.append(self.constant(node.column.name))
         elif node.over_ms:
@@ -270,7 +275,7 @@ class Writer(Reading):
         else:
             lines += ["    try:", *(f"        {line}" for line in body)]
             lines += ["    except caught:", "        return otherwise(events, actor, at)"]
-        return self._made(lines)
+        return _maker(self._source(lines))(*self.names.values())
 
     def chooser(self, codes: Sequence[str]) -> Any:
         """Return the function of (data, actor, at) that lists the places of the codes that hold.
@@ -289,13 +294,19 @@ class Writer(Reading):
             "        return None",
             "    return found",
         ]
-        return self._made(lines)
+        return _maker.__wrapped__(self._source(lines))(*self.names.values())
 
-    def _made(self, lines: Sequence[str]) -> Any:
-        source = "\n".join([*self.functions, *lines])
-        found: dict[str, Any] = {"__builtins__": {}, **CALLED, **self.names}
-        exec(compile(source, "<rule>", "exec"), found)
-        return found["answer"]
+    def _source(self, lines: Sequence[str]) -> str:
+        """Return the function that makes `answer` of what its names stand for."""
+        inner = indent("\n".join([*self.functions, *lines, "return answer"]), "    ")
+        return f"def make({', '.join(self.names)}):\n{inner}"
+
+
+@lru_cache(maxsize=2_000)
+def _maker(source: str) -> Callable[..., Any]:
+    found: dict[str, Any] = {}
+    exec(compile(source, "<rule>", "exec"), CALLED, found)
+    return found["make"]  # type: ignore[no-any-return]
 
 
 def _days(node: Aggregate) -> int:

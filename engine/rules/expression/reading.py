@@ -28,7 +28,8 @@ _WINDOWS = {
     "age": windows.age,
     "rate": pace.rate,
 }
-CALLED = {
+CALLED: dict[str, Any] = {  # the globals of all functions
+    "__builtins__": {},
     **{f"window_{name}": function for name, function in _WINDOWS.items()},
     **{f"read_{name}": function for name, function in values.READERS.items()},
     **{f"elapsed_{period}": elapsed(period) for period in PERIODS},
@@ -141,7 +142,9 @@ class Reading:
         return Known((*known.guards, *checked.guards), checked.code)
 
     def constant(self, value: Any) -> str:
-        if type(value) in (int, float, bool):
+        if value is None or type(value) is bool:
+            return repr(value)
+        if type(value) in (int, float) and self.shared is not None:  # nobody shares such code
             return f"({value!r})" if value < 0 else repr(value)
         key = (type(value), value)
         if key not in self.constants:

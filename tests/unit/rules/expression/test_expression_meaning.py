@@ -233,3 +233,15 @@ def test_the_code_holds_none_of_the_users_text() -> None:
 def test_every_event_of_the_scope_can_be_counted() -> None:
     for name in EVENTS:
         assert holds(f'count("{name}", 1h) >= 0') is True
+
+
+def test_conditions_that_differ_only_in_constants_share_their_code_and_not_their_answers() -> None:
+    text = 'event.category == "{}" && count("web.page_viewed", {}, it.category == "{}") >= {}'
+    one, other = (
+        compile_condition(text.format(*each), SCOPE, trigger="cart").holds
+        for each in (("food", "1h", "food", 2), ("toys", "2h", "toys", 1))
+    )
+    assert one.__code__ is other.__code__  # type: ignore[attr-defined]
+    for category, expected in (("food", (True, False)), ("toys", (False, True))):
+        events = {"cart": {**CART, "category": category}}
+        assert (one(events, an_actor(), NOW), other(events, an_actor(), NOW)) == expected
