@@ -27,6 +27,7 @@ WORDS = {
         "limit": "limit", "suppressed": "suppressed", "no_channel": "no consent or address",
         "systemic": "many share the cause",
         "quiet": "held by quiet hours", "expired": "too late", "condition": "condition not true",
+        "scope": "outside of the pilot",
         "unknown": "something missing", "errors": "{n} errors in rules; see the dead letters' page",
     },
     "zh": {
@@ -41,7 +42,8 @@ WORDS = {
         "spent": "消息 {messages:,.2f},优惠最多 {offers_at_most:,.2f} {currency}",
         "limit": "频次上限", "suppressed": "被抑制", "no_channel": "无授权或无地址",
         "systemic": "多位客户同因",
-        "quiet": "静默时段推迟", "expired": "已过时效", "condition": "条件不成立",
+        "quiet": "静默时段推迟", "expired": "已过时效", "scope": "不在试行范围",
+        "condition": "条件不成立",
         "unknown": "缺少数据", "errors": "规则出错 {n} 次",
     },
 }  # fmt: skip

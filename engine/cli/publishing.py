@@ -301,6 +301,7 @@ def difference(old: Mapping[str, Rule], new: Mapping[str, Rule]) -> dict[str, li
             for name in both
             if old[name].status != new[name].status
         ],
+        "scope": [name for name in both if old[name].scope != new[name].scope],
         "unchanged": [name for name in both if old[name].version == new[name].version],
     }
 

@@ -1,13 +1,15 @@
 """A rule came true: may we act, on whom, through what, and until when is it worth it?
 
-The order of the questions: is the condition true now, is it still fresh, was it stopped, is it
-night, was there enough of it, is there a way to reach them, are they held out for comparison.
+The order of the questions: is the rule for them, is the condition true now, is it still fresh, was
+it stopped, is it night, was there enough of it, is there a way to reach them, are they held out for
+comparison.
 """
 
 import msgspec
 
 from engine.decision.act import act
 from engine.decision.history import passed_over, stopped
+from engine.decision.holdout import is_inside
 from engine.decision.limits import limit_reached
 from engine.decision.match import Match
 from engine.decision.reach import reachable
@@ -34,6 +36,9 @@ def state_of(turn: Turn, rule: Rule) -> RuleState:
 def decide(turn: Turn, rule: Rule, match: Match) -> None:
     """Act on a match, or note why not; `if` and every limit are looked at now."""
     actor, condition = turn.actor, rule.condition
+    if not is_inside(rule, actor, turn.node_id, match.at):
+        passed_over(turn, rule, match, "scope")
+        return
     if condition is not None and not condition.holds(match.events, actor, match.at):
         unknown = condition.is_open(match.events, actor, match.at)
         passed_over(turn, rule, match, "unknown" if unknown else "condition")

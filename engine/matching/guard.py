@@ -13,6 +13,7 @@ import msgspec
 from engine.decision.act import trigger_id
 from engine.decision.decide import decide, state_of
 from engine.decision.history import stopped
+from engine.decision.holdout import is_inside
 from engine.decision.match import Match
 from engine.decision.model import Action, Trigger
 from engine.events.ids import ENTITIES
@@ -32,7 +33,10 @@ CAUSE_LENGTH_MAX = 128
 
 def ask(turn: Turn, rule: Rule, guard: Guard, match: Match) -> None:
     """Ask the incident of a match's cause, if it would act; else decide it at once."""
-    holds = rule.condition is None or rule.condition.holds(match.events, turn.actor, match.at)
+    actor, at = turn.actor, match.at
+    holds = is_inside(rule, actor, turn.node_id, at) and (
+        rule.condition is None or rule.condition.holds(match.events, actor, at)
+    )
     cause = cause_of(guard, match, turn.actor) if holds else None
     if cause is None:
         decide(turn, rule, match)

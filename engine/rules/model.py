@@ -161,6 +161,17 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a rule is tried: facts of the profile with the values that count, and a share of those.
+
+    `share`: 0 to 1, always the same customers; who lacks a fact is outside.
+    """
+
+    facts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Guard:
     """More than `more_than` customers of one cause (`same`) within `within_ms`: none is contacted.
 
@@ -228,6 +239,7 @@ class Rule:
     holdout: float = 0.0
     goal: Goal | None = None
     guard: Guard | None = None
+    scope: Scope | None = None
     fresh_ms: int = 3_600_000
     cases: tuple[Case, ...] = ()
     groups: frozenset[str] = frozenset()  # they can suppress this rule, or cap it; service: none

@@ -19,6 +19,7 @@ from engine.rules.model import (
     Guard,
     Limit,
     Rule,
+    Scope,
 )
 from engine.rules.parts.actions import parse_actions
 from engine.rules.parts.shared import NOTHING, Shared
@@ -33,12 +34,14 @@ from engine.rules.text.values import limit, minutes_of_day, share
 TOP = (
     *("rule", "title", "owner", "why", "status", "priority", "kind", "key", "per", "when", "if"),
     *("table", "repeat", "do", "limits", "group", "quiet_hours", "holdout", "goal", "fresh"),
-    *("guard", "tests"),
+    *("guard", "scope", "tests"),
 )
 GUARD = ("same", "more_than", "within", "wait", "raise")
+SCOPE_MAX = 1_000
 CUSTOMERS_MAX = 200  # that a guard may wait for: so many are told, and remembered four times over
 REQUIRED = ("rule", "owner", "do", "when")
-WORDS = ("title", "owner", "why", "status", "tests")  # they are not part of a rule's version
+# They are not part of a rule's version: who widens a pilot must not end what waits in it.
+WORDS = ("title", "owner", "why", "status", "tests", "scope")
 GUARD_WAIT_MS = 2 * MINUTE_MS
 _ID = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 
@@ -134,6 +137,7 @@ class _Parser:
             holdout=reader.scalar(root, "holdout", share, "write a share, such as 10%") or 0.0,
             goal=self._goal(),
             guard=self._guard(trigger),
+            scope=self._scope(),
             fresh_ms=reader.length(root, "fresh", HOUR_MS) or HOUR_MS,
             cases=parse_cases(reader, root, self.contracts),
             groups=frozenset(named - {""}) if kind == "marketing" else frozenset(),
@@ -195,6 +199,34 @@ class _Parser:
             hint = nearest(case, listed) or "list it under cases: in the shared file"
             reader.add(node.pairs["raise"][1], "R141", f"there is no case '{case}'", hint)
         return None if same is None else Guard(same, more_than, within, wait, case)
+
+    def _scope(self) -> Scope | None:
+        """Read `scope: {city: [..] or sets.NAME, share: 20%}`."""
+        reader, node = self.reader, self.reader.child(self.root, "scope")
+        if node is None or node.kind != "map":
+            return None if node is None or reader.keys(node, ()) else Scope()
+        known = [n for n, fact in self.scopes.profile.items() if fact.base == "string"]
+        reader.keys(node, (*known, "share"))
+        sets = {**self.contracts.sets, **self.scopes.shared.sets}
+        facts: dict[str, frozenset[str]] = {}
+        for name, (_, value) in node.pairs.items():
+            if name == "share":
+                continue
+            words: set[str] = set()
+            for item in reader.items(node, name):
+                of = item.text.removeprefix("sets.")
+                if of == item.text:
+                    words.add(item.text)
+                elif of in sets:
+                    words.update(sets[of])
+                else:
+                    reader.add(item, "E205", f"there is no set '{of}'", nearest(of, sets))
+            if not words:
+                hint = "such as [gold, diamond]"
+                reader.add(value, "R105", f"'{name}' is a list of 1 to {SCOPE_MAX} texts", hint)
+            facts[name] = frozenset(words)
+        part = reader.scalar(node, "share", share, "write a share, such as 10%")
+        return Scope(facts, 1.0 if part is None else part)
 
     def _goal(self) -> Goal | None:
         node = self.reader.child(self.root, "goal")

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from engine.clock import DAY_MS, SECOND_MS
-from engine.decision.holdout import is_held_out
+from engine.decision.holdout import is_held_out, is_of_share
 from engine.decision.model import Outbound, Trigger
 from engine.errors import ContractError
 from engine.events import topics
@@ -176,6 +176,7 @@ def _nodes(rule: Rule, case: Case) -> dict[str, str]:
         node_id
         for number in range(CUSTOMERS_MAX)
         if is_held_out(rule, node_id := f"0utest{number}") == case.held_out
+        and is_of_share(rule, node_id)
     )
     return {who: next(fit, f"0utest{who}") for who in people}
 

@@ -137,6 +137,10 @@ CASES = [
     (CART + TABLE.replace("some: otherwise", "some: features.churn_risk < 0.4"),
      [("cart.updated", 5)], "no_grade",
      "risk none, since it does not hold that churn risk is below 0.4", "risk 无档位"),
+    ("scope: {city: [Hangzhou, Chengdu]}\n" + CART + CASE, [("cart.updated", 5)], "scope",
+     "where city is Chengdu, Hangzhou (profile.city = not known)", "仅限 city 为 Chengdu"),
+    ("scope: {share: 0%}\n" + CART + CASE, [("cart.updated", 5)], "scope",
+     "on 0% of the customers", "仅对0%的客户"),
     ("when: [{event: cart.updated, times: 2, within: 1h}]\n" + CASE, [("cart.updated", 5)],
      "counted", "it needs 2 within 1 hour", "内发生2次"),
     (CART + TABLE.replace("case: a", "offer: a, channels: [sms]").replace("case: b", "offer: b, "

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from engine.decision.holdout import outside
 from engine.decision.limits import is_reached
 from engine.decision.match import Match
 from engine.decision.reach import ADDRESSES, NEEDS_NO_CONSENT
@@ -71,6 +72,10 @@ def of_note(rule: Rule, note: Note, actor: Actor, *, rival: str) -> Occasion:
         return replace(found, told=told)
     if note.outcome in ("condition", "unknown", "systemic"):
         return found
+    if note.outcome == "scope":
+        name, value = outside(rule, actor, note.customer, match.at)
+        values = {} if name == "share" else {f"profile.{name}": value}
+        return replace(found, told={"scope": name}, values=values)
     if note.outcome == "suppressed":
         until = max(actor.suppressed.get(group, 0) for group in rule.groups)
         return replace(found, until=until, told={"rival": rival})

@@ -40,6 +40,7 @@ def told(rule: Rule, occasion: Occasion, contracts: Contracts, zone: Any, lang: 
         "rival": _rival(facts, lang),
         "table": _table(occasion.table, lang),
         "incident": _incident(occasion.incident, zone, lang),
+        "scope": _scope(rule, str(facts.get("scope", "")), lang),
         "segment": facts.get("segment", {}).get(lang, ""),
         **_scheduled(occasion, contracts, zone, lang),
     }
@@ -102,6 +103,19 @@ def _rival(facts: Mapping[str, Any], lang: str) -> str:
     if not rival:
         return ""
     return f"; rule {rival} was first" if lang == "en" else f"；规则 {rival} 在先"
+
+
+def _scope(rule: Rule, name: str, lang: str) -> str:
+    """Say of a pilot what keeps a customer out of it."""
+    scope = rule.scope
+    if scope is None or not name:
+        return ""
+    if name == "share":
+        shown = f"{scope.share:.0%}"
+        return {"en": f"on {shown} of the customers", "zh": f"仅对{shown}的客户"}[lang]
+    some = sorted(scope.facts[name])
+    names = ", ".join(some[:SHOWN_MAX]) + (" ..." if len(some) > SHOWN_MAX else "")
+    return {"en": f"where {name} is {names}", "zh": f"仅限 {name} 为 {names}"}[lang]
 
 
 def _table(found: Sequence[Graded], lang: str) -> str:

@@ -45,6 +45,8 @@ WORDS = {
                 "分级表中该格为空，不执行任何动作{table}。"),
     "no_grade": ("The table has no grade for the customer{table}.",
                  "分级表中没有适用于该客户的档位{table}。"),
+    "scope": ("The rule is tried elsewhere: {scope}{values}.",
+              "规则目前不对该客户试行：{scope}{values}。"),
     "asks": (
         "It waits until {until} whether others share the cause{incident}.",
         "等待至{until}，以确认是否多位客户同因{incident}。",

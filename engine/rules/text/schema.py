@@ -114,6 +114,11 @@ def _rule(events: Mapping[str, Any], contracts: Contracts) -> dict[str, Any]:
             },
             ("same", "more_than", "within", "raise"),
         ),
+        "scope": {
+            "type": "object",
+            "properties": {"share": SHARE},
+            "additionalProperties": _one_or_more(TEXT),
+        },
         "tests": {"type": "array", "items": _test(contracts)},
     }
     return _object(TOP, shapes, REQUIRED)

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from engine.decision.act import trigger_id
-from engine.decision.holdout import is_held_out
+from engine.decision.holdout import is_held_out, is_of_share
+from engine.errors import RulesError
 from engine.rules.model import Rule
 from tests.turns import NOON, Customer, event_id, rules_of
 
@@ -31,6 +32,45 @@ def carts(customer: Customer, *seconds: float) -> list[float]:
         customer.tick(second)
         customer.send(CART, second)
     return [at for at, _ in customer.fired]
+
+
+@pytest.mark.parametrize(
+    ("scope", "city", "acts"),
+    [
+        ("{city: [Hangzhou, Chengdu]}", "Hangzhou", True),
+        ("{city: Hangzhou}", "Beijing", False),
+        ("{city: Hangzhou}", None, False),  # not known is outside
+        ("{city: Hangzhou, tier: gold}", "Hangzhou", False),
+        ("{share: 0%}", "Hangzhou", False),
+        ("{share: 100%}", None, True),
+    ],
+)
+def test_a_pilot_is_for_whom_its_scope_names(scope: str, city: str | None, acts: bool) -> None:
+    customer = shopper(offer(scope=scope), **({} if city is None else {"city": city}))
+    assert carts(customer, 0) == ([0] if acts else [])
+
+
+def test_a_share_is_always_the_same_customers_and_says_nothing_of_the_holdout() -> None:
+    rule = rules_of(offer(scope="{share: 30%}", holdout="30%")).rules["a"]
+    people = [f"0u{number}" for number in range(4_000)]
+    inside = {name for name in people if is_of_share(rule, name)}
+    held = {name for name in people if is_held_out(rule, name)}
+    assert len(inside) / len(people) == pytest.approx(0.3, abs=0.03)
+    assert len(inside & held) / len(inside) == pytest.approx(0.3, abs=0.05)
+    wider = rules_of(offer(scope="{share: 60%}", holdout="30%")).rules["a"]
+    assert inside < {name for name in people if is_of_share(wider, name)}
+    assert wider.version == rule.version, "who widens a pilot ends nothing that waits"
+
+
+@pytest.mark.parametrize(
+    ("scope", "code"),
+    [("{ctiy: x}", "R101"), ("{city: sets.nowhere}", "E205"), ("{share: 20}", "R113"),
+     ("{city: []}", "R105"), ("Hangzhou", "R105")],
+)  # fmt: skip
+def test_a_mistake_in_a_scope_is_told(scope: str, code: str) -> None:
+    with pytest.raises(RulesError) as caught:
+        rules_of(offer(scope=scope))
+    assert code in {each.code for each in caught.value.problems}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
