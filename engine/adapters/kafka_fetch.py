@@ -103,12 +103,26 @@ class PacedConsumer(AIOKafkaConsumer):  # type: ignore[misc]
                 await asyncio.sleep(wait_s)
             except asyncio.CancelledError:
                 return False  # closed, or its partitions went: as aiokafka answers that itself
+            request = self._renewed(assignment, broker, request)
         self._next_at[broker] = monotonic() + self._pace_s
         has_found: bool = await self._ask(assignment, broker, request)
         has_found = self._doubt(broker, request) or has_found
         if has_found and self._size(request) >= FULL_SIZE:
             self._next_at[broker] = 0.0
         return has_found
+
+    def _renewed(self, assignment: Any, broker: int, request: Any) -> Any:
+        """Return the request as it would be made now, with all partitions that have been taken.
+
+        aiokafka makes the next one as soon as an answer is there, without the partitions that are
+        not taken yet. They would wait for a whole request more: two groups of partitions, each
+        asked at every second turn.
+        """
+        fetcher = self._fetcher
+        fetcher._in_flight.discard(broker)  # by this very request, which has not left
+        requests, *_ = fetcher._get_actions_per_node(assignment)
+        fetcher._in_flight.add(broker)
+        return dict(requests).get(broker, request)
 
     def _doubt(self, broker: int, request: Any) -> bool:
         """Put an error in place of what came by a new connection; tell whether there was any."""

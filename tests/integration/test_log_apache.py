@@ -8,12 +8,13 @@ from time import monotonic
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition as AioPartition
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from engine.adapters.kafka import FaustGroup, _Thread
 from engine.adapters.kafka_client import KafkaPublisher, TopicSpec, create_topics
-from engine.adapters.kafka_fetch import PACE_S
+from engine.adapters.kafka_fetch import PACE_S, PacedConsumer
 from engine.errors import CoverageError, LogError
 from engine.events.record import Outgoing, Record
 from tests.apache.broker import ApacheKafka
@@ -250,6 +251,52 @@ def test_small_records_at_a_steady_rate_come_in_few_answers(
         assert len(witness.sizes) <= answers + 2
 
     kafka(scenario)
+
+
+def test_all_partitions_are_asked_for_together(
+    kafka: Callable[[Scenario], None], apache_kafka: ApacheKafka
+) -> None:
+    """aiokafka leaves those out whose last answer has not been taken when it is there."""
+    asked: list[int] = []
+
+    class Counting(PacedConsumer):
+        async def start(self) -> None:
+            await super().start()
+            ask = self._ask
+
+            async def counted(assignment: Any, broker: int, request: Any) -> bool:
+                asked.append(sum(len(partitions) for _, partitions in request.topics))
+                return bool(await ask(assignment, broker, request))
+
+            self._ask = counted
+
+    async def scenario(log: Log) -> None:
+        places = [AioPartition(log.topic, partition) for partition in range(PARTITIONS)]
+        consumer = Counting(bootstrap_servers=apache_kafka.bootstrap, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            consumer.assign(places)
+            for place in places:
+                consumer.go_on_at(place, 0)
+            sending = asyncio.create_task(send_in_turn(log, 100))
+            async with asyncio.timeout(PATIENCE_S):
+                found = 0
+                while found < 100 * PARTITIONS:
+                    answers = await consumer.answers(places, 0.1)
+                    found += sum(len(records) for _, records, _ in answers.values())
+            await sending
+        finally:
+            await consumer.stop()
+        assert asked.count(PARTITIONS) > len(asked) / 2, asked
+
+    kafka(scenario)
+
+
+async def send_in_turn(log: Log, rounds: int) -> None:
+    """Send a record to each partition, one after the other, again and again."""
+    for n in range(rounds):
+        for partition in range(PARTITIONS):
+            await log.publisher.publish(records(log.topic, partition, n, n + 1))
 
 
 def test_a_partition_that_is_behind_holds_up_no_other(
