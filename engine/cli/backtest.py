@@ -118,7 +118,7 @@ def _over_file(
         total = len(messages)
     else:
         total = path.stat().st_size if path.is_file() else 0
-    with _progress(total, quiet=arguments.json) as tell:
+    with progress(total, quiet=arguments.json) as tell:
         over_events(
             runs,
             _told(values, tell) if arguments.mapping else dumped(path, tell),
@@ -161,7 +161,7 @@ async def _over_topic(arguments: Namespace, settings: Settings) -> list[Run]:
         story = await story_of(reader, count)
         if not story.is_whole:
             print("engine: the log was cut: what was before is not known", file=sys.stderr)
-        with _progress(story.size, quiet=arguments.json) as tell:
+        with progress(story.size, quiet=arguments.json) as tell:
             await over_log(
                 runs, reader, library, story, tell, ruleset=shelf.live,
                 lateness_ms=sources_of(settings).lateness_ms,
@@ -235,7 +235,7 @@ def instant(text: str) -> int:
 
 
 @contextmanager
-def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+def progress(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     """Show how far it is and the time left, to people only."""
     if quiet or not sys.stderr.isatty():
         yield lambda n: None
