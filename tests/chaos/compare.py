@@ -66,6 +66,7 @@ class Found:
     triggers: int = 0
     merges: int = 0
     refusals: int = 0
+    routed: int = 0
     repeated: int = 0
 
     @property
@@ -81,6 +82,7 @@ def compare(town: Town, load: Load, channels: Channels) -> Found:
     oracle = Oracle(logs).play()
     found = Found(applied=sum(part.counts["applied"] for part in oracle.parts))
     found.merges = sum(t[0] == "merged" for part in oracle.parts for t in part.triggers)
+    found.routed = oracle.routed
     found.refusals = sum(m[0] == "ref" for sent in oracle.sent.values() for m in sent)
     out = read_topic(bootstrap, "triggers", PARTITIONS)
     _inputs(found, oracle, load)

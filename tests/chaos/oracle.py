@@ -98,6 +98,7 @@ class Oracle:
         self.letters: dict[str, str] = {}
         self.aliases: set[tuple[str, str]] = set()
         self.applied: Counter[str] = Counter()
+        self.routed = 0  # events that came to where their person was believed to be
         self._logs = logs
         self._moving: dict[str, Live] = {}
 
@@ -166,11 +167,18 @@ class Oracle:
         home, pr = body["ids"][0], int(headers.get("pr", 0))
         shared = "sh" in headers
         node = part.nodes.get(here)
-        assert pr or here == home, "nobody sends by hints"
+        by_route = pr == 0 and here != home  # the front door believed that the person is here
         if isinstance(node, Sign):
             to = (node.own or node.fwd) if here == home else node.fwd
             shared = shared or (here == home and node.shared)
-            self._send(part, to, "event", body["id"], pr + 1, shared)
+            self._send(part, to, "event", body["id"], 0 if by_route else pr + 1, shared)
+            return
+        if by_route:
+            self.routed += 1
+            if node is not None and node.seen.get(home) == MINE:
+                self._apply(part, node, here, body, shared)
+            else:
+                self._send(part, home, "event", body["id"], 0, False)
             return
         if node is None:
             node = self._born(part, here)

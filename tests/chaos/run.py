@@ -152,6 +152,7 @@ def report(seed: int, seconds: float, found: Found, load: Load, faults: Faults) 
         "triggers": found.triggers,
         "merges": found.merges,
         "refusals": found.refusals,
+        "routed": found.routed,
         "published_twice": found.repeated,
         "faults": dict(sorted(faults.injected.items())),
         "faults_total": faults.injected.total(),
