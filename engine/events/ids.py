@@ -61,7 +61,15 @@ TYPES = {
     )
 }
 CAPS = {t.letter: t.cap for t in TYPES.values()}
-ENTITIES = {"store": "s", "ad": "a", "agent": "g", "topic": "t", "budget": "b", "incident": "i"}
+ENTITIES = {
+    "store": "s",
+    "ad": "a",
+    "agent": "g",
+    "topic": "t",
+    "budget": "b",
+    "incident": "i",
+    "city": "c",
+}
 _ENTITY_KINDS = {letter: kind for kind, letter in ENTITIES.items()}
 
 

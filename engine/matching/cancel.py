@@ -81,7 +81,7 @@ def together(
 
 def review(turn: Turn, rule: Rule, instance: str) -> None:
     """Take a match back that is held, if it was called off before it was."""
-    if rule.cancels and (rule.quiet is not None or rule.guard is not None):
+    if rule.cancels and (rule.quiet is not None or rule.guard is not None or rule.context):
         _end_held(turn, rule, instance)
 
 

@@ -12,7 +12,7 @@ from engine.decision.decide import HELD, decide, held
 from engine.decision.goals import reach_goals, take_back
 from engine.decision.match import Match
 from engine.events.model import Event
-from engine.matching import absence, cancel, dates, guard, segments, silence, weekly
+from engine.matching import absence, cancel, context, dates, guard, segments, silence, weekly
 from engine.matching.partial import INSTANCE_LENGTH_MAX
 from engine.matching.sequence import take
 from engine.profile.model import Timer
@@ -199,10 +199,12 @@ def _date(turn: Turn, rule: Rule, timer: Timer) -> None:
 
 
 def _act(turn: Turn, rule: Rule, match: Match) -> None:
-    if rule.guard is None:
-        decide(turn, rule, match)
-    else:
+    if rule.context:
+        context.ask(turn, rule, match)
+    elif rule.guard is not None:
         guard.ask(turn, rule, rule.guard, match)
+    else:
+        decide(turn, rule, match)
 
 
 def _matched(turn: Turn, rule: Rule, match: Match) -> None:

@@ -15,7 +15,7 @@ from engine.identity.node import (
 )
 from engine.identity.registrar import ADDRESS
 from engine.ingest.lateness import placed
-from engine.matching import guard
+from engine.matching import context, guard
 from engine.pipeline import parting
 from engine.pipeline.book import Book
 from engine.pipeline.envelope import Arrival, forward, send_control
@@ -97,7 +97,7 @@ def part(state: Partition, arrival: Arrival, book: Book) -> None:
     assert not isinstance(node, Tombstone), "things are never absorbed"
     live = live_at(state, arrival)
     state.dirty.add(name)
-    if body.type in guard.TYPES:
+    if body.type in guard.TYPES or body.type in context.TYPES:
         _heard(state, live, arrival, book)
     elif _is_new(state, live, body):
         turn = open_turn(state, body.tenant, here, live, book)
@@ -119,7 +119,7 @@ def _heard(state: Partition, live: Live, arrival: Arrival, book: Book) -> None:
     rules = book.rule_sets.get(state.meta.ruleset)
     if rules is not None and _is_new(state, live, body):
         turn = open_turn(state, body.tenant, arrival.node_id, live, book)
-        guard.hear(rules, turn, body)
+        (context if body.type in context.TYPES else guard).hear(rules, turn, body)
         close_turn(state, turn, book)
 
 

@@ -9,6 +9,7 @@ import msgspec
 from engine.churn import step as churn
 from engine.decision.model import Trigger
 from engine.events import topics
+from engine.events.ids import entity_id
 from engine.events.model import Event
 from engine.identity.messages import Look
 from engine.keys import node_name
@@ -51,6 +52,8 @@ def close_turn(state: Partition, turn: Turn, book: Book) -> None:
     for move in turn.moved:
         send(state, move)
     for to, event in turn.parts:
+        if not isinstance(to, str):
+            to = entity_id(*to, tenant=turn.tenant, secret=book.secret)
         send_control(state, "part", to, event, secret=book.secret, hop=0)
 
 

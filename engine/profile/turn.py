@@ -34,7 +34,8 @@ class Turn(msgspec.Struct, gc=False):
     derived: list[Event] = []
     moved: list[Move] = []
     passed: int = 0
-    parts: list[tuple[str, Event]] = []  # events of ours for other actors: (node id, event)
+    # Events of ours for other actors: (node id, or kind and name of a thing; event).
+    parts: list[tuple[str | tuple[str, str], Event]] = []
 
     def own_event(
         self,

@@ -105,7 +105,7 @@ def _per(reader: Reader, root: Node, rule: Rule, contracts: Contracts) -> None:
 
 
 def _waits(reader: Reader, root: Node, rule: Rule) -> None:
-    held = rule.quiet is not None or rule.guard is not None
+    held = rule.quiet is not None or rule.guard is not None or bool(rule.context)
     lasts = rule.absent is not None or held or len(rule.steps) > 1
     if rule.cancels and not lasts and not any(step.times > 1 for step in rule.steps):
         for node in reader.items(root, "when"):

@@ -11,6 +11,8 @@ STATUSES = ("draft", "shadow", "live", "paused", "retired")
 REPEATS = ("restart", "keep-first", "each")
 KINDS = ("marketing", "service")
 ACTIONS = ("offer", "message", "case", "event", "suppress")
+CONTEXT = "context"  # alias of what a thing has answered
+CONTEXTS = ("city",)  # kinds of things that may be asked: so is the fact called that names one
 COUNT_MAX = 64  # the largest count of a limit: so many decision times are kept
 CHANNELS = ("email", "sms", "push", "app", "wechat", "call", "mail", "desk", "web")
 
@@ -240,6 +242,7 @@ class Rule:
     goal: Goal | None = None
     guard: Guard | None = None
     scope: Scope | None = None
+    context: str = ""  # kind of the thing that is asked before it is decided, one of CONTEXTS
     fresh_ms: int = 3_600_000
     cases: tuple[Case, ...] = ()
     groups: frozenset[str] = frozenset()  # they can suppress this rule, or cap it; service: none

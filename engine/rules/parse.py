@@ -10,6 +10,7 @@ from engine.rules.cases import parse_cases
 from engine.rules.check import check_rule
 from engine.rules.expression.compile import compile_value
 from engine.rules.model import (
+    CONTEXTS,
     COUNT_MAX,
     KINDS,
     REPEATS,
@@ -33,7 +34,7 @@ from engine.rules.text.values import limit, minutes_of_day, share
 TOP = (
     *("rule", "title", "owner", "why", "status", "priority", "kind", "key", "per", "when", "if"),
     *("table", "repeat", "do", "limits", "group", "quiet_hours", "holdout", "goal", "fresh"),
-    *("guard", "scope", "tests"),
+    *("guard", "scope", "context", "tests"),
 )
 GUARD = ("same", "more_than", "within", "wait", "raise")
 SCOPE_MAX = 1_000
@@ -106,6 +107,7 @@ class _Parser:
             reader.add(place, "R115", f"no kind of thing '{key}'", nearest(key, ENTITIES))
         pattern = parse_pattern(reader, root, self.scopes, self.contracts)
         absent, trigger = pattern.absent, pattern.trigger
+        context = self._context()
         table, nodes = parse_table(reader, root, self.scopes, trigger=trigger)
         group = reader.text(root, "group")
         kind, limits = self._kind(nodes), self._limits()
@@ -137,6 +139,7 @@ class _Parser:
             goal=self._goal(),
             guard=self._guard(trigger),
             scope=self._scope(),
+            context=context,
             fresh_ms=reader.length(root, "fresh", HOUR_MS) or HOUR_MS,
             cases=parse_cases(reader, root, self.contracts),
             groups=frozenset(named - {""}) if kind == "marketing" else frozenset(),
@@ -198,6 +201,17 @@ class _Parser:
             hint = nearest(case, listed) or "list it under cases: in the shared file"
             reader.add(node.pairs["raise"][1], "R141", f"there is no case '{case}'", hint)
         return None if same is None else Guard(same, more_than, within, wait, case)
+
+    def _context(self) -> str:
+        """Read `context: city`; conditions behind the steps may name `context.x` then."""
+        reader, place = self.reader, self.reader.child(self.root, "context")
+        if place is None:
+            return ""
+        if self.scopes.thing or "guard" in self.root.pairs:
+            reader.add(place, "R149", "'context' is of a rule about customers, without a guard")
+        kind = reader.choice(self.root, "context", CONTEXTS, CONTEXTS[0])
+        self.scopes.see_context(kind)
+        return kind
 
     def _scope(self) -> Scope | None:
         """Read `scope: {city: [..] or sets.NAME, share: 20%}`."""

@@ -8,10 +8,11 @@ from engine.events.contract import Contracts
 from engine.profile import schema
 from engine.profile.calendar import PERIODS
 from engine.rules.expression.types import Scope
+from engine.rules.model import CONTEXT
 
 FACTS = schema.schema()
 RESERVED = (
-    *("event", "it", "profile", "features", "sets", "local", "conditions"),
+    *("event", "it", "profile", "features", "sets", "local", "conditions", CONTEXT),
     *("true", "false", "null", *PERIODS),
 )
 
@@ -33,6 +34,19 @@ class Scopes:
         contract = self.contracts.get(event)
         self._events = {**self._events, alias: contract.fields if contract else {}}
         self._types = {**self._types, alias: event}
+
+    def see_context(self, kind: str) -> None:
+        """Make known what things of a kind answer: the traits that their events set."""
+        self._events = {
+            **self._events,
+            CONTEXT: {
+                trait: contract.fields[name]
+                for contract in self.contracts.by_name.values()
+                if contract.entity == kind and contract.key != "person"
+                for name, trait in contract.traits.items()
+            },
+        }
+        self._types = {**self._types, CONTEXT: ""}
 
     def hide(self, alias: str) -> None:
         """Forget an alias: what did not happen has no fields."""

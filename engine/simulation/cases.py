@@ -12,7 +12,7 @@ from engine.decision.holdout import is_held_out, is_of_share
 from engine.decision.model import Outbound, Trigger
 from engine.errors import ContractError
 from engine.events import topics
-from engine.events.ids import ENTITIES, is_entity
+from engine.events.ids import ENTITIES, entity_id, is_entity
 from engine.events.model import Event
 from engine.events.record import Headers, Outgoing, Record
 from engine.identity import mac
@@ -30,7 +30,7 @@ from engine.pipeline.state import STATE_VERSION, Live, Partition
 from engine.profile.model import Actor, Trait
 from engine.rules.cases import INCIDENT, compare
 from engine.rules.compile import RuleSet, index
-from engine.rules.model import Case, Rule
+from engine.rules.model import CONTEXTS, Case, Rule
 
 SECRET = b"the secret of rule tests"
 TENANT = "test"
@@ -146,7 +146,7 @@ def run_case(rule: Rule, case: Case, rules: RuleSet, lang: str = "en") -> list[s
         last = max(last, case.start + arrives)
         shop.tick((case.start + arrives) // SECOND_MS * SECOND_MS)
         try:
-            arrived, node_id = case.start + arrives, nodes[who]
+            arrived, node_id = case.start + arrives, _thing(rules, name, data) or nodes[who]
             event = _event(rules, case.start + at, arrived, number, name, data, node_id)
         except ContractError as error:
             return [f"{name}: {error}"]
@@ -179,6 +179,15 @@ def _nodes(rule: Rule, case: Case) -> dict[str, str]:
         and is_of_share(rule, node_id)
     )
     return {who: next(fit, f"0utest{who}") for who in people}
+
+
+def _thing(rules: RuleSet, name: str, data: Mapping[str, Any]) -> str:
+    """Return the id of a thing that may be asked, if an event happens to one; else ''."""
+    contract = rules.contracts.get(name)
+    if contract is None or contract.entity not in CONTEXTS or contract.key == "person":
+        return ""
+    value = str(data.get(contract.key_field))
+    return entity_id(contract.entity, value, tenant=TENANT, secret=SECRET)
 
 
 def _actor(rule: Rule, case: Case) -> Actor:

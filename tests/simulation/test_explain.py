@@ -141,6 +141,8 @@ CASES = [
      "where city is Chengdu, Hangzhou (profile.city = not known)", "仅限 city 为 Chengdu"),
     ("scope: {share: 0%}\n" + CART + CASE, [("cart.updated", 5)], "scope",
      "on 0% of the customers", "仅对0%的客户"),
+    ("context: city\n" + CART + "if: context.temperature_c < 5.0\n" + CASE, [("cart.updated", 5)],
+     "unknown", "context.temperature_c = not known", "context.temperature_c = 未知"),
     ("when: [{event: cart.updated, times: 2, within: 1h}]\n" + CASE, [("cart.updated", 5)],
      "counted", "it needs 2 within 1 hour", "内发生2次"),
     (CART + TABLE.replace("case: a", "offer: a, channels: [sms]").replace("case: b", "offer: b, "

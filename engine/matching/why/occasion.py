@@ -130,7 +130,8 @@ def of_asking(rule: Rule, timers: Mapping[str, Timer], actor: Actor) -> list[Occ
     for timer in timers.values():
         match = msgspec.convert(timer.data[1], Match)
         cause = None if rule.guard is None else guard.cause_of(rule.guard, match, actor)
-        asks = Occasion(match.at, "asks", event_id=match.cause, until=timer.due, cause=cause)
+        outcome = "asks" if rule.guard is not None else "asks_context"
+        asks = Occasion(match.at, outcome, event_id=match.cause, until=timer.due, cause=cause)
         found.append(asks)
     return found
 

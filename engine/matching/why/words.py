@@ -51,6 +51,8 @@ WORDS = {
         "It waits until {until} whether others share the cause{incident}.",
         "等待至{until}，以确认是否多位客户同因{incident}。",
     ),
+    "asks_context": ("It asks the customer's city, until {until}.",
+                     "正在询问客户所在城市的情况，至{until}。"),
     "systemic": ("Held back, since too many share the cause{incident}.",
                  "同因客户过多，已暂停发送{incident}。"),
     "entered": ("The customer became one of {segment}: {clause}{values}.",

@@ -54,6 +54,7 @@ a test has at most {} customers => 一个测试最多{}位客户
 '{}' is no customer of a test => “{}”不能作为测试中的客户
 write a name such as ann, or a range such as 1-20 => 请写名称（如 ann）或范围（如 1-20）
 nothing happens to '{}' in this test => 此测试中没有“{}”的事件
+'context' is of a rule about customers, without a guard => “context”只用于没有 guard 的客户规则
 the rule has no guard => 规则没有 guard
 only a rule with guard: raises an incident => 只有带 guard: 的规则才会上报
 the incident raises it: add who: incident => 该工单由同因事件上报：请加 who: incident

@@ -10,7 +10,7 @@ from typing import Any
 from engine.events.contract import Contracts
 from engine.events.ids import ENTITIES
 from engine.rules.cases import CASE, EXPECT, GIVEN
-from engine.rules.model import ACTIONS, CHANNELS, KINDS, REPEATS, STATUSES
+from engine.rules.model import ACTIONS, CHANNELS, CONTEXTS, KINDS, REPEATS, STATUSES
 from engine.rules.parse import CUSTOMERS_MAX, GUARD, REQUIRED, TOP
 from engine.rules.parts import shared
 from engine.rules.parts.actions import KEYS as ACTION_KEYS
@@ -114,6 +114,7 @@ def _rule(events: Mapping[str, Any], contracts: Contracts) -> dict[str, Any]:
             },
             ("same", "more_than", "within", "raise"),
         ),
+        "context": {"enum": list(CONTEXTS)},
         "scope": {
             "type": "object",
             "properties": {"share": SHARE},

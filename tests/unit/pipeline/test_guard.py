@@ -7,7 +7,7 @@ from engine.decision.model import Trigger
 from engine.errors import RulesError
 from engine.events import topics
 from engine.events.model import Event
-from engine.events.record import Record
+from engine.events.record import Headers, Record
 from engine.identity import mac
 from engine.identity.messages import Absorb, Tick, Version
 from engine.outcome import Meta, Outcome
@@ -19,6 +19,7 @@ from engine.pipeline.state import Partition
 from tests.turns import NOON, event_id, rules_of
 
 SECRET = b"of these tests"
+Fed = tuple[bytes, bytes, Headers]
 RULE = """rule: r
 kind: service
 when: [{event: payment.failed, as: failure}%s]
@@ -82,7 +83,11 @@ class City:
                 self.counts[code] = self.counts.get(code, 0) + count
             for _, move in outcome.moves:
                 if move.topic == topics.EVENTS:
-                    waiting.append((move.key.encode(), move.value, move.headers))
+                    waiting += self.arrives(move.key.encode(), move.value, move.headers)
+
+    def arrives(self, key: bytes, value: bytes, headers: Headers) -> list[Fed]:
+        """Return what comes at once of a message between actors."""
+        return [(key, value, headers)]
 
     @property
     def did(self) -> list[tuple[str, int]]:
