@@ -7,7 +7,7 @@ ARGS ?=
 PYTEST := $(BIN)/python -m pytest
 NOT_HERE := not apache and not sdk and not browser and not ops
 
-.PHONY: demo up test check bench bench-rules simulate simulate-nightly chaos backlog soak test-kafka test-sdk test-browser test-ops clean
+.PHONY: demo up test check bench bench-rules simulate simulate-nightly chaos upgrade backlog soak test-kafka test-sdk test-browser test-ops clean
 
 demo: $(VENV)/ready
 	@$(BIN)/engine demo $(ARGS)
@@ -52,6 +52,10 @@ simulate-nightly: $(VENV)/ready-dev
 
 chaos: $(VENV)/ready-dev
 	@$(BIN)/python -m tests.chaos.run $(ARGS)
+
+# Another release (`--old REV`) and this one side by side; takes some minutes, so CI does not.
+upgrade: $(VENV)/ready-dev
+	@$(BIN)/python -m tests.chaos.upgrade $(ARGS)
 
 backlog: $(VENV)/ready-dev
 	@$(BIN)/python -m tests.endurance.backlog $(ARGS)

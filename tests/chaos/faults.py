@@ -42,7 +42,9 @@ MEASURED = ("kill-alone work", "stop work")
 class Faults:
     """Strikes until told to stop; `injected`: what has really happened, by kind."""
 
-    def __init__(self, seed: int, town: Town, channels: Channels) -> None:
+    def __init__(
+        self, seed: int, town: Town, channels: Channels, *, weights: dict[str, float] | None = None
+    ) -> None:
         self.random = Random(f"{seed}/faults")
         self.injected: Counter[str] = Counter()
         self.takeovers_s: list[float] = []
@@ -50,7 +52,7 @@ class Faults:
         self.bytes_lost = 0
         self._town = town
         moves = SHARDS if isinstance(town.redis, RedisShards) else {}
-        self._weights = WEIGHTS | moves
+        self._weights = weights or WEIGHTS | moves
         self._channels = channels
         self._redis = asyncio.Lock()
         self._broker = asyncio.Lock()

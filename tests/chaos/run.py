@@ -187,7 +187,8 @@ def _figures(values: list[float]) -> dict[str, float | int | None]:
     }  # fmt: skip
 
 
-def _seconds(text: str) -> float:
+def seconds_of(text: str) -> float:
+    """Return the seconds of `90s`, `10m` or `1h`."""
     found = re.fullmatch(r"(\d+)([smh]?)", text)
     if found is None:
         raise argparse.ArgumentTypeError(f"`{text}` is no time; write 90s, 10m or 1h")
@@ -201,7 +202,7 @@ def _say(text: str) -> None:
 def main() -> int:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--for", dest="seconds", type=_seconds, default=90.0)
+    parser.add_argument("--for", dest="seconds", type=seconds_of, default=90.0)
     parser.add_argument("--seed", type=int, default=random.randrange(10_000))
     parser.add_argument("--rate", type=float, default=RATE, help="events a second")
     parser.add_argument("--cluster", action="store_true", help="on three Redis masters")

@@ -28,6 +28,7 @@ from tests.apache.broker import ApacheKafka
 from tests.apache.cluster import ApacheCluster
 from tests.chaos.redis_server import RedisPair
 from tests.chaos.redis_shards import RedisShards
+from tests.chaos.release import Release
 from tests.chaos.rules import FILES
 
 PARTITIONS = 8
@@ -82,12 +83,17 @@ class Town:
         roles: Sequence[str] = ROLES,
         static: Sequence[str] = STATIC,
         transactions: bool = False,
+        older: tuple[Release, Sequence[str]] | None = None,
+        measured: Sequence[str] = (),
     ) -> None:
         self.random = Random(f"{seed}/town")
         self.broker = broker or ApacheKafka()
         self._roles = roles
         self._static = static
         self._transactions = transactions
+        self._older, self._of_older = older or (None, ())
+        self._measured = measured
+        self.metrics_ports: dict[str, int] = {}
         self.redis = redis or RedisPair()
         self.people: dict[str, Running] = {}
         self.crashes: Counter[str] = Counter()
@@ -150,11 +156,19 @@ class Town:
         point = folder / f"{name}.point"
         env = {key.upper(): str(value) for key, value in asdict(self.settings).items()}
         env |= {"POINT_FILE": str(point), "INSTANCE_ID": name if name in self._static else ""}
-        module = "tests.chaos.points" if role in ("work", "deliver") else "engine.cli.main"
-        arguments = [module, role] if module.startswith("tests") else [module, "run", role]
-        process = Process(name, arguments, env=env, folder=folder)
+        if name in self._measured:
+            self.metrics_ports[name] = free_port()
+            env["METRICS_PORT"] = str(self.metrics_ports[name])
+        process = self._process(name, role, env, folder)
         process.start()
         self.people[name] = Running(name, role, process, point)
+
+    def _process(self, name: str, role: str, env: dict[str, str], folder: Path) -> Process:
+        if self._older is not None and name in self._of_older:
+            return self._older.process(name, role, env=env, folder=folder)
+        module = "tests.chaos.points" if role in ("work", "deliver") else "engine.cli.main"
+        arguments = [module, role] if module.startswith("tests") else [module, "run", role]
+        return Process(name, arguments, env=env, folder=folder)
 
     def of(self, *roles: str) -> list[Running]:
         """Return the processes of some roles."""
