@@ -126,6 +126,10 @@ async def _back_tested(stack: Stack, engine: Engine, folder: Path) -> None:
     assert {line["id"]: (line["rule"], line["at"]) for line in lines} == found
     assert len(found) > 20 and {rule for rule, _ in found.values()} == {"keen", "left"}
     assert (same["events"], same["decisions"]) == (len(events), len(found))
+    file = str(folder / "log.ndjson.gz")
+    assert (await run(engine, stack, "dump", file))["events"] == len(events)
+    over_file = ("backtest", "--events", file, "--rules", str(folder / "keen.yaml"))
+    assert (await run(engine, stack, *over_file))["events"] == len(events)
     other = await run(engine, stack, *topic, "--rules", str(folder))
     assert set(other["diff"]["more"]) == {"new"} and other["diff"]["same"] == len(found)
     one_file = await run(engine, stack, *topic, "--rules", str(folder / "keen.yaml"))
@@ -167,6 +171,8 @@ async def _published(stack: Stack, engine: Engine, folder: Path) -> None:
     assert back["ready"] == approved["ready"]
     await live(stack, [one("order.placed", now + 3 * HOUR_MS, "no thanks")])
     assert len(await triggers(stack)) == len(before) + len(fired)
+    people = (await stack.totals(final=False)).customers
+    assert (await run(engine, stack, "rules", "catch-up", "--as", "li"))["looked_at"] == people
     history = await run(engine, stack, "rules", "history")
     assert [each["kind"] for each in history["releases"]] == [
         "publish", "publish", "retire", "rollback",

@@ -1,16 +1,16 @@
 """The library of rules: every test inside every file, and what makes a rule worth copying.
 
-CAPABILITIES.md rows by the rules that do them: 14 machine-needs-care, refill-in-time; 20
-checkout-stalled; 21 third-bad-touchpoint, shop-loses-points; 23 ad-people-come-back-to, ad-left-
-at-once; 25 queue-too-long; 27 search-without-result, payment-trouble; 28 stayed-with-us; 34
-promise-about-to-break, two-standards; 37 port-out; 40 high-value-entered, regular-left; 41 pace-
-halved, gone-quiet; 43, 89 systemic-complaints, crash-apology; 44 graded-by-value-and-risk; 50
-neglected-valuable; 55 lead-stalled; 57 welcome-first-order; 60 tier-upgraded; 61 points-expiring;
-62 nearly-gold; 64 referral-reward, ask-a-promoter; 65 birthday, purchase-anniversary; 70, 72
-answer-in-time; 71, 74 complaint-not-acknowledged, complaint-reopened; 75, 102, 104 how-was-it,
-close-the-loop, low-score; 79 tried-not-bought; 80 pickup-reminder; 84, 90 agent-needs-help; 86
-bot-gave-up; 88 bad-mention; 92, 97 document-late; 94 document-on-demand; 98 second-channel; 105
-no-show.
+CAPABILITIES.md rows by the rules that do them: 14 machine-needs-care, refill-in-time; 20 checkout-
+stalled; 21 third-bad-touchpoint, shop-loses-points; 23 ad-people-come-back-to, ad-left-at-once; 25
+queue-too-long, one-in-ten-waits-long; 29 weekly-review; 30 live-room-pilot; 27 search-without-
+result, payment-trouble; 28 stayed-with-us; 34 promise-about-to-break, two-standards; 37 port-out;
+40 high-value-entered, regular-left; 41 pace-halved, gone-quiet; 43, 89 systemic-complaints, crash-
+apology; 69 cold-snap-jacket; 44 graded-by-value-and-risk; 50 neglected-valuable; 55 lead-stalled;
+57 welcome-first-order; 60 tier-upgraded; 61 points-expiring; 62 nearly-gold; 64 referral-reward,
+ask-a-promoter; 65 birthday, purchase-anniversary; 70, 72 answer-in-time; 71, 74 complaint-not-
+acknowledged, complaint-reopened; 75, 102, 104 how-was-it, close-the-loop, low-score; 79 tried-not-
+bought; 80 pickup-reminder; 84, 90 agent-needs-help; 86 bot-gave-up; 88 bad-mention; 92, 97
+document-late; 94 document-on-demand; 98 second-channel; 105 no-show.
 """
 
 from pathlib import Path

@@ -8,6 +8,7 @@ import re
 from functools import cache
 
 _SENTENCES = """\
+a text with a comma stands in quotes => 含逗号的文本要加引号
 unknown key '{}' => 没有“{}”这个键
 '{}' is missing => 缺少“{}”
 '{}' wants a text, got a {} => “{}”应为文本，写的是{}

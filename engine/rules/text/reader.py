@@ -46,9 +46,12 @@ class Reader:
         if node.kind != "map":
             self.add(node, "R105", f"want keys with values, got a {node.kind}")
             return False
-        for name, (key, _) in node.pairs.items():
+        for name, (key, value) in node.pairs.items():
             if name not in known:
-                self.add(key, "R101", f"unknown key '{name}'", nearest(name, known))
+                # Of {en: this, and that} YAML makes a second key, which has no value.
+                is_comma = value.kind == "text" and not value.text and not value.raw.strip()
+                hint = nearest(name, known) or ("a text with a comma stands in quotes" * is_comma)
+                self.add(key, "R101", f"unknown key '{name}'", hint)
         for name in required:
             if name not in node.pairs:
                 self.add(Node("text", node.line, node.column), "R102", f"'{name}' is missing")

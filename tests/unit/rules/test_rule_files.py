@@ -113,6 +113,7 @@ MISTAKES = [
     ("  - event: cart.updated", "  - event: cart.updated\n    times: 3", "R119", (5, 5), "within"),
     ("  - event: cart.updated", "  - event: store.served", "R134", (4, 12), "key: store"),
     ("when:\n", "when: []\nx:\n", "R102", (3, 1), "event"),
+    ("do:", "title: {en: a, and b, zh: c}\ndo:", "R101", (6, 16), "in quotes"),
     ("- event:", "- event：", "R106", (4, 10), "write :"),
     ("owner:", "owner：", "R106", (2, 6), "write :"),
     ("do:", "limits: [1 per 7d，2 per 1d]\ndo:", "R123", (6, 10), "write , for ，"),
