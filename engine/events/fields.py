@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.clock import YEAR_1970_MS, YEAR_2100_MS, parse_iso
 from engine.errors import ContractError
-from engine.events.ids import is_id_number
+from engine.events.ids import ID_NUMBER_LENGTH, is_id_number
 
 BASES = ("money", "string", "int", "double", "bool", "time", "list")
 INT_MAX = 2**53  # exact in a float64 column, and in every client's JSON
@@ -22,6 +22,7 @@ DEFAULT_CURRENCY = "CNY"
 _WHOLE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
 _THOUSANDTHS = "BHD IQD JOD KWD LYD OMR TND"
 MINOR_DIGITS = dict.fromkeys(_WHOLE.split(), 0) | dict.fromkeys(_THOUSANDTHS.split(), 3)
+_SCALES: dict[str, int] = {currency: 10**digits for currency, digits in MINOR_DIGITS.items()}
 _WANTED = {
     "string": "string",
     "money": "number in major units, such as 42.5",
@@ -89,14 +90,14 @@ def minor_units(value: float, currency: str) -> int:
     >>> minor_units(42.5, "CNY"), minor_units(500, "JPY"), minor_units(1.5, "KWD")
     (4250, 500, 1500)
     """
-    scale: int = 10 ** MINOR_DIGITS.get(currency, 2)
-    return round(value * scale)
+    return round(value * _SCALES.get(currency, 100))
 
 
 def extra(value: Any) -> bool:
     """Tell whether a value that no contract declares is kept: a scalar of ordinary size."""
     if isinstance(value, str):
-        return len(value) <= EXTRA_LENGTH_MAX and not is_id_number(value)
+        size = len(value)
+        return size < ID_NUMBER_LENGTH or (size <= EXTRA_LENGTH_MAX and not is_id_number(value))
     if isinstance(value, int):
         return -INT_MAX < value < INT_MAX
     return isinstance(value, float) and -DOUBLE_MAX < value < DOUBLE_MAX  # False for NaN too
@@ -193,6 +194,8 @@ def _string(value: Any) -> Any:
 
 def _text(value: Any) -> Any:
     """Read a string that is no identifier; an ID number in it is not kept in clear."""
+    if type(value) is str and len(value) < ID_NUMBER_LENGTH:  # as nearly every text
+        return value
     text = _string(value)
     return MASK if type(text) is str and is_id_number(text) else text
 

@@ -7,6 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from typing import Any, NamedTuple
 
 import phonenumbers
 
@@ -14,6 +15,7 @@ ID_SIZE = 12  # bytes of the keyed hash in a birth id
 VALUE_LENGTH_MAX = 256
 PHONE_DIGITS_MIN = 7  # behind the country code
 CACHE_MAX = 65_536  # identifiers: those of a busy hour's customers; some 30 MB when full
+SOURCES_MAX = 1_024  # whose ids are begun
 ID_NUMBER_LENGTH = 18
 _ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _ID_CHECKS = "10X98765432"
@@ -100,8 +102,16 @@ def entity_kind(node_id: str) -> str:
 
 def event_id(source: str, message_id: str | None, raw: bytes) -> str:
     """Return 32 hex digits: the same for each copy of a message; without an id, of its bytes."""
-    own = message_id.encode() if message_id else raw
-    return sha256(source.encode() + b"\0" + own).hexdigest()[:32]
+    digest = _begun(source).copy()
+    digest.update(message_id.encode() if message_id else raw)
+    written: str = digest.hexdigest()[:32]
+    return written
+
+
+@lru_cache(maxsize=SOURCES_MAX)
+def _begun(source: str) -> Any:
+    """Return the digest of what the ids of one source's events begin with."""
+    return sha256(source.encode() + b"\0")
 
 
 def normalise(kind: str, value: str, *, region: str = "CN") -> str | None:
@@ -138,18 +148,31 @@ def normalise(kind: str, value: str, *, region: str = "CN") -> str | None:
     return None if text.lower() in NOBODY else text
 
 
-@lru_cache(maxsize=CACHE_MAX)
-def named(
-    kind: str, value: str, *, region: str, tenant: str, secret: bytes
-) -> tuple[str, str] | None:
-    """Return (written form, birth id) of an identifier as sent, None if it is none of its type.
+class Name(NamedTuple):
+    """An identifier as it was sent, read. `birth` None: it is none of its type, and names nobody.
 
-    Remembered, because a customer sends the same identifiers with each event of a visit.
+    `kept`: its one written form, None where nothing of it may be kept: an ID number, also as a
+    member number, which some use it as. `removed`: what was sent must not stay in the data.
     """
+
+    birth: str | None
+    kept: str | None
+    removed: bool
+
+
+@lru_cache(maxsize=CACHE_MAX)
+def name_of(kind: str, value: str, region: str, tenant: str, secret: bytes) -> Name:
+    """Return what an identifier names; `region`: of national phone numbers.
+
+    Remembered, because a customer sends the same identifiers with each event of a visit; names of
+    arguments would make it three times as dear to remember.
+    """
+    removed = is_id_number(value)
     plain = normalise(kind, value, region=region)
     if plain is None:
-        return None
-    return plain, birth_id(kind, plain, tenant=tenant, secret=secret)
+        return Name(None, None, removed)
+    birth = birth_id(kind, plain, tenant=tenant, secret=secret)
+    return Name(birth, None if is_id_number(plain) else plain, removed)
 
 
 def is_id_number(value: str) -> bool:

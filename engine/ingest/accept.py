@@ -9,7 +9,7 @@ from engine.events import codec
 from engine.events.catalogue import Contract, Contracts
 from engine.events.cloudevents import from_cloudevent, is_cloudevent
 from engine.events.fields import extras, got
-from engine.events.ids import TYPES, entity_id, event_id, is_id_number, named
+from engine.events.ids import TYPES, entity_id, event_id, is_id_number, name_of
 from engine.events.model import Event
 from engine.events.raw import RawEvent
 from engine.events.segment import from_segment
@@ -256,20 +256,20 @@ def _identify(
             if kind in TYPES and value is not None:
                 said[kind] = value
     ids: list[str] = []
+    region, tenant, trusted = source.region, source.tenant, source.trust != "none"
     for kind, value in said.items():
         if type(value) is int and abs(value) < 2**63:
             value = str(value)
         if type(value) is not str:
             raise ContractError(f"$.{kind}: want string, got {got(value)}", code="contract/type")
-        if is_id_number(value):
+        birth, kept, removed = name_of(kind, value, region, tenant, secret)
+        if removed:
             data.pop(kind, None)
-        known = named(kind, value, region=source.region, tenant=source.tenant, secret=secret)
-        if known is None:
+        if birth is None:
             continue
-        plain, birth = known
-        if not is_id_number(plain):  # some use it as a member number: it names, and is not kept
-            data[kind] = plain
-        if source.trust != "none" or birth[0] in _STRENGTHS_WITHOUT_TRUST:
+        if kept is not None:
+            data[kind] = kept
+        if trusted or birth[0] in _STRENGTHS_WITHOUT_TRUST:
             ids.append(birth)
     data.pop("id_number", None)  # never in clear, not even once
     if contract is not None:

@@ -9,12 +9,13 @@ import pytest
 from engine.events.ids import (
     ENTITIES,
     TYPES,
+    Name,
     birth_id,
     entity_id,
     entity_kind,
     event_id,
     is_entity,
-    named,
+    name_of,
     normalise,
 )
 
@@ -109,9 +110,14 @@ def test_copies_of_a_message_are_one_event() -> None:
     assert event_id("demo", None, b"a") != event_id("demo", None, b"b")
 
 
-def test_what_is_remembered_is_what_is_computed() -> None:
-    args = {"region": "CN", "tenant": "demo", "secret": SECRET}
-    expected = ("+8613800138000", birth_id("phone", "+8613800138000", tenant="demo", secret=SECRET))
-    assert named("phone", "138 0013 8000", **args) == expected
-    assert named("phone", "138 0013 8000", **args) == expected
-    assert named("phone", "12", **args) is None
+def test_an_identifier_as_sent_names_as_its_one_form_does_each_time() -> None:
+    expected = birth_id("phone", "+8613800138000", tenant="t", secret=SECRET)
+    for _ in range(2):
+        found = name_of("phone", "138 0013 8000", "CN", "t", SECRET)
+        assert found == Name(expected, "+8613800138000", removed=False)
+    assert name_of("phone", "12", "CN", "t", SECRET).birth is None
+
+
+def test_an_id_number_names_and_nothing_of_it_is_kept() -> None:
+    found = name_of("member_no", " 11010519491231002x", "CN", "t", SECRET)
+    assert found.birth is not None and found.kept is None and found.removed
