@@ -298,7 +298,7 @@ def test_a_rule_set_that_no_partition_uses_is_forgotten_and_can_be_gone_back_to(
         telling = asyncio.create_task(keep_told(house.store, library, lambda: {0: "t"}, stop))
         old = used[""] = await house.goes_live(a_rule())
         new = await house.goes_live(a_rule(case="call", expect="call"))
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(1.3)
         assert set(library.versions) == {old, new}, "a partition runs on the old one still"
         used[""] = new
         while (await house.store.ready(0) or Ready("", (), {})).versions != (new,):

@@ -1,6 +1,7 @@
 """Medians and percentiles: near the true ones, in any order; exact where all values are kept."""
 
 from math import inf, nan
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -24,23 +25,24 @@ def packed(values: list[float]) -> bytes:
     return found
 
 
-@given(st.lists(st.floats(0.5, 60.0), min_size=1, max_size=200), st.integers(1, 99))
+@given(st.lists(st.floats(0.5, 60.0), min_size=1, max_size=60), st.integers(1, 99))
 def test_a_percentile_is_near_the_true_one(values: list[float], percent: int) -> None:
     true = spread.percentile_of(values, percent)
     found = spread.percentile([packed(values[::2]), packed(values[1::2])], percent)
     assert true is not None and found == pytest.approx(true, rel=NEAR)
 
 
-@given(st.lists(VALUES, max_size=60), st.randoms(use_true_random=False))
+@given(st.lists(VALUES, max_size=40), st.randoms(use_true_random=False))
 def test_the_order_of_arrival_changes_no_byte(values: list[float], random: object) -> None:
     other = values.copy()
     random.shuffle(other)  # type: ignore[attr-defined]
     assert packed(values) == packed(other)
 
 
-@given(st.lists(VALUES, min_size=150, max_size=400))
-def test_its_size_does_not_grow(values: list[float]) -> None:
-    found = packed(values)
+@pytest.mark.parametrize("seed", range(3))
+def test_its_size_does_not_grow(seed: int) -> None:
+    chance = Random(seed)
+    found = packed([chance.choice((-1, 1)) * 10 ** chance.uniform(-8, 8) for _ in range(1_000)])
     assert len(found) < 9 * spread.BINS_MAX
     middle, largest = spread.percentile([found], 50), spread.percentile([found], 99)
     assert middle is not None and largest is not None and middle <= largest
