@@ -25,7 +25,7 @@ from engine.runtime.partition.engage import Engage
 from engine.runtime.partition.owner import Owner
 from engine.runtime.rulesets.releases import Artefact, artefact_record
 from tests.simulation.cluster import SECRET, Shelf
-from tests.simulation.folded import _Nowhere
+from tests.simulation.orders import _Nowhere
 from tests.simulation.rules import BOTH, HEAD, LATENESS_MS, ONCE
 from tests.simulation.storm import World, early_labels, storm
 

@@ -289,7 +289,7 @@ def any_version_is_disabled() -> list[Patch]:
     return [_step("disable", disable)]
 
 
-@bug("a rule that was disabled stays so in its next version", within=100)
+@bug("a rule that was disabled stays so in its next version", within=200)
 def disabled_for_ever() -> list[Patch]:
     real = fold.STEPS["ruleset"]
 
@@ -358,7 +358,7 @@ def timers_not_compared() -> list[Patch]:
 # Messages between actors, identity.
 
 
-@bug("what was sent twice by an actor is applied twice")
+@bug("what was sent twice by an actor is applied twice", within=200)
 def no_high_water() -> list[Patch]:
     real = fold.fold
 
@@ -481,7 +481,7 @@ def no_rounds() -> list[Patch]:
     return [(ticker, "tick_records", tick_records)]
 
 
-@bug("absence does not wait for events that are late", within=100)
+@bug("absence does not wait for events that are late", within=200)
 def no_lateness() -> list[Patch]:
     real = cluster.Book
 
@@ -491,7 +491,7 @@ def no_lateness() -> list[Patch]:
     return [(cluster, "Book", book)]
 
 
-@bug("what happened before a wait began, by arrival, does not end it", within=100)
+@bug("what happened before a wait began, by arrival, does not end it", within=200)
 def absence_does_not_look_back() -> list[Patch]:
     return [(absence, "_look_back", lambda *_: None)]
 

@@ -1,14 +1,15 @@
 """The final log, folded from scratch by one owner in fine weather: what a storm is held against."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
-from engine.adapters.memory import MemoryStore
+from engine.adapters.memory import MemoryLog, MemoryStore
 from engine.events import topics
+from engine.events.record import Outgoing, Record
 from engine.outcome import Meta, Move
 from engine.pipeline import persons
 from engine.ports import Commit, Snapshot
@@ -43,11 +44,26 @@ class _Kept(MemoryStore):
         self.moves += [(n, _move(data)) for n, data in commit.moves]
 
 
-class _Nowhere:
-    """Takes what is published, and keeps nothing."""
+class _Apart:
+    """The events of the log; what is published goes to a topic apart, and is read back there."""
 
-    async def publish(self, records: Any) -> None:
-        return None
+    def __init__(self, log: MemoryLog, partitions: dict[str, int]) -> None:
+        self._log = log
+        self._own = MemoryLog(partitions)
+
+    def _of(self, topic: str) -> MemoryLog:
+        return self._log if topic == topics.EVENTS else self._own
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        await self._own.publish([out for out in records if out.topic == topics.TRIGGERS])
+
+    async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        return await self._of(topic).bounds(topic, partition)
+
+    async def read(
+        self, topic: str, partition: int, offset: int, *, count_max: int
+    ) -> list[Record]:
+        return await self._of(topic).read(topic, partition, offset, count_max=count_max)
 
     async def close(self) -> None:
         return None
@@ -82,12 +98,13 @@ class Folded:
         """Fold the log to its end; what the fold cannot bear is passed over as in a worker."""
         cluster, shelf = self._world.cluster, Shelf(self._world.log)
         shelf.delay_s = 0.0
+        log = _Apart(cluster.log, cluster.partitions)
         owner = Owner(
             self.partition,
             partition_count=cluster.count,
             store=self._store,
-            reader=cluster.log,
-            publisher=_Nowhere(),
+            reader=log,
+            publisher=log,
             library=shelf,
             topic_partitions=cluster.partitions,
         )
