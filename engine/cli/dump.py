@@ -90,9 +90,7 @@ def _run(arguments: Namespace) -> int:
     return 0
 
 
-async def _dump(
-    arguments: Namespace, settings: Settings, wanted: Wanted, out: BinaryIO
-) -> Dumped:
+async def _dump(arguments: Namespace, settings: Settings, wanted: Wanted, out: BinaryIO) -> Dumped:
     reader = reader_of(settings)
     contracts = parse_contracts(read_contracts(settings.topics_dir))
     try:

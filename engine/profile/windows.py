@@ -13,6 +13,7 @@ from struct import Struct, error
 from typing import Any, NamedTuple
 
 from engine.profile.model import Log
+from engine.profile.sums import added
 from engine.profile.things.spread import percentile_of
 
 assert sys.byteorder == "little", "columns are little-endian and are read in place"
@@ -133,7 +134,7 @@ def total(
     log: Log | None, until: int, window_ms: int | None, column: str, keep: Keep | None = None
 ) -> float | None:
     """Return the sum of a number column, 0 over no event; None when a value is missing."""
-    result = sum(_inside(log, until, window_ms, column, keep), 0.0)
+    result = added(_inside(log, until, window_ms, column, keep))
     return result if result == result else None
 
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from engine.events.model import Event
 from engine.profile.calendar import PERIODS, first_day, local, zone_of
 from engine.profile.model import Actor, Tally
+from engine.profile.sums import added
 from engine.profile.things import spread
 
 DAYS_MAX = 31
@@ -82,7 +83,7 @@ def count(actor: Actor, type: str, at: int, days: int) -> int:
 def total(actor: Actor, type: str, at: int, days: int, column: str) -> float:
     """Return the sum of a number column over those days; events without it count as 0."""
     tally, low, high = _rows(actor, type, at, days)
-    return sum(tally.sums.get(column, ())[low:high], 0.0) if tally is not None else 0.0
+    return added(tally.sums.get(column, ())[low:high]) if tally is not None else 0.0
 
 
 def mean(actor: Actor, type: str, at: int, days: int, column: str) -> float | None:

@@ -180,5 +180,3 @@ def _without_names(event: Event, contracts: Contracts, fields: set[str]) -> Even
 def _stand_in(value: object) -> object:
     found = _DATE.match(value) if isinstance(value, str) else None
     return value if value is None else LEFT_OUT if found is None else _LEAP + found[1]
-
-
