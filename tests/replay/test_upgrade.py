@@ -76,7 +76,7 @@ def recorded(name: str) -> dict[int, Recorded]:
 
 
 class Out(MemoryLog):
-    """The recorded log; what this release would write to it is kept apart."""
+    """The recorded log; what this release would write to it is kept apart, but for triggers."""
 
     def __init__(self, log: Recorded) -> None:
         super().__init__(partitions(log.count))
@@ -86,6 +86,9 @@ class Out(MemoryLog):
 
     async def publish(self, records: Any) -> None:
         self.out += records
+        for each in records:
+            if each.topic == topics.TRIGGERS:  # read back where a batch is tried again
+                self.append(each)
 
     def made(self) -> Triggers:
         """Return the triggers that were published, each number once."""
@@ -130,8 +133,13 @@ def _with_versions_of_the_text(rules: RuleSet, texts: dict[str, str]) -> RuleSet
 
 
 def folded(name: str, log: Recorded, partition: int, store: MemoryStore) -> Out:
-    """Fold a partition from where a store stands to its end."""
+    """Fold a partition from where a store stands to its end; its triggers so far are out."""
     out = Out(log)
+    done = asyncio.run(store.meta(partition)).oseq
+    for number, key, value in log.triggers[partition]:
+        if number <= done:
+            headers = (("oseq", b"%d" % number),)
+            out.append(Outgoing(topics.TRIGGERS, partition, key, value, headers))
     library = Shelf(book_of(name, log))
 
     def owner(number: int) -> Owner:
