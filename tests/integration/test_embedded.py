@@ -12,6 +12,7 @@ import pytest
 
 from engine.adapters.kafka_client import TopicSpec, create_topics, wait_ready
 from engine.adapters.kafka_reader import KafkaReader
+from engine.adapters.redis import pairs
 from engine.adapters.wire import Wire
 from engine.errors import ConfigError, LogError
 from engine.runtime.local.embedded import EmbeddedBroker, EmbeddedRedis
@@ -94,10 +95,10 @@ def test_redis_starts_empty_and_evicts_nothing(
     try:
         assert reply(url, b"DBSIZE") == 0
         policy = reply(url, b"CONFIG", b"GET", b"maxmemory-policy")
-        assert policy == {b"maxmemory-policy": b"noeviction"}
+        assert dict(pairs(policy)) == {b"maxmemory-policy": b"noeviction"}
         modules = reply(url, b"MODULE", b"LIST")
         assert isinstance(modules, list)
-        assert [module for module in modules if module[b"path"]] == []
+        assert [module for module in map(dict, map(pairs, modules)) if module[b"path"]] == []
     finally:
         server.stop()
 
