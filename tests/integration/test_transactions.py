@@ -49,7 +49,9 @@ def test_whoever_claims_last_is_the_only_one_that_is_read(apache_kafka: ApacheKa
             with pytest.raises(Fenced):
                 await old.publish(0, records(log.topic, 0, 3, 6))
             await new.publish(0, records(log.topic, 0, 3, 5))
-            found = await log.reader.read(log.topic, 0, 0, count_max=100)
+            async with asyncio.timeout(PATIENCE_S):  # the marker is written behind the answer
+                while len(found) < 5:
+                    found = await log.reader.read(log.topic, 0, 0, count_max=100)
             assert [record.value for record in found] == [b"v%d" % n for n in range(5)]
 
     asyncio.run(on_kafka(apache_kafka.bootstrap, scenario))
