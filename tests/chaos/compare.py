@@ -99,7 +99,8 @@ def _inputs(found: Found, oracle: Oracle, load: Load) -> None:
     """Every event that a door has acknowledged was applied, and once."""
     for name, sent in load.sent.items():
         if not oracle.applied[name]:
-            found.lost.append(f"event {sent.message_id} of person {sent.person.number}")
+            doors = ", ".join(sent.doors)
+            found.lost.append(f"event {sent.message_id} of person {sent.person.number} ({doors})")
     found.duplicates += [f"event {name}, {n} times" for name, n in oracle.applied.items() if n > 1]
 
 
