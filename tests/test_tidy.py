@@ -32,7 +32,11 @@ CONFINED = {
     "yaml": ("events/contract.py", "rules/text/source.py"),
     "river": ("churn/train.py",),
     "datasketches": ("profile/things/tally.py",),
-    "confluent_kafka": ("adapters/kafka_client.py", "adapters/kafka_transactions.py"),
+    "confluent_kafka": (
+        "adapters/kafka_client.py",
+        "adapters/kafka_topics.py",
+        "adapters/kafka_transactions.py",
+    ),
     "pyarrow": ("adapters/rows.py",),
     "uvicorn": ("api/serve.py",),
 }

@@ -18,9 +18,9 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.app.base import BootStrategy
 from faust.transport.drivers import aiokafka as driver
 
-from engine.adapters.kafka_client import wait_ready
 from engine.adapters.kafka_fetch import PacedConsumer
 from engine.adapters.kafka_reader import KafkaReader
+from engine.adapters.kafka_topics import wait_ready
 from engine.adapters.seats import Answer, Seats
 from engine.adapters.watchdog import LOOK_S, watchdog
 from engine.errors import LogError

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from engine.adapters.http import HttpSender
-from engine.adapters.kafka_client import create_topics
+from engine.adapters.kafka_topics import create_topics
 from engine.adapters.redis_ledger import RedisLedger
 from engine.adapters.redis_offsets import RedisOffsets
 from engine.cli.command import Command

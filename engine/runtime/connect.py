@@ -1,7 +1,8 @@
 """The connections that settings ask for: to their version of the log, and its key space."""
 
-from engine.adapters.kafka_client import KafkaPublisher, partition_count
+from engine.adapters.kafka_client import KafkaPublisher
 from engine.adapters.kafka_reader import KafkaReader
+from engine.adapters.kafka_topics import partition_count
 from engine.adapters.kafka_transactions import KafkaTransactions
 from engine.adapters.redis import RedisStore
 from engine.config import Settings

@@ -25,8 +25,9 @@ from typing import Any
 import msgspec
 import orjson
 
-from engine.adapters.kafka_client import KafkaPublisher, create_topics
+from engine.adapters.kafka_client import KafkaPublisher
 from engine.adapters.kafka_reader import KafkaReader
+from engine.adapters.kafka_topics import create_topics
 from engine.adapters.redis import RedisStore
 from engine.clock import SECOND_MS
 from engine.config import Settings

@@ -17,7 +17,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from time import perf_counter, process_time
 
-from engine.adapters.kafka_client import KafkaPublisher, TopicSpec, create_topics
+from engine.adapters.kafka_client import KafkaPublisher
+from engine.adapters.kafka_topics import TopicSpec, create_topics
 from engine.events.record import Outgoing, Record
 from engine.runtime.local.embedded import EmbeddedBroker
 from tests.apache.broker import ApacheKafka

@@ -28,8 +28,9 @@ import msgspec
 import orjson
 from redis import Redis
 
-from engine.adapters.kafka_client import KafkaPublisher, create_topics
+from engine.adapters.kafka_client import KafkaPublisher
 from engine.adapters.kafka_reader import KafkaReader
+from engine.adapters.kafka_topics import create_topics
 from engine.adapters.redis import RedisStore
 from engine.adapters.redis_ledger import RedisLedger
 from engine.clock import HOUR_MS, MINUTE_MS, SECOND_MS

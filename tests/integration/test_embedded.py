@@ -10,8 +10,8 @@ from queue import SimpleQueue
 
 import pytest
 
-from engine.adapters.kafka_client import TopicSpec, create_topics, wait_ready
 from engine.adapters.kafka_reader import KafkaReader
+from engine.adapters.kafka_topics import TopicSpec, create_topics, wait_ready
 from engine.adapters.redis import pairs
 from engine.adapters.wire import Wire
 from engine.errors import ConfigError, LogError

@@ -7,12 +7,8 @@ from time import monotonic
 import pytest
 
 from engine.adapters.kafka import FaustGroup
-from engine.adapters.kafka_client import (
-    KafkaPublisher,
-    TopicSpec,
-    create_topics,
-    partition_count,
-)
+from engine.adapters.kafka_client import KafkaPublisher
+from engine.adapters.kafka_topics import TopicSpec, create_topics, partition_count
 from engine.adapters.seats import BATCH_MAX
 from engine.errors import ConfigError, CoverageError, LogError
 from engine.events.record import Outgoing, Record

@@ -16,8 +16,9 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from engine.adapters.kafka_client import KafkaPublisher, create_topics
+from engine.adapters.kafka_client import KafkaPublisher
 from engine.adapters.kafka_reader import KafkaReader
+from engine.adapters.kafka_topics import create_topics
 from engine.adapters.redis import RedisStore
 from engine.cli.main import main
 from engine.config import Settings

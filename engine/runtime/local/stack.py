@@ -15,8 +15,9 @@ from typing import Any
 import aiohttp
 import orjson
 
-from engine.adapters.kafka_client import KafkaPublisher, create_topics
+from engine.adapters.kafka_client import KafkaPublisher
 from engine.adapters.kafka_reader import KafkaReader
+from engine.adapters.kafka_topics import create_topics
 from engine.adapters.redis import RedisStore
 from engine.adapters.redis_ledger import RedisLedger
 from engine.adapters.redis_offsets import RedisOffsets
