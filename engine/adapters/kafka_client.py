@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from threading import Thread
+from threading import Lock, Thread
 from time import monotonic
 from typing import Any
 
@@ -72,7 +72,7 @@ class KafkaPublisher:
 
     async def connect(self) -> None:
         """Begin now: a new producer waits half a second for its id, before its first record."""
-        self._open(sick=False)
+        self._held(sick=False).let_go()
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Produce in order per destination; return when all are acknowledged (ports.Publisher)."""
@@ -80,16 +80,19 @@ class KafkaPublisher:
             return
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         sick = not self._sick.isdisjoint((r.topic, r.partition) for r in records)
-        line = self._open(sick=sick)
+        line = self._held(sick=sick)
         waiting = _Waiting(line, len(records), lambda error: _resolve(answer, error))
         refusal = None
-        for index, record in enumerate(records):
-            try:
-                line.produce(record, waiting)
-            except (KafkaException, BufferError, ValueError) as error:
-                refusal = _refused(record, error)
-                line.cut(waiting, index)
-                break
+        try:
+            for index, record in enumerate(records):
+                try:
+                    line.produce(record, waiting)
+                except (KafkaException, BufferError, ValueError) as error:
+                    refusal = _refused(record, error)
+                    line.cut(waiting, index)
+                    break
+        finally:
+            line.let_go()
         try:
             if refusal is None or waiting.expected > 0:
                 await answer
@@ -111,7 +114,7 @@ class KafkaPublisher:
             If the producer cannot take it now (`log/full`) or ever (`log/refused`).
         """
         place = (record.topic, record.partition)
-        line = self._open(sick=place in self._sick)
+        line = self._held(sick=place in self._sick)
 
         def on_end(error: LogError | None) -> None:
             self._sick |= waiting.overdue
@@ -124,6 +127,8 @@ class KafkaPublisher:
             line.produce(record, waiting)
         except (KafkaException, BufferError, ValueError) as error:
             raise _refused(record, error) from error
+        finally:
+            line.let_go()
 
     async def close(self) -> None:
         """Wait for the acks under way, at most `timeout_s`, and let the connections go."""
@@ -133,9 +138,10 @@ class KafkaPublisher:
         for line in lines:
             await asyncio.to_thread(line.thread.join)
 
-    def _open(self, *, sick: bool) -> "_Line":
+    def _held(self, *, sick: bool) -> "_Line":
+        """Return a line that takes records and serves until it is let go."""
         line = self._lines.get(sick)
-        if line is None or line.broken:
+        if line is None or not line.holds():
             loop = asyncio.get_running_loop()
             line = _Line(self._config, self._names, self._timeout_s, loop)
             self._lines[sick] = line
@@ -173,7 +179,11 @@ class _Waiting:
 
 
 class _Line:
-    """One producer and the thread that collects its acks; `broken`: let go of all, take no more."""
+    """One producer and the thread that collects its acks; `broken`: let go of all, take no more.
+
+    Who produces holds it meanwhile, so that its thread does not end between their look at `broken`
+    and their last record: nobody would ever tell what became of that. A new one is held.
+    """
 
     def __init__(
         self,
@@ -191,9 +201,23 @@ class _Line:
         self._cut: deque[_Waiting] = deque()
         self._ended: list[_Waiting] = []
         self._overdue = False
+        self._holding = Lock()
+        self._holding.acquire()
         self._producer = Producer(config, logger=log)
         self.thread = Thread(target=self._serve, name="kafka-acks", daemon=True)
         self.thread.start()
+
+    def holds(self) -> bool:
+        """Tell whether it takes records; if so its thread goes on at least until `let_go`."""
+        self._holding.acquire()
+        if self.broken:
+            self._holding.release()
+            return False
+        return True
+
+    def let_go(self) -> None:
+        """Let its thread end when all is answered."""
+        self._holding.release()
 
     def produce(self, record: Outgoing, waiting: _Waiting) -> None:
         """Queue one record; its answer goes to `waiting`."""
@@ -233,7 +257,7 @@ class _Line:
         )
 
     def _serve(self) -> None:
-        while not (self.closing or self.broken) or len(self._producer):
+        while not self._is_done():
             try:
                 self._producer.poll(POLL_S)
             except KafkaException as error:  # fatal errors are raised here, once
@@ -249,6 +273,12 @@ class _Line:
             if self.broken:
                 self._producer.purge(in_queue=True, in_flight=True)
         self._tell()
+
+    def _is_done(self) -> bool:
+        if not (self.closing or self.broken):
+            return False
+        with self._holding:
+            return not len(self._producer) and not self._cut
 
     def _tell(self) -> None:
         ended, self._ended = self._ended, []

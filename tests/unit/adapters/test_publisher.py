@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from threading import Thread
+from threading import enumerate as enumerate_threads
 from time import sleep
 from typing import Any
 
@@ -13,6 +15,8 @@ from engine.errors import LogError
 from engine.events.record import Outgoing
 
 TIMEOUT_S = 0.2
+PATIENCE_S = 20.0
+ENDING_S = 0.6  # enough for a thread to give up and end, if it may
 SICK, WELL = Outgoing("sick", 0, b"k", b"v"), Outgoing("well", 0, b"k", b"v")
 
 
@@ -56,6 +60,11 @@ class Client:
         return len(self._held)
 
     def produce(self, topic: str, *, partition: int, on_delivery: Any, **_: Any) -> None:
+        if topic in ("slow", "full"):
+            for each in threads():
+                each.join(ENDING_S)
+        if topic == "full":
+            raise BufferError("queue full")
         self._held.append((Message(topic, partition), on_delivery))
 
     def poll(self, timeout_s: float) -> None:
@@ -71,6 +80,11 @@ class Client:
         held, self._held, self._seen = self._held, [], []
         for message, on_delivery in held:
             on_delivery(Purged(), message)
+
+
+def threads() -> list[Thread]:
+    """Return the threads that collect acks."""
+    return [each for each in enumerate_threads() if each.name == "kafka-acks"]
 
 
 @pytest.fixture
@@ -162,5 +176,34 @@ def test_what_was_just_on_its_way_is_not_taken_for_sick(
         now[0] = TIMEOUT_S * 1.1
         await asyncio.gather(first, second)
         assert publisher._sick == {("sick", 0)}
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("topic", ["slow", "full"])
+def test_what_is_produced_while_the_producer_is_given_up_is_answered(
+    broker: Broker, topic: str
+) -> None:
+    async def scenario(publisher: KafkaPublisher) -> None:
+        answers: asyncio.Queue[LogError | None] = asyncio.Queue()
+        publisher.produce_nowait(SICK, answers.put_nowait)
+        slow = Outgoing(topic, 0, b"k", b"v")
+        with pytest.raises(LogError, match="no ack within|queue full"):
+            async with asyncio.timeout(PATIENCE_S):
+                await publisher.publish([WELL, slow, WELL])
+        assert await answers.get() is not None
+
+    play(scenario)
+
+
+def test_a_single_record_produced_while_the_producer_is_given_up_is_answered(
+    broker: Broker,
+) -> None:
+    async def scenario(publisher: KafkaPublisher) -> None:
+        answers: asyncio.Queue[LogError | None] = asyncio.Queue()
+        for record in (SICK, Outgoing("slow", 0, b"k", b"v")):
+            publisher.produce_nowait(record, answers.put_nowait)
+        async with asyncio.timeout(PATIENCE_S):
+            assert None not in [await answers.get(), await answers.get()]
 
     play(scenario)
