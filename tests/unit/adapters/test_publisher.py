@@ -188,7 +188,7 @@ def test_what_is_produced_while_the_producer_is_given_up_is_answered(
         answers: asyncio.Queue[LogError | None] = asyncio.Queue()
         publisher.produce_nowait(SICK, answers.put_nowait)
         slow = Outgoing(topic, 0, b"k", b"v")
-        with pytest.raises(LogError, match="no ack within|queue full"):
+        with pytest.raises(LogError, match=r"no ack within|queue full"):
             async with asyncio.timeout(PATIENCE_S):
                 await publisher.publish([WELL, slow, WELL])
         assert await answers.get() is not None
