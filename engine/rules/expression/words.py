@@ -66,6 +66,28 @@ _FIELDS = {  # of events: what their contracts call them, in words
     "risk": ("risk", "风险"),
     "city": ("city", "城市"),
     "customer": ("customers", "客户"),
+    "cold_snap": ("cold snap", "寒潮"),
+    "due_minutes": ("minutes promised", "承诺分钟数"),
+    "dwell_s": ("seconds on the page", "停留秒数"),
+    "emotion": ("emotion", "情绪分"),
+    "issue": ("issue", "问题"),
+    "left_share": ("share that is left", "剩余比例"),
+    "negative": ("bad", "差评"),
+    "points.balance": ("points", "积分余额"),
+    "previous_band": ("band before", "原等级"),
+    "previous_tier": ("tier before", "原会员等级"),
+    "reach": ("reach", "传播量"),
+    "results": ("number of results", "结果数"),
+    "rule": ("rule", "规则"),
+    "score": ("score", "评分"),
+    "segment": ("segment", "分群"),
+    "severity": ("severity", "严重程度"),
+    "solved": ("solved", "已解决"),
+    "stage": ("stage", "阶段"),
+    "survey": ("survey", "问卷"),
+    "tier": ("tier", "会员等级"),
+    "touchpoint": ("touchpoint", "触点"),
+    "waited_s": ("seconds of waiting", "等待秒数"),
 }
 _AGGREGATES = {
     "count": ("the number of {event}", "{event}次数"),
@@ -212,8 +234,10 @@ class _Teller:
         return self.scope.labels.get(type, {}).get(self.lang, type)
 
     def yes(self, node: Read, truth: bool) -> str:
-        name = self.name(node)
-        return self.pick(f"{name}: yes", name) if truth else self.pick(f"{name}: no", f"未{name}")
+        name, en = self.name(node), "yes" if truth else "no"
+        if node.source == "event":
+            return self.pick(f"{name}: {en}", f"{name}：{'是' if truth else '否'}")
+        return self.pick(f"{name}: {en}", name if truth else f"未{name}")
 
     def aggregate(self, node: Aggregate) -> str:
         column = "" if node.column is None else self.name(node.column)
