@@ -11,7 +11,7 @@ from engine.runtime.roles import Engine
 from engine.runtime.rulesets.overview import Overview
 
 EXPLAINED_MAX = 200_000  # records of a partition that a page waits for; the command reads more
-_UNKNOWN = ("identity/unknown", "rules/unknown")
+_STATUSES = {"identity/unknown": 404, "rules/unknown": 404, "rules/kind": 400}
 
 
 def rule_routes(engine: Engine) -> list[Route]:
@@ -49,7 +49,7 @@ def rule_routes(engine: Engine) -> list[Route]:
 
 def _told(error: EngineError) -> Response:
     body = {"error": error.message, "code": error.code}
-    return _json(body, status=404 if error.code in _UNKNOWN else 503)
+    return _json(body, status=_STATUSES.get(error.code, 503))
 
 
 def _json(body: object, *, status: int = 200) -> Response:

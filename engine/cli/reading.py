@@ -25,7 +25,7 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 COLUMNS = ("rule", "status", "fired", "held out", "goal", "goal held out", "effect", "stopped")
 ACTIONS = {
     "list": "what is live, and what each rule has done in both arms",
-    "explain": "why a rule acted on a customer, or why not",
+    "explain": "why a rule acted on a customer, a shop or an advert, or why not",
 }
 
 
@@ -33,7 +33,11 @@ def configure(name: str, action: ArgumentParser) -> None:
     """Add the arguments of one of ACTIONS."""
     if name == "explain":
         action.add_argument("rule")
-        action.add_argument("who", metavar="IDENTIFIER", help="user_id:u1, or a customer id")
+        action.add_argument(
+            "who",
+            metavar="IDENTIFIER",
+            help="user_id:u1, or a customer id; of a rule about shops store:s7, and so on",
+        )
         action.add_argument("--lang", choices=("zh", "en"), default=language())
     action.add_argument(
         "--url", default=DEFAULT_URL, help=f"of a running engine ({DEFAULT_URL}), without REDIS_URL"
@@ -122,10 +126,12 @@ def _show(found: Mapping[str, Any], console: Console) -> None:
 
 
 def _show_why(found: Mapping[str, Any], console: Console, lang: str) -> None:
-    console.print(f"[bold]{escape(found['title'][lang])}[/]  {found['customer']}")
+    console.print(f"[bold]{escape(found['title'][lang])}[/]  {escape(found['who'])}")
     if not found["is_whole"]:
         since = {"en": "the log reaches back to {}", "zh": "日志仅保留至 {}"}[lang]
         console.print(since.format(found["since"]), style="yellow")
+    if found["last"] is not None:
+        console.print(found["last"]["words"][lang], markup=False)
     for each in found["now"]:
         console.print(each["words"][lang], style="bold", markup=False)
     if not found["occasions"] and not found["now"]:

@@ -28,6 +28,7 @@ def effects(
         {
             "rule": name,
             "title": dict(rule.title),
+            "key": rule.key,
             "status": "disabled" if name in disabled else rule.status,
             "owner": rule.owner,
             "version": rule.version,

@@ -1,4 +1,4 @@
-"""The card of one person: what an agent reads first, and what `engine customer` prints."""
+"""The card of one person or thing: what an agent reads first, and what `engine customer` prints."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _HIDDEN = "•••"
 def card(
     actor: Actor, *, customer: str, aliases: list[str], now: int, masked: bool = False
 ) -> dict[str, Any]:
-    """Return one person as plain JSON types; instants as ISO 8601, money in minor units.
+    """Return one person or thing as plain JSON types; instants as ISO 8601, money in minor units.
 
     `customer` and `canonical` are the one id that all others lead to, whichever was asked for.
     `masked` hides contact addresses except their ends, for screens that many can see.
@@ -20,6 +20,7 @@ def card(
     return {
         "customer": customer,
         "canonical": customer,
+        "kind": actor.kind,
         "aliases": aliases,
         "as_of": iso(now),
         "identifiers": {

@@ -2,10 +2,22 @@
 
 from engine.events.contract import Contracts
 from engine.rules.expression.words import length
+from engine.rules.model import STATUSES as STATUSES_OF_RULES
 from engine.rules.model import Rule, Schedule, Step
 from engine.rules.scopes import FACTS
 
 LANGUAGES = ("zh", "en")
+STATUSES = {  # those of a rule, and of one that broke too often and was switched off
+    "en": {each: each for each in (*STATUSES_OF_RULES, "disabled")},
+    "zh": {
+        "draft": "草稿",
+        "shadow": "影子",
+        "live": "生效",
+        "paused": "暂停",
+        "retired": "已下线",
+        "disabled": "已停用",
+    },
+}
 
 
 def sentences(rule: Rule, contracts: Contracts) -> dict[str, str]:

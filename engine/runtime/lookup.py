@@ -1,9 +1,9 @@
-"""The read path: any identifier, any old id, to the one person that it leads to now."""
+"""The read path: any identifier, any old id, to the one person that it leads to now; and things."""
 
 from dataclasses import dataclass
 
 from engine.errors import StoreError
-from engine.events.ids import birth_id, normalise
+from engine.events.ids import ENTITIES, birth_id, entity_id, normalise
 from engine.events.record import partition_of
 from engine.identity.node import Tombstone
 from engine.keys import node_name
@@ -16,7 +16,10 @@ CHAIN_MAX = 64
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A person as of the last commit: the canonical id, the ids passed on the way, the state."""
+    """A person as of the last commit: the canonical id, the ids passed on the way, the state.
+
+    Or a thing (a shop, an advert): it has one id, and no ways lead to it.
+    """
 
     customer: str
     way: tuple[str, ...]
@@ -29,7 +32,7 @@ class Found:
 
 
 class Lookup:
-    """Finds people in the store; reads only, and never creates."""
+    """Finds people and things in the store; reads only, and never creates."""
 
     def __init__(self, store: Store, *, partition_count: int, tenant: str, secret: bytes) -> None:
         self._store = store
@@ -38,8 +41,11 @@ class Lookup:
         self._secret = secret
 
     async def find(self, name: str) -> Found | None:
-        """Return the person of `type:value`, or of a customer id (any old one)."""
+        """Return the person of `type:value` or of a customer id (any old one), or `store:s7`."""
         kind, colon, value = name.partition(":")
+        if colon and kind in ENTITIES:
+            thing = entity_id(kind, value, tenant=self._tenant, secret=self._secret)
+            return await self.by_node(thing)
         return await (self.by_identifier(kind, value) if colon else self.by_node(name))
 
     async def by_identifier(self, kind: str, value: str, *, region: str = "CN") -> Found | None:

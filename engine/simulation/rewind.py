@@ -1,17 +1,22 @@
-"""A person as they were some time ago, as well as today's state can tell: for a log that was cut.
+"""A person or thing as it was some time ago, as well as today's state can tell: of a log cut short.
 
-What has its time in the state is exact: windows, facts, decisions, limits. What has none is taken
-as it is today: scores, addresses, and what was waited for then is not known at all.
+What has its time in the state is exact: windows, facts, decisions, limits, a thing's counts by day.
+What has none is taken as it is today: scores, addresses, how many different people a day has had;
+what was waited for then is not known at all.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from engine.events.model import Event
 from engine.identity.node import Links
+from engine.matching import silence
 from engine.pipeline.state import STATE_VERSION, Live, decode_node, encode_node
+from engine.profile.calendar import local, zone_of
 from engine.profile.model import Actor, Log, RuleState
+from engine.profile.things import tally
 from engine.profile.windows import span
-from engine.rules.model import Rule
+from engine.rules.model import Rule, Schedule
 
 
 def rewound(live: Live, to: int, later: Sequence[Event], rules: Mapping[str, Rule]) -> Live:
@@ -22,13 +27,15 @@ def rewound(live: Live, to: int, later: Sequence[Event], rules: Mapping[str, Rul
     found = decode_node("", encode_node(live))
     assert isinstance(found, Live)
     actor = found.actor
+    for event in later:
+        tally.take_back(actor, event)
     actor.traits = {name: trait for name, trait in actor.traits.items() if trait.at <= to}
     actor.logs = {name: _cut(log, to) for name, log in actor.logs.items()}
     actor.rules = {
         name: RuleState(
             version=state.version,
             fired=[at for at in state.fired if at <= to],
-            schedule=state.schedule,
+            schedule=_schedule(rules.get(name), state.schedule, actor, to),
         )
         for name, state in actor.rules.items()
     }
@@ -45,6 +52,22 @@ def rewound(live: Live, to: int, later: Sequence[Event], rules: Mapping[str, Rul
     _take_back(actor, later)
     links = Links(seen=found.links.seen, moved=found.links.moved, shared=found.links.shared)
     return Live(STATE_VERSION, links, actor)
+
+
+def _schedule(rule: Rule | None, found: Mapping[str, Any], actor: Actor, to: int) -> dict[str, Any]:
+    """Return what a schedule remembers: what had been done by `to`, and nothing of its timer."""
+    done = str(found.get("done", ""))
+    schedule = None if rule is None else rule.schedule
+    if not done or schedule is None:
+        return {}
+    return {"done": done} if _was_done(schedule, done, actor, to) else {}
+
+
+def _was_done(schedule: Schedule, done: str, actor: Actor, to: int) -> bool:
+    if schedule.silent_ms and done.isdigit():  # else the rule was about a date until now
+        return silence.due_at(actor, schedule, int(done)) <= to
+    then = local(to + schedule.before_ms, zone_of(actor))
+    return (done, schedule.at_minutes) <= (then.date().isoformat(), then.hour * 60 + then.minute)
 
 
 def _cut(log: Log, to: int) -> Log:

@@ -82,19 +82,21 @@ function drawCard() {
     bar.style.width = `${Math.round(risk * 100)}%`;
     gauge.append(bar);
   }
+  const isPerson = card.kind === "person";  // else a shop, an advert: nothing is bought by it
+  const ofPerson = (word, node) => isPerson ? section(word, node) : [];
   $("card").replaceChildren(
     ...section("identifiers", rows([["id", card.customer], ...Object.entries(card.identifiers)])),
-    ...section("scores", rows([
+    ...ofPerson("scores", rows([
       [t("risk"), risk === undefined ? t("none") : el("span", {}, gauge, `${Math.round(risk * 100)} %  ${card.churn.band}`)],
       ...card.churn.reasons.map((reason) => ["", String(reason)]),
       ...(card.stage ? [[t("stage"), card.stage.name]] : []),
     ])),
-    ...section("trade", rows([
+    ...ofPerson("trade", rows([
       [t("orders"), String(trade.orders)], [t("spent"), money(trade.total_minor, trade.currency)],
       [t("last"), trade.last_at ? when(trade.last_at) : t("none")],
     ])),
     ...section("behaviour", list(recent)),
-    ...section("complaint", rows([[t("complaint"), String(card.complaint.count)], [t("open"), String(Object.keys(card.complaint.open).length)]])),
+    ...ofPerson("complaint", rows([[t("complaint"), String(card.complaint.count)], [t("open"), String(Object.keys(card.complaint.open).length)]])),
     ...section("waits", list(card.open_waits.map((wait) => `${when(wait.due)}  ${wait.timer}`))),
     ...section("triggers", list(card.last_triggers.slice(0, 6).map((x) => `${x.rule ?? ""} ${x.outcome ?? ""}`))),
     ...section("why", whyForm()),
@@ -103,13 +105,16 @@ function drawCard() {
 }
 
 function whyForm() {
+  const about = rules.filter((rule) => rule.key === card.kind);
+  if (!about.some((rule) => rule.rule === asked)) asked = about[0]?.rule ?? "";
   const pick = el("select", { id: "rule", ariaLabel: t("why") },
-    ...rules.map((rule) => el("option", { value: rule.rule, textContent: rule.title[language] ?? rule.rule, selected: rule.rule === asked })));
+    ...about.map((rule) => el("option", { value: rule.rule, textContent: rule.title[language] ?? rule.rule, selected: rule.rule === asked })));
   pick.addEventListener("change", () => { asked = pick.value; });
   const ask = el("button", { type: "button", textContent: t("ask") });
   ask.addEventListener("click", () => explain(pick.value));
-  const told = [...(why?.now ?? []).map((x) => x.words[language]), ...(why?.occasions ?? []).slice(0, 8).map((x) => `${when(x.at)}  ${x.words[language]}`)];
-  const lines = why?.error ? [why.error] : told.length ? told : why ? [why.verdict[language]] : [];
+  const told = [...(why?.last ? [why.last.words[language]] : []), ...(why?.now ?? []).map((x) => x.words[language]), ...(why?.occasions ?? []).slice(0, 8).map((x) => `${when(x.at)}  ${x.words[language]}`)];
+  const isTold = why?.now?.length || why?.occasions?.length;
+  const lines = why?.error ? [why.error] : isTold ? told : why ? [why.verdict[language], ...told] : [];
   return el("div", { className: "why" }, pick, ask, el("ul", {}, ...lines.map((text) => el("li", { textContent: text }))));
 }
 

@@ -19,7 +19,7 @@ from engine.matching.why.incident import Incident
 from engine.outcome import Note
 from engine.profile.calendar import quiet_until, zone_of
 from engine.profile.model import Actor, RuleState, Timer
-from engine.rules.model import Rule, Segment, Step, Table
+from engine.rules.model import Rule, Segment, Table
 
 ACTED = ("fired", "held_out", "shadow")
 TRANSITIONS = (ENTERED, LEFT)
@@ -38,6 +38,7 @@ class Occasion:
     segment: `entered`, `left`, `member` (already, when it was first looked at). `clause`: the first
     part of the condition that did not hold, by language, or what made a member; `values`: what it
     read. `told`: further facts for the words. `cause`: what a guard asked about. `at`: UTC ms.
+    `times`: so often since `first_at` (UTC ms), of which this is the newest.
     """
 
     at: int
@@ -52,6 +53,8 @@ class Occasion:
     table: tuple[Graded, ...] = ()
     cause: str | None = None
     incident: Incident | None = None
+    times: int = 1
+    first_at: int = 0
 
 
 def of_note(rule: Rule, note: Note, actor: Actor, *, rival: str) -> Occasion:
@@ -110,11 +113,11 @@ def of_event(rule: Rule, event: Event, actor: Actor, *, waited: frozenset[str]) 
             continue
         before = _before(rule, actor, event, place)
         if step.where is None:
-            return _taken(rule, step, place, actor, found)
+            return _taken(rule, event, place, actor, found)
         events = {**before, step.alias: event.data}
         clause, values, unknown = first_failing(step.where, events, actor, event.at)
         if not clause:
-            return _taken(rule, step, place, actor, found)
+            return _taken(rule, event, place, actor, found)
         if event.type in TRANSITIONS:
             continue  # of another segment
         outcome = "missing" if unknown else "where"
@@ -201,25 +204,41 @@ def _no_answer(table: Table, match: Match, actor: Actor) -> str:
     return "no_grade" if known is None else "no_cell"
 
 
-def _taken(rule: Rule, step: Step, place: int, actor: Actor, found: Occasion) -> Occasion:
-    waits = waits_of(rule, actor)
+def _taken(rule: Rule, event: Event, place: int, actor: Actor, found: Occasion) -> Occasion:
+    waits, step = waits_of(rule, actor), rule.steps[place]
     if waits and rule.absent is not None and place == len(rule.steps) - 1:
         until = min(waits.values())
         return replace(found, outcome="waits", until=until, told={"for": rule.absent.event})
     told = {"steps": len(rule.steps), "times": step.times, "for_ms": step.within_ms}
-    outcome = "counted" if step.times > 1 else "begun"
-    return replace(found, outcome=outcome, step=place + 1, told=told)
+    if step.times == 1:
+        return replace(found, outcome="begun", step=place + 1, told=told)
+    told["seen"] = _seen(rule, event, place, actor)
+    return replace(found, outcome="counted", step=place + 1, told=told)
 
 
 def _before(rule: Rule, actor: Actor, event: Event, place: int) -> Events:
     """Return the events of the steps before one, as the rule remembers them."""
-    if not place or (state := actor.rules.get(rule.id)) is None:
-        return {}
+    partial = _partial(rule, actor, event) if place else None
+    runs = () if partial is None else partial.runs
+    return next((run.match.events for run in runs if run.place == place), {})
+
+
+def _seen(rule: Rule, event: Event, place: int, actor: Actor) -> int:
+    """Return how many events a step that wants several has by now, an event of it included."""
+    partial, since = _partial(rule, actor, event), event.at - (rule.steps[place].within_ms or 0)
+    if partial is None:
+        return 1
+    if place:
+        return max((len(run.seen) for run in partial.runs if run.place == place), default=1)
+    return sum(at > since for at, _ in partial.seen)
+
+
+def _partial(rule: Rule, actor: Actor, event: Event) -> Partial | None:
+    if (state := actor.rules.get(rule.id)) is None:
+        return None
     instance = str(event.data[rule.per])[:INSTANCE_LENGTH_MAX] if rule.per else ""
-    partial = state.partial.get(instance)
-    if not isinstance(partial, Partial):
-        return {}
-    return next((run.match.events for run in partial.runs if run.place == place), {})
+    found = state.partial.get(instance)
+    return found if isinstance(found, Partial) else None
 
 
 def _limit(rule: Rule, actor: Actor, at: int, rival: str) -> dict[str, Any]:

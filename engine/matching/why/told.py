@@ -8,7 +8,7 @@ from engine.events.contract import Contracts
 from engine.matching.why.graded import Graded
 from engine.matching.why.incident import Incident
 from engine.matching.why.occasion import Occasion
-from engine.matching.why.words import WORDS
+from engine.matching.why.words import KINDS, OF_THINGS, OFTEN, WORDS
 from engine.profile.calendar import local
 from engine.rules.expression.words import length
 from engine.rules.model import Rule
@@ -25,12 +25,14 @@ def told(rule: Rule, occasion: Occasion, contracts: Contracts, zone: Any, lang: 
     words = {
         "clause": occasion.clause.get(lang, ""),
         "values": _values(occasion.values, lang),
-        "event": _event(occasion.event, contracts, lang),
-        "for": _event(str(facts.get("for", "")), contracts, lang),
+        "who": KINDS[rule.key][place],
+        "event": event_name(occasion.event, contracts, lang),
+        "for": event_name(str(facts.get("for", "")), contracts, lang),
         "until": time_of(occasion.until, zone),
         "step": occasion.step,
         "steps": facts.get("steps", 1),
         "times": facts.get("times", 1),
+        "seen": facts.get("seen", 1),
         "span": length(facts.get("for_ms") or 0, lang),
         "field": facts.get("field", ""),
         "action": facts.get("action", ""),
@@ -44,7 +46,14 @@ def told(rule: Rule, occasion: Occasion, contracts: Contracts, zone: Any, lang: 
         "segment": facts.get("segment", {}).get(lang, ""),
         **_scheduled(occasion, contracts, zone, lang),
     }
-    return WORDS[occasion.outcome][place].format(**words)
+    forms = WORDS[occasion.outcome]
+    if rule.key != "person":
+        forms = OF_THINGS.get(occasion.outcome, forms)
+    text = forms[place].format(**words)
+    if occasion.times > 1:
+        since = time_of(occasion.first_at, zone)
+        text += OFTEN[place].format(times=occasion.times, since=since)
+    return text
 
 
 def _values(values: Mapping[str, Any], lang: str) -> str:
@@ -63,7 +72,8 @@ def _value(value: object) -> str:
     return text if len(text) <= LENGTH_MAX else text[:LENGTH_MAX] + "..."
 
 
-def _event(name: str, contracts: Contracts, lang: str) -> str:
+def event_name(name: str, contracts: Contracts, lang: str) -> str:
+    """Return the title of an event type, its name without one."""
     contract = contracts.get(name)
     return contract.title.get(lang, name) if contract else name
 
@@ -112,7 +122,8 @@ def _scope(rule: Rule, name: str, lang: str) -> str:
         return ""
     if name == "share":
         shown = f"{scope.share:.0%}"
-        return {"en": f"on {shown} of the customers", "zh": f"仅对{shown}的客户"}[lang]
+        of = "the customers" if rule.key == "person" else "all"
+        return {"en": f"on {shown} of {of}", "zh": f"仅对{shown}的{KINDS[rule.key][1]}"}[lang]
     some = sorted(scope.facts[name])
     names = ", ".join(some[:SHOWN_MAX]) + (" ..." if len(some) > SHOWN_MAX else "")
     return {"en": f"where {name} is {names}", "zh": f"仅限 {name} 为 {names}"}[lang]
@@ -157,7 +168,7 @@ def _incident(found: Incident | None, zone: Any, lang: str) -> str:
 
 def _scheduled(occasion: Occasion, contracts: Contracts, zone: Any, lang: str) -> dict[str, str]:
     facts = occasion.told
-    event = _event(occasion.event, contracts, lang)
+    event = event_name(occasion.event, contracts, lang)
     sign = event[:1].lower() + event[1:] if event else {"en": "sign of life", "zh": "互动"}[lang]
     done = str(facts.get("done") or "")
     shown = {"en": f"; the last one was {done}", "zh": f"；上一次为{done}"}[lang] if done else ""

@@ -25,8 +25,9 @@ WORDS = {
                  "「{event}」缺少{field}，无法归入规则的任何实例。"),
     "begun": ("Step {step} of {steps} took the {event}; the rest has not happened yet.",
               "「{event}」完成第{step}步（共{steps}步），其余尚未发生。"),
-    "counted": ("Step {step} of {steps} counts the {event}; it needs {times} within {span}.",
-                "「{event}」计入第{step}步（共{steps}步），该步需在{span}内发生{times}次。"),
+    "counted": ("Step {step} of {steps} counts the {event}; it needs {times} within {span} and has "
+                "{seen}.",
+                "「{event}」计入第{step}步（共{steps}步），该步需在{span}内发生{times}次，目前{seen}次。"),
     "waits": ("It waits until {until} for {for} not to happen.",
               "等待至{until}，期间若无「{for}」则触发。"),
     "prevented": ("What must not happen did, in time: {event}.",
@@ -105,3 +106,40 @@ WORDS = {
         "下次互动后开始，或运行 engine rules catch-up。",
     ),
 }  # fmt: skip
+OF_THINGS = {  # of rules about shops, adverts and the like, where the customer's words do not fit
+    "suppressed": ("The {who} is left alone with this until {until}{rival}.",
+                   "该{who}在{until}之前不触发此类规则{rival}。"),
+    "no_channel": ("The {who} cannot be written to: {ways}{table}.",
+                   "无法通过这些渠道联系该{who}：{ways}{table}。"),
+    "no_grade": ("The table has no grade for the {who}{table}.",
+                 "分级表中没有适用于该{who}的档位{table}。"),
+    "scope": ("The rule is tried elsewhere: {scope}{values}.",
+              "规则目前不对该{who}试行：{scope}{values}。"),
+    "silence_unwatched": (
+        "Now: no {sign} since {since}, that is since before the rule was published; "
+        "it begins with the next {sign}.",
+        "当前：自{since}起没有{sign}，早于规则发布；规则从下次{sign}开始计时。",
+    ),
+    "weekly_unwatched": (
+        "Now: it looks {fact}, once something has happened since the rule was published; "
+        "nothing has yet.",
+        "当前：{fact}查看，但自规则发布以来该{who}尚无任何事件，因此还未开始。",
+    ),
+    "date_none": ("Now: of the {who} no {fact} is known.", "当前：该{who}没有{fact}。"),
+    "date_unwatched": (
+        "Now: {fact} is {value}; nothing has happened since the rule was published: "
+        "it begins with what comes next.",
+        "当前：{fact}为{value}；自规则发布以来该{who}尚无任何事件，下次事件后开始。",
+    ),
+}  # fmt: skip
+KINDS = {  # what a rule may be about
+    "person": ("customer", "客户"),
+    "store": ("shop", "门店"),
+    "ad": ("advert", "广告"),
+    "agent": ("agent", "坐席"),
+    "topic": ("topic", "话题"),
+    "budget": ("budget", "预算"),
+    "incident": ("incident", "同因事件"),
+    "city": ("city", "城市"),
+}
+OFTEN = (" {times:,} times since {since}.", "自{since}起共{times:,}次。")

@@ -35,7 +35,19 @@ def added(packed: bytes, value: float) -> bytes:
     if len(bins) > BINS_MAX:
         lowest, next_ = sorted(bins)[:2]
         bins[next_] += bins.pop(lowest)
-    return _encode([part for pair in sorted(bins.items()) for part in pair])
+    return _packed(bins)
+
+
+def removed(packed: bytes, value: float) -> bytes:
+    """Return a histogram with one value less, which had been added to it."""
+    bins = _unpacked(packed)
+    place = _bin(value)
+    if place not in bins:  # its bin has become one with those above it
+        place = min(bins, default=place)
+    left = bins.pop(place, 1) - 1
+    if left:
+        bins[place] = left
+    return _packed(bins) if bins else b""
 
 
 def percentile(histograms: Iterable[bytes], percent: int) -> float | None:
@@ -80,6 +92,10 @@ def _middle(place: int) -> float:
     exponent, part = divmod(abs(place), PARTS)
     size = ldexp(0.5 + (part + 0.5) / (2 * PARTS), exponent - _OCTAVES_BELOW) if place else 0.0
     return size if place >= 0 else -size
+
+
+def _packed(bins: dict[int, int]) -> bytes:
+    return _encode([part for pair in sorted(bins.items()) for part in pair])
 
 
 def _unpacked(packed: bytes) -> dict[int, int]:

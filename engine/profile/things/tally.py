@@ -74,6 +74,30 @@ def add(actor: Actor, event: Event, wanted: Tallied) -> bool:
     return True
 
 
+def take_back(actor: Actor, event: Event) -> None:
+    """Take an event out of its day again; it had been added.
+
+    Of a sketch nothing can be taken: it goes with the last event of its day, not before.
+    """
+    tally = actor.tallies.get(event.type)
+    day = local(event.at, zone_of(actor)).date().toordinal()
+    if tally is None or day not in tally.days:
+        return
+    place = tally.days.index(day)
+    tally.counts[place] -= 1
+    if tally.counts[place] <= 0:
+        _close(tally, place)
+        return
+    for name, sums in tally.sums.items():
+        value = event.data.get(name)
+        if isinstance(value, int | float):
+            sums[place] -= value
+    for name, sketches in tally.sketches.items():
+        value = event.data.get(name.removeprefix(SPREAD))
+        if name.startswith(SPREAD) and isinstance(value, int | float):
+            sketches[place] = spread.removed(sketches[place], value)
+
+
 def count(actor: Actor, type: str, at: int, days: int) -> int:
     """Return how many events the last `days` local days have, that of `at` included."""
     tally, low, high = _rows(actor, type, at, days)
@@ -141,6 +165,15 @@ def _open(tally: Tally, place: int, day: int) -> None:
         sums.insert(place, 0.0)
     for sketches in tally.sketches.values():
         sketches.insert(place, b"")
+
+
+def _close(tally: Tally, place: int) -> None:
+    """Take a day out."""
+    del tally.days[place], tally.counts[place]
+    for sums in tally.sums.values():
+        del sums[place]
+    for sketches in tally.sketches.values():
+        del sketches[place]
 
 
 def _forget(tally: Tally) -> None:

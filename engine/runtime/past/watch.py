@@ -1,12 +1,14 @@
-"""Folds a person's part of a log once more, and notes what each record came to for one rule."""
+"""Folds one node's part of a log once more, and notes what each record came to for one rule."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from engine.events.model import Event
 from engine.identity.messages import Tick
 from engine.keys import node_name
 from engine.matching.segments import ENTERED, LEFT
 from engine.matching.why.occasion import (
+    ACTED,
     TRANSITIONS,
     Occasion,
     asking_of,
@@ -27,17 +29,24 @@ from engine.profile.model import Actor
 from engine.rules.model import Rule
 
 AWAKE = ("live", "shadow")
+NOTED_MAX = 1_000  # occasions, the newest
 _TYPES = {"entered": ENTERED, "left": LEFT}
 
 
 class Watch:
-    """Folds a person's part of a log and notes what each record came to for one rule."""
+    """Folds a node's part of a log and notes what each record came to for one rule.
 
-    def __init__(self, state: Partition, book: Book, tenant: str, customer: str, rule: str) -> None:
-        self.occasions: list[Occasion] = []
+    A person's every occasion is noted. At a thing happen thousands of events: between two times
+    at which the rule acted, each reason against it is noted once, the newest, with how often.
+    """
+
+    def __init__(self, state: Partition, book: Book, tenant: str, node_id: str, rule: str) -> None:
+        self._noted: list[Occasion] = []
+        self._since: dict[tuple[str, int, str], Occasion] = {}  # it acted at a thing: reasons
+        self._parts: set[str] = set()  # ids of what a thing has heard
         self._state = state
         self._book = book
-        self._name = node_name(tenant, customer)
+        self._name = node_name(tenant, node_id)
         self._rule = rule
         self._newest: dict[str, tuple[int, str]] = {}  # group -> when, which rule acted
         self._tick: Arrival | None = None
@@ -57,8 +66,13 @@ class Watch:
         self._catch_up()
 
     @property
+    def occasions(self) -> list[Occasion]:
+        """What was noted, the newest last."""
+        return [*self._noted, *self._since.values()]
+
+    @property
     def actor(self) -> Actor | None:
-        """The person as of now, None before their first event."""
+        """The person or thing as of now, None before its first event."""
         node = self._state.nodes.get(self._name)
         return node.actor if isinstance(node, Live) else None
 
@@ -88,16 +102,16 @@ class Watch:
             self._remember(note)
             if note.rule == rule.id:
                 noted = True
-                self.occasions.append(of_note(rule, note, actor, rival=self._rival(rule)))
+                self._keep(of_note(rule, note, actor, rival=self._rival(rule)), actor)
         asking = asking_of(rule, actor)
         new = {name: each for name, each in asking.items() if before.asking.get(name) != each.due}
-        self.occasions += of_asking(rule, new, actor)
-        is_event = arrival.kind == "event" and outcome.counts.get("applied")
+        self._noted += of_asking(rule, new, actor)
+        happened = self._happened(arrival, outcome, actor)
         if not noted and not new:
-            for event in [*([arrival.body] if is_event else ()), *outcome.derived]:
+            for event in [*happened, *outcome.derived]:
                 found = of_event(rule, event, actor, waited=before.waits)
                 if found is not None:
-                    self.occasions.append(found)
+                    self._keep(found, actor)
         self._note_segments(rule, actor, outcome, before)
 
     def _note_segments(self, rule: Rule, actor: Actor, outcome: Outcome, before: "_Before") -> None:
@@ -105,7 +119,29 @@ class Watch:
         told = {e.data["segment"]: e.at for e in outcome.derived if e.type in TRANSITIONS}
         for each in of_segments(segments_of(rule, rules.segments), before.segments, actor, told):
             if _TYPES.get(each.outcome) not in rule.hears:  # else it is told as the rule's step
-                self.occasions.append(each)
+                self._noted.append(each)
+
+    def _happened(self, arrival: Arrival, outcome: Outcome, actor: Actor) -> list[Event]:
+        """Return the event that a record was, if it was one and came for the first time."""
+        if arrival.kind == "event":
+            return [arrival.body] if outcome.counts.get("applied") else []
+        if arrival.kind != "part" or actor.kind == "person" or arrival.body.id in self._parts:
+            return []
+        self._parts.add(arrival.body.id)
+        return [arrival.body]
+
+    def _keep(self, found: Occasion, actor: Actor) -> None:
+        noted, since = self._noted, self._since
+        if actor.kind != "person" and found.outcome not in ACTED:
+            key = (found.outcome, found.step, found.clause.get("en", ""))
+            if (before := since.pop(key, None)) is not None:
+                first_at = before.first_at or before.at
+                found = replace(found, times=before.times + 1, first_at=first_at)
+            since[key] = found
+            return
+        noted += [*since.values(), found]
+        since.clear()
+        del noted[:-NOTED_MAX]
 
     def _current(self) -> Rule | None:
         rules = self._book.rules(self._state.meta)

@@ -99,3 +99,19 @@ def test_a_mistake_is_told(condition: str, code: str) -> None:
     with pytest.raises(RulesError) as caught:
         rules_of(f"rule: r\nwhen: [event: order.placed]\nif: '{condition}'\ndo: [case: a]\n")
     assert {str(each.code)[: len(code)] for each in caught.value.problems} == {code}  # type: ignore[attr-defined]
+
+
+@given(st.lists(VALUES, max_size=20), st.lists(VALUES, min_size=1, max_size=20))
+def test_what_was_added_can_be_taken_out_again(kept: list[float], more: list[float]) -> None:
+    found = packed(kept + more)
+    for value in more:
+        found = spread.removed(found, value)
+    assert found == packed(kept)
+
+
+def test_of_bins_that_have_become_one_the_lowest_gives() -> None:
+    values = [2.0**power for power in range(spread.BINS_MAX + 2)]
+    found = packed(values)
+    for value in values:
+        found = spread.removed(found, value)
+    assert found == b""

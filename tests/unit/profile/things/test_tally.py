@@ -139,3 +139,32 @@ def test_a_kind_of_thing_counts_a_few_different_things_only() -> None:
     with pytest.raises(RulesError) as caught:
         rules_of(*texts)
     assert {each.code for each in caught.value.problems} == {"R146"}  # type: ignore[attr-defined]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 9)), max_size=12), st.integers(0, 12))
+def test_what_was_counted_can_be_taken_back(clicks: list[tuple[int, int]], kept: int) -> None:
+    wanted = tally.Tallied(sums=("dwell_s",), spread=("dwell_s",))
+    both, first = Actor(kind="ad"), Actor(kind="ad")
+    for number, (day, dwell_s) in enumerate(clicks):
+        event = clicked(NOON + day * DAY_MS + number, f"u{number}", float(dwell_s))
+        tally.add(both, event, wanted)
+        if number < kept:
+            tally.add(first, event, wanted)
+    for number, (day, dwell_s) in enumerate(clicks[kept:], kept):
+        tally.take_back(both, clicked(NOON + day * DAY_MS + number, "u", float(dwell_s)))
+    for days in range(1, 5):
+        of = ("ad.clicked", NOON + 3 * DAY_MS, days)
+        assert tally.count(both, *of) == tally.count(first, *of)
+        assert tally.total(both, *of, "dwell_s") == tally.total(first, *of, "dwell_s")
+        middles = [tally.percentile(actor, *of, "dwell_s", 50) for actor in (both, first)]
+        assert middles[0] == middles[1]
+
+
+def test_of_a_day_with_others_left_people_are_not_forgotten() -> None:
+    actor = Actor(kind="ad")
+    for who in ("u1", "u2"):
+        tally.add(actor, clicked(NOON, who), WANTED)
+    tally.take_back(actor, clicked(NOON, "u2"))
+    assert tally.distinct(actor, "ad.clicked", NOON, 1, "customer") == 2
+    tally.take_back(actor, clicked(NOON, "u1"))
+    assert tally.distinct(actor, "ad.clicked", NOON, 1, "customer") == 0
