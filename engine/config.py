@@ -23,8 +23,8 @@ class Settings:
     of the file. `rule_errors_max`: a rule that breaks more often in a minute, in one worker, is
     disabled; 0 = never. `trigger_transactions`: 1: triggers go out in Kafka transactions, for
     readers that keep no number per partition; 0: by an idempotent producer. `routes`: 1: the front
-    door writes events to where their person is believed to live, by `customer.aliases`; 0: to
-    their home, from where they are passed on.
+    door and the re-keyer write events to where their person is believed to live, by
+    `customer.aliases`; 0: to their home, from where they are passed on.
     """
 
     redis_url: str = "redis://127.0.0.1:6379/0"

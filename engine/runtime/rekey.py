@@ -3,7 +3,7 @@
 import logging
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -26,7 +26,8 @@ class Rekeyer:
     """A consumer group's Handler over `channel.inbox`.
 
     At least once: the offset moves on only after the broker has all that came of a batch; what a
-    crash writes twice has the same event id and is dropped in the fold.
+    crash writes twice has the same event id and is dropped in the fold. `routes`: as the front
+    door's: home -> where its person is believed to live; None: at home.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Rekeyer:
         partition_count: int,
         secret: bytes,
         any_key: str = "",
+        routes: Callable[[str], str] | None = None,
     ) -> None:
         self._sources = sources
         self._contracts = contracts
@@ -53,6 +55,7 @@ class Rekeyer:
         self._count = partition_count
         self._secret = secret
         self._any = sources.by_name.get(any_key) if any_key else None
+        self._routes = routes
 
     async def assigned(self, partition: int) -> int | None:
         """Go on where the last batch ended, or where the inbox begins by now.
@@ -102,8 +105,8 @@ class Rekeyer:
             contracts=self._contracts,
             secret=self._secret,
         )
-        partition = partition_of(found.key, self._count)
-        return Outgoing(topics.EVENTS, partition, found.key.encode(), found.value)
+        key = found.key if self._routes is None else self._routes(found.key)
+        return Outgoing(topics.EVENTS, partition_of(key, self._count), key.encode(), found.value)
 
     def _source(self, record: Record) -> Source:
         source = self._known(record)

@@ -33,6 +33,7 @@ from engine.runtime.partition.engage import Engage
 from engine.runtime.partition.fuses import Fuses
 from engine.runtime.partition.owner import Owner
 from engine.runtime.rekey import Rekeyer
+from engine.runtime.routes import Routes
 from engine.runtime.rulesets.library import ArtefactLibrary
 from engine.runtime.rulesets.readiness import keep_told
 from engine.runtime.setup import contracts_of, endpoints_of, sources_of, topic_partitions
@@ -247,6 +248,7 @@ async def keep(engine: Engine, stop: asyncio.Event) -> None:
         learned=partial(_note_learning, engine),
     )
     offsets = RedisOffsets(settings.redis_url, engine.space)
+    routes = Routes(engine.reader, partition_count=settings.partitions)
     rekeyer = Rekeyer(
         sources=sources_of(settings),
         contracts=contracts_of(settings),
@@ -258,8 +260,11 @@ async def keep(engine: Engine, stop: asyncio.Event) -> None:
         partition_count=settings.partitions,
         secret=settings.secret_key,
         any_key=settings.any_key,
+        routes=routes.of if settings.routes else None,
     )
     async with asyncio.TaskGroup() as tasks:
+        if settings.routes:
+            tasks.create_task(routes.run(stop))
         tasks.create_task(_tick(engine, ticker, stop))
         tasks.create_task(learner.run(stop))
         tasks.create_task(_serve(engine.group("rekey"), topics.INBOX, rekeyer, stop))

@@ -1,4 +1,4 @@
-"""Where persons live by now: the front door writes their events there instead of at an old id.
+"""Where persons live by now: both doors write their events there instead of at an old id.
 
 An event of somebody with several identifiers goes to the node of its smallest, which often is a
 signpost by now, and from there once more through the log. `customer.aliases` says where each

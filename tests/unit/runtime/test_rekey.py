@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -59,7 +59,12 @@ class LateLog(MemoryLog):
 class Inbox:
     """An inbox of one partition with a re-keyer on it."""
 
-    def __init__(self, log: type[MemoryLog] = MemoryLog) -> None:
+    def __init__(
+        self,
+        log: type[MemoryLog] = MemoryLog,
+        *,
+        routes: Callable[[str], str] | None = None,
+    ) -> None:
         counts = {topics.EVENTS: PARTITIONS, topics.DEAD_EVENTS: 1, topics.INBOX: 1}
         self.log = log(counts)
         self.offsets = MemoryOffsets()
@@ -73,6 +78,7 @@ class Inbox:
             meter=Meter(),
             partition_count=PARTITIONS,
             secret=b"a secret of thirty-two characters",
+            routes=routes,
         )
 
     def put(self, value: Any, headers: Sequence[tuple[str, bytes]] = KEY) -> Record:
@@ -126,6 +132,18 @@ def test_a_segment_message_goes_to_its_home_partition() -> None:
     (record,) = inbox.log.records(topics.EVENTS)
     assert record.partition == partition_of(record.key.decode(), PARTITIONS)
     assert (inbox.offsets.accepted, inbox.offsets.dead) == (1, 0)
+
+
+def test_an_event_goes_to_where_its_person_is_believed_to_live() -> None:
+    inbox = Inbox(routes=lambda home: f"0u{home}")
+    inbox.put(PAGE)
+    inbox.put(b"{")
+    inbox.work()
+    (event,) = inbox.events
+    (record,) = inbox.log.records(topics.EVENTS)
+    assert record.key.decode() == f"0u{event.ids[0]}"
+    assert record.partition == partition_of(record.key.decode(), PARTITIONS)
+    assert len(inbox.dead) == 1
 
 
 @pytest.mark.parametrize("mode", ["structured", "binary"])
