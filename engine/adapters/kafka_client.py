@@ -7,18 +7,19 @@ partition that we name ourselves (WIRE.md, Tests by what they need; Ids).
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from threading import Lock, Thread
 from time import monotonic
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from engine.errors import LogError
 from engine.events.record import Outgoing
 
 TIMEOUT_S = 8.0  # a record without an ack for so long is given up, and all behind it
 LINGER_MS = 5  # 0 is one request per event, and the broker falls behind at 5,000 events/s
+KNOWN_S = 3_600.0  # then it is asked again: a broker forgets a silent producer after a day
 POLL_S = 0.1  # how late a timeout may be seen; acks wake the poll at once
 RECORDS_MAX = 200_000  # in the producer's queue
 QUEUE_KB_MAX = 262_144
@@ -38,6 +39,8 @@ class KafkaPublisher:
 
     Others are taken along once: destinations that gave no ack in time are sick, and what goes there
     has a producer of its own until it arrives again.
+
+    The first record that a producer sends to a place goes alone (A45).
     """
 
     def __init__(
@@ -78,11 +81,43 @@ class KafkaPublisher:
         """Produce in order per destination; return when all are acknowledged (ports.Publisher)."""
         if not records:
             return
+        places = {(record.topic, record.partition) for record in records}
+        line = await self._free_line(places)
+        if fresh := line.fresh(places):
+            firsts, rest = _parted(records, fresh)
+            await self._send(line, fresh, firsts, begun=line.begin(fresh))
+            await self.publish(rest)
+        else:
+            await self._send(line, places, records)
+
+    async def _free_line(self, places: Set[Place]) -> "_Line":
+        """Return the producer for these places, held, once no first record is under way to them."""
+        while True:
+            line = self._held(sick=not self._sick.isdisjoint(places))
+            begun = [line.beginning[place] for place in places if place in line.beginning]
+            if not begun:
+                return line
+            line.let_go()
+            await asyncio.wait(begun)
+
+    async def _send(
+        self,
+        line: "_Line",
+        places: Set[Place],
+        records: Sequence[Outgoing],
+        *,
+        begun: "asyncio.Future[None] | None" = None,
+    ) -> None:
+        """Produce with a line that is held, and let it go; `begun`: these are first records."""
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        sick = not self._sick.isdisjoint((r.topic, r.partition) for r in records)
-        line = self._held(sick=sick)
-        waiting = _Waiting(line, len(records), lambda error: _resolve(answer, error))
-        refusal = None
+        refusal: LogError | None = None
+
+        def on_end(error: LogError | None) -> None:
+            _resolve(answer, error)
+            if begun is not None:
+                line.end_begin(places, begun, arrived=error is None and refusal is None)
+
+        waiting = _Waiting(line, len(records), on_end)
         try:
             for index, record in enumerate(records):
                 try:
@@ -100,35 +135,7 @@ class KafkaPublisher:
             self._sick |= waiting.overdue
         if refusal is not None:
             raise refusal
-        if sick:
-            self._sick -= {(r.topic, r.partition) for r in records}
-
-    def produce_nowait(self, record: Outgoing, on_ack: OnAck) -> None:
-        """Hand one record over; `on_ack(None or the error)` is called in this event loop.
-
-        The same holds as for `publish`: one that fails takes all that are under way with it.
-
-        Raises
-        ------
-        LogError
-            If the producer cannot take it now (`log/full`) or ever (`log/refused`).
-        """
-        place = (record.topic, record.partition)
-        line = self._held(sick=place in self._sick)
-
-        def on_end(error: LogError | None) -> None:
-            self._sick |= waiting.overdue
-            if error is None:
-                self._sick.discard(place)
-            on_ack(error)
-
-        waiting = _Waiting(line, 1, on_end)
-        try:
-            line.produce(record, waiting)
-        except (KafkaException, BufferError, ValueError) as error:
-            raise _refused(record, error) from error
-        finally:
-            line.let_go()
+        self._sick -= places
 
     async def close(self) -> None:
         """Wait for the acks under way, at most `timeout_s`, and let the connections go."""
@@ -167,8 +174,10 @@ class _Waiting:
         self.since = monotonic()
 
     def on_delivery(self, error: Any, message: Any) -> None:
-        """Count one answer of the broker."""
+        """Count one answer of the broker; an ack without an offset is a guess of the library's."""
         self.acked += 1
+        if error is None and message.offset() is None:
+            error = KafkaError(KafkaError._FAIL, "an ack without an offset")
         if error is not None and self.line.blames(self):
             self.overdue.add((message.topic(), message.partition()))
         if error is not None and self.error is None:
@@ -183,6 +192,7 @@ class _Line:
 
     Who produces holds it meanwhile, so that its thread does not end between their look at `broken`
     and their last record: nobody would ever tell what became of that. A new one is held.
+    `beginning`: where a first record is on its way, and when that has ended.
     """
 
     def __init__(
@@ -195,6 +205,9 @@ class _Line:
         self._names = names
         self.broken = False
         self.closing = False
+        self.beginning: dict[Place, asyncio.Future[None]] = {}
+        self._known: set[Place] = set()  # where the broker has our sequence numbers
+        self._known_since = monotonic()
         self._timeout_s = timeout_s
         self._loop = loop
         self._waiting: deque[_Waiting] = deque()
@@ -218,6 +231,29 @@ class _Line:
     def let_go(self) -> None:
         """Let its thread end when all is answered."""
         self._holding.release()
+
+    def fresh(self, places: Set[Place]) -> Set[Place]:
+        """Return where the broker may know nothing of this producer."""
+        if monotonic() - self._known_since > KNOWN_S:
+            self._known_since = monotonic()
+            self._known.clear()
+        return places - self._known
+
+    def begin(self, places: Set[Place]) -> "asyncio.Future[None]":
+        """Let nothing else be sent to these places until `end_begin`."""
+        begun: asyncio.Future[None] = self._loop.create_future()
+        self.beginning |= dict.fromkeys(places, begun)
+        return begun
+
+    def end_begin(
+        self, places: Set[Place], begun: "asyncio.Future[None]", *, arrived: bool
+    ) -> None:
+        """The broker has the first records (or not): what waits behind them may go."""
+        for place in places:
+            del self.beginning[place]
+        if arrived:
+            self._known |= places
+        begun.set_result(None)
 
     def produce(self, record: Outgoing, waiting: _Waiting) -> None:
         """Queue one record; its answer goes to `waiting`."""
@@ -295,6 +331,21 @@ class _Line:
 def _settle(ended: Sequence[_Waiting]) -> None:
     for waiting in ended:
         waiting.on_end(waiting.error)
+
+
+def _parted(
+    records: Sequence[Outgoing], places: Set[Place]
+) -> tuple[list[Outgoing], list[Outgoing]]:
+    """Return the first record for each of these places, and the rest."""
+    firsts: dict[Place, Outgoing] = {}
+    rest = []
+    for record in records:
+        place = (record.topic, record.partition)
+        if place in places and place not in firsts:
+            firsts[place] = record
+        else:
+            rest.append(record)
+    return list(firsts.values()), rest
 
 
 def _resolve(answer: "asyncio.Future[None]", error: LogError | None) -> None:

@@ -83,6 +83,12 @@ class KafkaTransactions:
         return producer
 
     def _write(self, producer: Any, records: Sequence[Outgoing]) -> None:
+        guessed: list[str] = []
+
+        def on_delivery(error: Any, message: Any) -> None:
+            if error is None and message.offset() is None:  # A45
+                guessed.append(f"{message.topic()}/{message.partition()}")
+
         producer.begin_transaction()
         for record in records:
             producer.produce(
@@ -91,7 +97,11 @@ class KafkaTransactions:
                 key=record.key,
                 partition=record.partition,
                 headers=list(record.headers) or None,
+                on_delivery=on_delivery,
             )
+        producer.flush(self._timeout_s)
+        if guessed:
+            raise LogError("an ack without an offset", code="log/refused", where=guessed[0])
         producer.commit_transaction(self._timeout_s)
 
     async def _call(self, partition: int, function: Callable[..., Any], *arguments: Any) -> Any:

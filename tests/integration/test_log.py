@@ -7,7 +7,6 @@ from time import monotonic
 import pytest
 
 from engine.adapters.kafka import FaustGroup
-from engine.adapters.kafka_client import KafkaPublisher
 from engine.adapters.kafka_topics import TopicSpec, create_topics, partition_count
 from engine.adapters.seats import BATCH_MAX
 from engine.errors import ConfigError, CoverageError, LogError
@@ -252,18 +251,6 @@ def test_a_member_leaves_within_two_seconds(play_on_kafka: Play) -> None:
         began = monotonic()
         await member.leave()
         assert monotonic() - began < 2.0
-
-    play_on_kafka(scenario)
-
-
-def test_each_single_record_gets_its_own_ack(play_on_kafka: Play) -> None:
-    async def scenario(log: Log) -> None:
-        assert isinstance(log.publisher, KafkaPublisher)
-        acks: asyncio.Queue[LogError | None] = asyncio.Queue()
-        for record in records(log.topic, 0, 0, 100):
-            log.publisher.produce_nowait(record, acks.put_nowait)
-        assert [await acks.get() for _ in range(100)] == [None] * 100
-        assert await log.reader.bounds(log.topic, 0) == (0, 100)
 
     play_on_kafka(scenario)
 

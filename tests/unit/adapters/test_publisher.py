@@ -1,4 +1,4 @@
-"""A destination that takes nothing fails what goes elsewhere once at most, and heals by itself."""
+"""What the producer promises: who fails with whom, what goes alone, and what counts as an ack."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,8 +23,13 @@ SICK, WELL = Outgoing("sick", 0, b"k", b"v"), Outgoing("well", 0, b"k", b"v")
 class Message:
     """What the client library hands to `on_delivery`."""
 
-    def __init__(self, topic: str, partition: int) -> None:
+    def __init__(self, topic: str, partition: int, value: bytes = b"") -> None:
         self._place = (topic, partition)
+        self.value = value
+        self.taken_at: int | None = 0
+
+    def offset(self) -> int | None:
+        return self.taken_at
 
     def topic(self) -> str:
         return self._place[0]
@@ -39,11 +44,17 @@ class Purged:
 
 
 class Broker:
-    """Stands for the client library: acknowledges all but what goes to a sick topic."""
+    """Stands for the client library: acknowledges all but what goes to a sick topic.
+
+    `guessed`: values that it believes to have arrived, since something behind them has. `together`:
+    what was under way at once, of each topic, whenever something was handed over.
+    """
 
     def __init__(self) -> None:
         self.sick = {"sick"}
         self.producers = 0
+        self.guessed: set[bytes] = set()
+        self.together: list[list[bytes]] = []
 
     def producer(self, config: dict[str, Any], logger: Any) -> "Client":
         self.producers += 1
@@ -59,13 +70,17 @@ class Client:
     def __len__(self) -> int:
         return len(self._held)
 
-    def produce(self, topic: str, *, partition: int, on_delivery: Any, **_: Any) -> None:
+    def produce(
+        self, topic: str, *, value: bytes, partition: int, on_delivery: Any, **_: Any
+    ) -> None:
         if topic in ("slow", "full"):
             for each in threads():
                 each.join(ENDING_S)
         if topic == "full":
             raise BufferError("queue full")
-        self._held.append((Message(topic, partition), on_delivery))
+        self._held.append((Message(topic, partition, value), on_delivery))
+        held = [m.value for m, _ in self._held if (m.topic(), m.partition()) == (topic, partition)]
+        self._broker.together.append(held)
 
     def poll(self, timeout_s: float) -> None:
         """Acknowledge what the last poll saw: so something is always under way."""
@@ -74,6 +89,8 @@ class Client:
         self._held = [each for each in self._held if each not in taken]
         self._seen = list(self._held)
         for message, on_delivery in taken:
+            if message.value in self._broker.guessed:
+                message.taken_at = None
             on_delivery(None, message)
 
     def purge(self, **_: bool) -> None:
@@ -134,15 +151,15 @@ def test_what_goes_elsewhere_fails_once_at_most(broker: Broker) -> None:
     play(scenario)
 
 
-def test_a_single_record_to_a_sick_place_keeps_away_from_the_others(broker: Broker) -> None:
+def test_what_goes_to_a_sick_place_keeps_away_from_the_others(broker: Broker) -> None:
     async def scenario(publisher: KafkaPublisher) -> None:
         await fails(publisher, SICK)
         before = broker.producers
-        answers: asyncio.Queue[LogError | None] = asyncio.Queue()
-        publisher.produce_nowait(SICK, answers.put_nowait)
+        sick = asyncio.create_task(fails(publisher, SICK))
+        await asyncio.sleep(0)
         await publisher.publish([WELL])
         well = broker.producers
-        assert await answers.get() is not None
+        await sick
         await publisher.publish([WELL])
         assert (well, broker.producers) == (before + 2, well), "only one of them was thrown away"
 
@@ -185,25 +202,76 @@ def test_what_is_produced_while_the_producer_is_given_up_is_answered(
     broker: Broker, topic: str
 ) -> None:
     async def scenario(publisher: KafkaPublisher) -> None:
-        answers: asyncio.Queue[LogError | None] = asyncio.Queue()
-        publisher.produce_nowait(SICK, answers.put_nowait)
+        sick = asyncio.create_task(fails(publisher, SICK))
+        await asyncio.sleep(0)
         slow = Outgoing(topic, 0, b"k", b"v")
         with pytest.raises(LogError, match=r"no ack within|queue full"):
             async with asyncio.timeout(PATIENCE_S):
                 await publisher.publish([WELL, slow, WELL])
-        assert await answers.get() is not None
+        await sick
 
     play(scenario)
 
 
-def test_a_single_record_produced_while_the_producer_is_given_up_is_answered(
-    broker: Broker,
-) -> None:
+def numbered(*numbers: int, partition: int = 0) -> list[Outgoing]:
+    return [Outgoing("well", partition, b"k", b"%d" % number) for number in numbers]
+
+
+def test_a_first_record_goes_alone_and_what_comes_behind_keeps_its_order(broker: Broker) -> None:
     async def scenario(publisher: KafkaPublisher) -> None:
-        answers: asyncio.Queue[LogError | None] = asyncio.Queue()
-        for record in (SICK, Outgoing("slow", 0, b"k", b"v")):
-            publisher.produce_nowait(record, answers.put_nowait)
-        async with asyncio.timeout(PATIENCE_S):
-            assert None not in [await answers.get(), await answers.get()]
+        both = [publisher.publish(numbered(1, 2, 3)), publisher.publish(numbered(4, 5))]
+        await asyncio.gather(*both)
+        await publisher.publish(numbered(6, 7))
+        assert broker.together[:3] == [[b"1"], [b"2"], [b"2", b"3"]]
+        handed = [held[-1] for held in broker.together]
+        assert handed == [b"1", b"2", b"3", b"4", b"5", b"6", b"7"]
+        assert broker.together[-1] == [b"6", b"7"], "by then the broker knows the producer"
+
+    play(scenario)
+
+
+def test_first_records_to_several_places_go_at_once(broker: Broker) -> None:
+    async def scenario(publisher: KafkaPublisher) -> None:
+        await publisher.publish([*numbered(1, 2), *numbered(3, 4, partition=1)])
+        assert broker.together == [[b"1"], [b"3"], [b"2"], [b"4"]]
+
+    play(scenario)
+
+
+def test_a_first_record_that_nobody_waits_for_any_more_still_goes_alone(broker: Broker) -> None:
+    async def scenario(publisher: KafkaPublisher) -> None:
+        left = asyncio.create_task(publisher.publish(numbered(1)))
+        await asyncio.sleep(0)
+        left.cancel()
+        await publisher.publish(numbered(2))
+        assert broker.together == [[b"1"], [b"2"]]
+
+    play(scenario)
+
+
+def test_the_broker_may_have_forgotten_a_producer_that_was_silent(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(kafka_client, "monotonic", lambda: now[0])
+
+    async def scenario(publisher: KafkaPublisher) -> None:
+        await publisher.publish(numbered(1))
+        now[0] = kafka_client.KNOWN_S + 1.0
+        await publisher.publish(numbered(2, 3))
+        assert broker.together == [[b"1"], [b"2"], [b"3"]]
+
+    play(scenario)
+
+
+def test_an_ack_without_an_offset_is_none(broker: Broker) -> None:
+    async def scenario(publisher: KafkaPublisher) -> None:
+        broker.guessed = {b"2"}
+        await publisher.publish(numbered(1))
+        with pytest.raises(LogError, match="an ack without an offset"):
+            await publisher.publish(numbered(2, 3))
+        broker.guessed = set()
+        await publisher.publish(numbered(2, 3))
+        assert broker.producers == 2, "the one that guessed is not asked again"
 
     play(scenario)
