@@ -18,7 +18,7 @@ from msgspec.structs import replace as replace_struct
 from engine.adapters import memory, redis, seats
 from engine.decision import act, decide, limits
 from engine.delivery import intake
-from engine.errors import LogError
+from engine.errors import Fenced, LogError
 from engine.events import topics
 from engine.identity import node
 from engine.ingest import accept
@@ -30,7 +30,7 @@ from engine.runtime import rekey, ticker
 from engine.runtime.handover import attempt, sender
 from engine.runtime.partition import engage
 from engine.runtime.partition import owner as partition
-from tests.simulation import cluster, deadly, faults
+from tests.simulation import cluster, deadly, faults, transactions
 from tests.simulation.findings import Violation
 from tests.simulation.lua import LuaSlots
 
@@ -178,6 +178,20 @@ def read_back_believes_the_state() -> list[Patch]:
 )
 def no_proof_before_publishing() -> list[Patch]:
     return [(partition.Owner, "_prove", _nothing)]
+
+
+@bug("a writer of transactions that was fenced claims again, and goes on", within=120)
+def fenced_for_nothing() -> list[Patch]:
+    real = transactions.FaultyTransactions.publish
+
+    async def publish(self: Any, number: int, records: Any) -> None:
+        try:
+            await real(self, number, records)
+        except Fenced:
+            await self.claim(number)
+            await real(self, number, records)
+
+    return [(transactions.FaultyTransactions, "publish", publish)]
 
 
 @bug("nodes in memory outlive an error whose outcome nobody knows")

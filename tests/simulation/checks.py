@@ -73,13 +73,21 @@ def timers_are_equal(world: World, folded: list[Folded]) -> Iterator[str]:
 
 
 def triggers_are_numbered_without_gap(world: World, folded: list[Folded]) -> Iterator[str]:
-    """I2, I3: first occurrences are 1, 2, 3, ..., equal numbers are equal bytes, all are there."""
+    """I2, I3: first occurrences are 1, 2, 3, ..., equal numbers are equal bytes, all are there.
+
+    In transactions no number is committed twice.
+    """
     for number, fresh in enumerate(folded):
         first: dict[int, Record] = {}
-        for record in world.log.held(topics.TRIGGERS, number):
+        held = world.log.held(topics.TRIGGERS, number)
+        for record in held:
             oseq = int(dict(record.headers)["oseq"])
             if first.setdefault(oseq, record).value != record.value:
                 yield f"partition {number}: number {oseq} has two values"
+        if world.cluster.transactional and len(first) < len(
+            world.log.held(topics.TRIGGERS, number)
+        ):
+            yield f"partition {number}: a number was committed twice"
         if list(first) != list(range(1, len(first) + 1)):
             yield f"partition {number}: first occurrences are {list(first)[:20]}"
         wanted = [(n, move.value) for n, move in fresh.triggers]

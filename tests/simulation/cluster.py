@@ -38,6 +38,7 @@ from tests.simulation.faults import (
 )
 from tests.simulation.rules import contracts, lateness_ms, rule_set
 from tests.simulation.timers import timers_max
+from tests.simulation.transactions import FaultyTransactions, transactional
 from tests.simulation.virtual import OWNER, Skewed, WorldClock
 
 SECRET = b"secret of the simulation"
@@ -154,6 +155,7 @@ class Worker(Process):
         cluster = self.cluster
         store, log = FaultyStore(self, cluster.slots), FaultyLog(self, cluster.log)
         shelf = Shelf(cluster.log)
+        transactions = FaultyTransactions(self, cluster.log, cluster.claims)
         lookup = Lookup(store, partition_count=cluster.count, tenant=TENANT, secret=SECRET)
 
         def owner(partition: int) -> Owner:
@@ -166,6 +168,7 @@ class Worker(Process):
                 library=shelf,
                 topic_partitions=cluster.partitions,
                 timers_max=timers_max(cluster.seed),
+                transactions=transactions if cluster.transactional else None,
             )
 
         dispatcher = Dispatcher(
@@ -248,6 +251,8 @@ class Cluster:
         self.endpoints = endpoints
         self.partitions = partitions(count)
         self.log = Topics(self.partitions, chance)
+        self.transactional = transactional(seed)
+        self.claims: dict[int, FaultyTransactions] = {}
         self.batches = 0
         self.repairs: dict[str, int] = {}
         self._born = 0
