@@ -3,6 +3,7 @@
 from engine.churn import step as churn
 from engine.decision.merge import merge_rules
 from engine.decision.model import Merged
+from engine.matching import segments
 from engine.profile.merge import merge_profile
 from engine.profile.model import Actor
 from engine.profile.turn import Turn
@@ -19,6 +20,7 @@ def merge_actor(turn: Turn, loser: Actor, *, absorbed: str, forced: bool) -> Non
         if known is None or timer.due < known.due:
             late = timer.score - timer.due
             turn.arm(timer_id, timer.due, lateness_ms=late, data=timer.data)
+    segments.bring_back(turn)
     turn.emitted.append(
         Merged(
             tenant=turn.tenant,

@@ -12,7 +12,7 @@ from engine.rules.check import UNTESTED, check_groups, check_tallies
 from engine.rules.expression.compile import Reads, Value
 from engine.rules.listeners import Listener, Listeners, listeners_of
 from engine.rules.model import Doubts, Rule, Segment, Step
-from engine.rules.movers import ages, arming, movers
+from engine.rules.movers import ages, arming, movers, movers_of
 from engine.rules.parse import parse_rule
 from engine.rules.parts.shared import NOTHING, Shared, is_shared, parse_shared
 from engine.rules.parts.when import TRANSITIONS
@@ -188,13 +188,17 @@ def _awaited(rules: list[Rule], shared: Shared, contracts: Contracts) -> tuple[S
                 names.update(pins.get("segment", shared.segments.keys()))
     found = (shared.segments[name] for name in sorted(names & shared.segments.keys()))
     return tuple(
-        replace(
-            each,
-            moved_by=movers(each.condition.reads, contracts),
-            ages=ages(each.condition.reads),
-        )
+        replace(each, moved_by=_moved_by(each, contracts), ages=ages(each.condition.reads))
         for each in found
     )
+
+
+def _moved_by(segment: Segment, contracts: Contracts) -> frozenset[str] | None:
+    """Return the event types after which a segment is to be looked at, None: any."""
+    found, zone = movers(segment.condition.reads, contracts), movers_of(("zone",), contracts)
+    if found is None or zone is None:
+        return None
+    return found if segment.daily == "never" else found | zone  # which says when it is nine
 
 
 def without(rules: RuleSet, names: Collection[str]) -> RuleSet:

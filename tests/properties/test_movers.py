@@ -1,10 +1,13 @@
 """Who looks at segments and schedules only after events that can move them misses nothing.
 
-The same life is folded twice: once as it is, once with everything looked at after each event.
+The same life is folded twice: once as it is, once with everything looked at after each event and on
+every day.
 """
 
+import sys
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -13,11 +16,12 @@ from engine.events.ids import birth_id
 from engine.events.model import Event
 from engine.identity.node import Links
 from engine.keys import node_name
+from engine.matching import segments
 from engine.outcome import Meta
 from engine.pipeline.book import Book
+from engine.pipeline.merge import merge_actor
 from engine.pipeline.state import STATE_VERSION, Live, Partition, decode_node, encode_node
 from engine.pipeline.think import close_turn, fire, open_turn, think
-from engine.profile.merge import merge_profile
 from engine.profile.model import Actor, Trade
 from engine.rules.compile import compile_rules
 from tests.turns import NOON, contracts, event_id
@@ -77,6 +81,13 @@ lives = st.lists(
 )
 
 
+def looked_at(life: list[tuple[int, int, bool]], monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Return what a life leads to where everything is looked at after each event and each day."""
+    with monkeypatch.context() as patched:
+        patched.setattr(segments, "AHEAD_DAYS", 1)
+        return triggers_of(life, look=True)
+
+
 def triggers_of(life: list[tuple[int, int, bool]], *, look: bool) -> list[bytes]:
     """Return what a life leads to; `look`: at everything after each event."""
     state = Partition(0, 1, Meta(ruleset="v", now=NOON, clk=NOON))
@@ -89,7 +100,7 @@ def triggers_of(life: list[tuple[int, int, bool]], *, look: bool) -> list[bytes]
         if which == MERGE:
             loser = Actor()
             loser.trade = Trade(2, 40_000, first_at=at - 5 * DAY_MS, last_at=at - DAY_MS)
-            merge_profile(live.actor, loser)
+            merge_actor(turn, loser, absorbed="0uother", forced=False)
         else:
             if look:
                 live.actor.dated = ""
@@ -127,7 +138,8 @@ def _pass_time(state: Partition, now: int) -> None:
 @example([(5, 2, False), (5, 2, False), (240, 0, False), (240, 0, False), (242, 0, False)])
 @settings(max_examples=150)
 def test_nothing_is_missed(life: list[tuple[int, int, bool]]) -> None:
-    assert triggers_of(life, look=False) == triggers_of(life, look=True)
+    with pytest.MonkeyPatch.context() as patched:
+        assert triggers_of(life, look=False) == looked_at(life, patched)
 
 
 def test_such_lives_lead_to_something() -> None:
@@ -136,6 +148,23 @@ def test_such_lives_lead_to_something() -> None:
     told = b"".join(triggers_of(life, look=False)).decode()
     never = {name for name in WHENS if f'"rule":"{name}"' not in told}
     assert never == {"out_valued", "seen", "since"}  # a year has not passed
+
+
+def test_days_on_which_nothing_changes_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    fired: list[str] = []
+    real = fire
+
+    def counted(state: Partition, member: str, book: Book) -> None:
+        fired.append(member.partition("|")[2])
+        real(state, member, book)
+
+    monkeypatch.setattr(sys.modules[__name__], "fire", counted)
+    life = [(5, 2, False), (5, 2, False), (24 * 100, 0, False)]
+    looked = triggers_of(life, look=False)
+    days = fired.count(segments.TIMER)
+    fired.clear()
+    assert looked_at(life, monkeypatch) == looked
+    assert fired.count(segments.TIMER) > 5 * days > 0
 
 
 def test_schedules_are_armed_by_what_moves_them() -> None:
