@@ -17,11 +17,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engine.adapters.files import read_contracts, read_offers, read_rules
-from engine.cli.bars import show
+from engine.cli.bars import WORDS, show
 from engine.cli.command import Command
+from engine.cli.language import add_language
+from engine.cli.mistakes import mistaken
+from engine.cli.refusals import refused
 from engine.clock import parse_iso
 from engine.config import Settings
-from engine.errors import ConfigError
+from engine.errors import ConfigError, EngineError, RulesError
 from engine.events import topics
 from engine.events.contract import Contracts, parse_contracts
 from engine.rules.compile import RuleSet, compile_rules
@@ -60,18 +63,22 @@ def _configure(parser: ArgumentParser) -> None:
     parser.add_argument("--decisions", type=Path, help="write every trigger's id, a line each")
     parser.add_argument("--topics", default="topics", help="folder of the contracts (topics)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--lang", choices=("zh", "en"), default=language())
-
-
-def language() -> str:
-    """Return zh or en, as the terminal's LANG says."""
-    return "zh" if os.environ.get("LANG", "").startswith("zh") else "en"
+    add_language(parser)
 
 
 def _run(arguments: Namespace) -> int:
     settings = replace(Settings.from_env(os.environ), topics_dir=arguments.topics)
-    live = read_rules(arguments.live) if arguments.live else None
-    found, proposed = tried(arguments, settings, live)
+    try:
+        live = read_rules(arguments.live) if arguments.live else None
+        found, proposed = tried(arguments, settings, live)
+    except RulesError as error:
+        if not error.problems:
+            raise
+        folders = [each for each in (arguments.rules, arguments.live) if each is not None]
+        texts = {path: text for each in folders for path, text in read_rules(each).items()}
+        return mistaken(error.problems, texts, arguments.lang)
+    except EngineError as error:
+        raise refused(error, arguments.lang) from None
     if arguments.decisions:
         _write(arguments.decisions, proposed)
     if arguments.json:
@@ -114,7 +121,7 @@ def _over_file(
     sources = sources_of(settings)
     if arguments.mapping:
         messages = mapped_messages(path, arguments.mapping)
-        values = (f.value for f in accepted(settings, messages, _refuse))
+        values = (f.value for f in accepted(settings, messages, _refuse(arguments.lang)))
         total = len(messages)
     else:
         total = path.stat().st_size if path.is_file() else 0
@@ -129,8 +136,11 @@ def _over_file(
     return runs
 
 
-def _refuse(message: dict[str, Any], raw: bytes, error: Exception) -> None:
-    print(f"engine: passed over: {error}", file=sys.stderr)
+def _refuse(lang: str) -> Callable[[dict[str, Any], bytes, Exception], None]:
+    def refuse(message: dict[str, Any], raw: bytes, error: Exception) -> None:
+        print(WORDS[lang]["passed"].format(error=error), file=sys.stderr)
+
+    return refuse
 
 
 def _told(values: Iterator[bytes], tell: Callable[[int], None]) -> Iterator[bytes]:
@@ -160,7 +170,7 @@ async def _over_topic(arguments: Namespace, settings: Settings) -> list[Run]:
             runs += _runs(arguments, contracts, artefact.rules, version=shelf.live)[1:]
         story = await story_of(reader, count)
         if not story.is_whole:
-            print("engine: the log was cut: what was before is not known", file=sys.stderr)
+            print(WORDS[arguments.lang]["cut"], file=sys.stderr)
         with progress(story.size, quiet=arguments.json) as tell:
             await over_log(
                 runs, reader, library, story, tell, ruleset=shelf.live,

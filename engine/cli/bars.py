@@ -13,7 +13,7 @@ SHOWN_MAX = 8  # rows of one answer
 DAYS_MAX = 31
 WORDS = {
     "en": {
-        "title": "{events:,} events, {customers:,} customers",
+        "title": "{events:,} events, {customers:,} customers", "colon": ": ", "comma": ", ",
         "rule": "rule", "would": "would act", "people": "people", "held": "held out",
         "stopped": "came to nothing",
         "cost": "cost", "channels": "channels", "segments": "segments",
@@ -29,22 +29,26 @@ WORDS = {
         "quiet": "held by quiet hours", "expired": "too late", "condition": "condition not true",
         "scope": "outside of the pilot",
         "unknown": "something missing", "errors": "{n} errors in rules; see the dead letters' page",
+        "cut": "engine: the log was cut: what was before is not known",
+        "passed": "engine: passed over: {error}",
     },
     "zh": {
-        "title": "{events:,} 个事件,{customers:,} 位客户",
-        "sum": "触发 {decisions:,} 次,对照组 {held_out:,} 次",
+        "title": "{events:,} 个事件，{customers:,} 位客户", "colon": "：", "comma": "，",
+        "sum": "触发 {decisions:,} 次，对照组 {held_out:,} 次",
         "rule": "规则", "would": "将触发", "people": "客户数", "held": "对照组",
         "stopped": "未触发原因", "cost": "成本", "channels": "渠道", "segments": "分层",
         "days": "日期", "beats": "胜过", "lost_to": "输给", "goals": "目标",
-        "goal": "{decisions} 次中 {goals} 次达成目标,对照组 {held_out} 次中 {goals_held_out} 次",
+        "goal": "{decisions} 次中 {goals} 次达成目标，对照组 {held_out} 次中 {goals_held_out} 次",
         "silent": "从未触发", "more": "比线上多", "fewer": "比线上少",
-        "same": "与线上规则完全一致:{same:,} 次触发。", "diff": "{same:,} 次触发与线上一致。",
-        "spent": "消息 {messages:,.2f},优惠最多 {offers_at_most:,.2f} {currency}",
+        "same": "与线上规则完全一致：{same:,} 次触发。", "diff": "{same:,} 次触发与线上一致。",
+        "spent": "消息 {messages:,.2f}，优惠最多 {offers_at_most:,.2f} {currency}",
         "limit": "频次上限", "suppressed": "被抑制", "no_channel": "无授权或无地址",
         "systemic": "多位客户同因",
         "quiet": "静默时段推迟", "expired": "已过时效", "scope": "不在试行范围",
         "condition": "条件不成立",
         "unknown": "缺少数据", "errors": "规则出错 {n} 次",
+        "cut": "engine: 日志不完整：更早的情况未知",
+        "passed": "engine: 已略过：{error}",
     },
 }  # fmt: skip
 
@@ -52,7 +56,9 @@ WORDS = {
 def show(found: Mapping[str, Any], console: Console, *, lang: str) -> None:
     """Print a report of `simulation/backtest.py`."""
     words = WORDS[lang]
-    console.print(f"[bold]{words['title'].format(**found)}: {words['sum'].format(**found)}[/]")
+    console.print(
+        f"[bold]{words['title'].format(**found)}{words['colon']}{words['sum'].format(**found)}[/]"
+    )
     console.print(words["spent"].format(**found["cost"], currency=found["currency"]))
     table = Table(box=None, pad_edge=False)
     table.add_column(words["rule"], overflow="fold")
@@ -64,21 +70,24 @@ def show(found: Mapping[str, Any], console: Console, *, lang: str) -> None:
     ranked = sorted(found["rules"], key=lambda rule: (-rule["decisions"], rule["rule"]))
     most = max((rule["decisions"] for rule in ranked), default=0)
     for rule in ranked:
-        taken = ", ".join(f"{words.get(why, why)} {n:,}" for why, n in rule["stopped"].items())
+        stops = [f"{words.get(why, why)} {n:,}" for why, n in rule["stopped"].items()]
         table.add_row(
             rule["rule"],
             f"{rule['decisions']:,}",
             f"[green]{bar(rule['decisions'], most)}[/]",
             f"{rule['customers']:,}",
             f"{rule['held_out']:,}",
-            taken,
+            words["comma"].join(stops),
         )
     console.print(table)
     for rule in ranked:
         if rule["decisions"] or rule["lost_to"]:
             _answers(rule, console, words)
     if found["silent"]:
-        console.print(f"{words['silent']}: {', '.join(found['silent'])}", style="yellow")
+        console.print(
+            f"{words['silent']}{words['colon']}{words['comma'].join(found['silent'])}",
+            style="yellow",
+        )
     if found["rule_errors"]:
         console.print(words["errors"].format(n=found["rule_errors"]), style="red")
     if "diff" in found:
@@ -123,7 +132,5 @@ def _difference(diff: Mapping[str, Any], console: Console, words: Mapping[str, s
     console.print(words["diff"].format(**diff))
     for name, style, sign in (("more", "green", "+"), ("fewer", "red", "-")):
         for rule, only in diff[name].items():
-            who = ", ".join(only["who"][:3])
-            console.print(
-                f"  {sign}{only['count']:,} {escape(rule)}  ({words[name]}; {who})", style=style
-            )
+            who = words["comma"].join([words[name], *only["who"][:3]])
+            console.print(f"  {sign}{only['count']:,} {escape(rule)}  ({who})", style=style)

@@ -11,8 +11,9 @@ from typing import Any, BinaryIO, cast
 import orjson
 
 from engine.adapters.files import read_contracts
-from engine.cli.backtest import instant, language, progress
+from engine.cli.backtest import instant, progress
 from engine.cli.command import Command
+from engine.cli.language import add_language
 from engine.config import Settings
 from engine.errors import ConfigError
 from engine.events import topics
@@ -57,7 +58,7 @@ def _configure(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--topics", default="topics", help="folder of the contracts (topics)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--lang", choices=("zh", "en"), default=language())
+    add_language(parser)
 
 
 def _run(arguments: Namespace) -> int:

@@ -13,16 +13,20 @@ import orjson
 from rich.console import Console
 
 from engine.adapters.clock import clock_of
-from engine.adapters.files import read_contracts
+from engine.adapters.files import read_contracts, read_rules
 from engine.cli.backtest import TOPIC, proposed, tried
+from engine.cli.language import add_language
+from engine.cli.mistakes import mistaken
+from engine.cli.published import show
+from engine.cli.refusals import refused
 from engine.clock import iso
 from engine.config import Settings
-from engine.errors import EngineError
+from engine.errors import EngineError, RulesError
 from engine.events import topics
 from engine.events.contract import parse_contracts
 from engine.rules.compile import compile_rules
 from engine.rules.model import Rule
-from engine.rules.text.values import LENGTH_HINT, length_ms
+from engine.rules.text.values import length_ms
 from engine.runtime.connect import count_of, publisher_of, reader_of, store_of
 from engine.runtime.rulesets.catch_up import PER_SECOND
 from engine.runtime.rulesets.publish import WAIT_S, Publication, Who, begin_anew, rules_of
@@ -85,6 +89,7 @@ def configure(name: str, action: ArgumentParser) -> None:
     action.add_argument("--topics", default="topics", help="folder of the contracts (topics)")
     action.add_argument("--kafka", help="address of the broker (KAFKA_BOOTSTRAP)")
     action.add_argument("--json", action="store_true", help="print one JSON object")
+    add_language(action)
 
 
 def run(arguments: Namespace) -> int:
@@ -102,11 +107,18 @@ def run(arguments: Namespace) -> int:
         "diff": _diff,
         "history": _history,
     }
-    found = steps[arguments.action](arguments, settings)
+    try:
+        found = steps[arguments.action](arguments, settings)
+    except RulesError as error:
+        if not error.problems or "path" not in arguments:
+            raise
+        return mistaken(error.problems, read_rules(arguments.path), arguments.lang)
+    except EngineError as error:
+        raise refused(error, arguments.lang) from None
     if arguments.json:
         print(orjson.dumps(found).decode())
     else:
-        _say(found, Console())
+        show(arguments.action, found, Console(), lang=arguments.lang)
     return 0
 
 
@@ -121,7 +133,9 @@ def _publish(arguments: Namespace, settings: Settings) -> dict[str, Any]:
     who = Who(arguments.name, arguments.key)
 
     async def propose(house: Publication) -> dict[str, Any]:
-        found = await house.propose(texts, who, why=arguments.why, checks=checks)
+        found = await house.propose(
+            texts, who, why=arguments.why, checks=checks, lang=arguments.lang
+        )
         told = {
             "version": found.version,
             "author": found.author,
@@ -131,7 +145,7 @@ def _publish(arguments: Namespace, settings: Settings) -> dict[str, Any]:
         }
         if not house.needs_two:
             await house.approve(found.version, None)
-            told["ready"] = _ready(house, arguments)
+            told |= _ready(house, arguments)
             told |= _late(_rules(live, shelf), rules_of(found).rules)
         return told
 
@@ -150,7 +164,7 @@ def _tried(
             f"{found['rule_errors']} errors of rules in the back-test; see `engine backtest`",
             code="rules/errors",
         )
-    short = {name: found[name] for name in ("events", "decisions", "held_out", "cost")}
+    short = {name: found[name] for name in ("events", "decisions", "held_out", "cost", "currency")}
     diff = found.get("diff", {"more": {}, "fewer": {}})
     counts = {
         name: {rule: only["count"] for rule, only in diff[name].items()}
@@ -175,7 +189,7 @@ def _released(
     arguments: Namespace, settings: Settings, do: Callable[[Publication], Awaitable[Release]]
 ) -> dict[str, Any]:
     async def release(house: Publication) -> dict[str, Any]:
-        told = {**_told(await do(house)), "ready": _ready(house, arguments)}
+        told = {**_told(await do(house)), **_ready(house, arguments)}
         shelf = await house.shelf()
         one, other = shelf.releases[-1].previous, shelf.releases[-1].version
         old = rules_of(shelf.artefacts[one]).rules if one in shelf.artefacts else {}
@@ -191,7 +205,7 @@ def _late(old: Mapping[str, Rule], new: Mapping[str, Rule]) -> dict[str, Any]:
     if not names:
         return {}
     return {
-        "begin_with_the_next_event": ", ".join(names),
+        "begin_with_the_next_event": names,
         "begin_with_everybody": "engine rules catch-up --as NAME",
     }
 
@@ -201,7 +215,8 @@ def _catch_up(arguments: Namespace, settings: Settings) -> dict[str, Any]:
     longest = length_ms(arguments.longest) if arguments.longest else 0
     if longest is None:
         raise EngineError(
-            f"--longest {arguments.longest} is not a length of time; {LENGTH_HINT}",
+            f"--longest {arguments.longest} is not a length of time; "
+            "write 30s, 30m, 2h, 7d or 1h30m",
             code="rules/length",
         )
     if "REDIS_URL" not in os.environ:
@@ -225,13 +240,13 @@ def _catch_up(arguments: Namespace, settings: Settings) -> dict[str, Any]:
     return done
 
 
-def _ready(house: Publication, arguments: Namespace) -> str:
-    """Say who was asked before a release."""
+def _ready(house: Publication, arguments: Namespace) -> dict[str, Any]:
+    """Say of how many partitions the owner was asked before a release; 0: why none was."""
     if not arguments.wait:
-        return "nobody was asked (--wait 0)"
+        return {"asked": 0, "unasked": "--wait 0"}
     if "REDIS_URL" not in os.environ:
-        return "nobody was asked (REDIS_URL is not set)"
-    return f"the workers of {house.asked} partitions have it"
+        return {"asked": 0, "unasked": "REDIS_URL"}
+    return {"asked": house.asked, "unasked": ""}
 
 
 def _retire(arguments: Namespace, settings: Settings) -> dict[str, Any]:
@@ -245,7 +260,7 @@ def _retire(arguments: Namespace, settings: Settings) -> dict[str, Any]:
         same = here.is_file() and here.read_text() == before.artefacts[before.live].rules[path]
         if same:
             here.write_text(text)
-        told = {**_told(release), "ready": _ready(house, arguments)}
+        told = {**_told(release), **_ready(house, arguments)}
         return {**told, "file": path, "file_changed": same}
 
     done: dict[str, Any] = _with(settings, retire, wait_s=arguments.wait)
@@ -289,7 +304,7 @@ def _rules(live: Mapping[str, str], shelf: Shelf) -> Mapping[str, Rule]:
     return rules_of(shelf.artefacts[shelf.live]).rules if live else {}
 
 
-def difference(old: Mapping[str, Rule], new: Mapping[str, Rule]) -> dict[str, list[str]]:
+def difference(old: Mapping[str, Rule], new: Mapping[str, Rule]) -> dict[str, list[Any]]:
     """Return rules by what happens to them; those of `changed` begin anew, the others go on."""
     both = sorted(old.keys() & new.keys())
     return {
@@ -297,7 +312,7 @@ def difference(old: Mapping[str, Rule], new: Mapping[str, Rule]) -> dict[str, li
         "removed": sorted(old.keys() - new.keys()),
         "changed": [name for name in both if old[name].version != new[name].version],
         "status": [
-            f"{name}: {old[name].status} -> {new[name].status}"
+            {"rule": name, "from": old[name].status, "to": new[name].status}
             for name in both
             if old[name].status != new[name].status
         ],
@@ -328,25 +343,6 @@ def _told(release: Release) -> dict[str, Any]:
         for name in ("number", "version", "previous", "kind", "author", "approver", "why")
         if (value := getattr(release, name)) != ""
     } | {"at": iso(release.at)}
-
-
-def _say(found: Mapping[str, Any], console: Console) -> None:
-    for name, value in found.items():
-        if name == "text":
-            for line in value.splitlines():
-                style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
-                console.print(line, style=style, markup=False, highlight=False)
-        elif isinstance(value, Mapping):
-            for key, inner in value.items():
-                shown = ", ".join(map(str, inner)) if isinstance(inner, list) else inner
-                if shown not in ("", {}, None):
-                    console.print(f"{name} {key}: {shown}", markup=False)
-        elif isinstance(value, list):
-            for item in value:
-                shown = "  ".join(f"{k} {v}" for k, v in item.items())
-                console.print(f"{name}: {shown}", markup=False)
-        else:
-            console.print(f"{name}: {value}", markup=False)
 
 
 def _with(

@@ -13,16 +13,38 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from engine.cli.backtest import language
+from engine.cli.bars import WORDS as STOPS
+from engine.cli.language import add_language
+from engine.cli.refusals import refused
 from engine.config import Settings
 from engine.errors import EngineError
+from engine.rules.sentence import STATUSES
 from engine.runtime.connect import reader_of, store_of
 from engine.runtime.lookup import Lookup
 from engine.runtime.past.explain import Explainer
 from engine.runtime.rulesets.overview import Overview
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-COLUMNS = ("rule", "status", "fired", "held out", "goal", "goal held out", "effect", "stopped")
+WORDS = {
+    "en": {
+        "set": "Rule set {version}.",
+        "others": "{others} partitions are still on another.",
+        "none": "none",
+        "columns": ("rule", "status", "fired", "held out", "goal", "goal held out", "effect",
+                    "stopped"),
+        "effect": "{share:+.1%} ({low:+.1%} to {high:+.1%})",
+        "cut": "The log reaches back to {}.",
+    },
+    "zh": {
+        "set": "规则集 {version}。",
+        "others": "还有 {others} 个分区在用其他版本。",
+        "none": "无",
+        "columns": ("规则", "状态", "触发", "对照组", "达成目标", "对照组达成", "效果",
+                    "未触发原因"),
+        "effect": "{share:+.1%}（{low:+.1%} 至 {high:+.1%}）",
+        "cut": "日志仅保留至 {}。",
+    },
+}  # fmt: skip
 ACTIONS = {
     "list": "what is live, and what each rule has done in both arms",
     "explain": "why a rule acted on a customer, a shop or an advert, or why not",
@@ -38,20 +60,23 @@ def configure(name: str, action: ArgumentParser) -> None:
             metavar="IDENTIFIER",
             help="user_id:u1, or a customer id; of a rule about shops store:s7, and so on",
         )
-        action.add_argument("--lang", choices=("zh", "en"), default=language())
     action.add_argument(
         "--url", default=DEFAULT_URL, help=f"of a running engine ({DEFAULT_URL}), without REDIS_URL"
     )
     action.add_argument("--json", action="store_true", help="print one JSON object")
+    add_language(action)
 
 
 def run(arguments: Namespace) -> int:
     """Run one of ACTIONS."""
-    found = asyncio.run(_found(arguments))
+    try:
+        found = asyncio.run(_found(arguments))
+    except EngineError as error:
+        raise refused(error, arguments.lang) from None
     if arguments.json:
         print(orjson.dumps(found).decode())
     elif arguments.action == "list":
-        _show(found, Console())
+        _show(found, Console(), arguments.lang)
     else:
         _show_why(found, Console(), arguments.lang)
     return 0
@@ -105,22 +130,25 @@ async def get_json(url: str, path: str) -> dict[str, Any]:
     return body
 
 
-def _show(found: Mapping[str, Any], console: Console) -> None:
-    others = f", {found['others']} partitions still on another" if found["others"] else ""
-    console.print(f"rule set {found['version'] or 'none'}{others}")
+def _show(found: Mapping[str, Any], console: Console, lang: str) -> None:
+    words: Mapping[str, Any] = WORDS[lang]
+    title = words["set"].format(version=found["version"] or words["none"])
+    others = words["others"].format(**found) if found["others"] else ""
+    console.print(f"{title} {others}".rstrip(), highlight=False)
     table = Table(box=None, pad_edge=False)
-    for name in COLUMNS:
+    for name in words["columns"]:
         table.add_column(name, overflow="fold")
+    stops, comma = STOPS[lang], STOPS[lang]["comma"]
     for row in found["rules"]:
         table.add_row(
             escape(row["rule"]),
-            row["status"],
+            STATUSES[lang][row["status"]],
             f"{row['fired']:,}",
             f"{row['held_out']:,}",
             _share(row["goals"], row["fired"]),
             _share(row["goals_held_out"], row["held_out"]),
-            _effect(row["effect"]),
-            ", ".join(f"{why} {n:,}" for why, n in row["stopped"].items()),
+            _effect(row["effect"], words["effect"]),
+            comma.join(f"{stops.get(why, why)} {n:,}" for why, n in row["stopped"].items()),
         )
     console.print(table)
 
@@ -128,8 +156,8 @@ def _show(found: Mapping[str, Any], console: Console) -> None:
 def _show_why(found: Mapping[str, Any], console: Console, lang: str) -> None:
     console.print(f"[bold]{escape(found['title'][lang])}[/]  {escape(found['who'])}")
     if not found["is_whole"]:
-        since = {"en": "the log reaches back to {}", "zh": "日志仅保留至 {}"}[lang]
-        console.print(since.format(found["since"]), style="yellow")
+        since = str(WORDS[lang]["cut"]).format(found["since"][:16].replace("T", " ") + " UTC")
+        console.print(since, style="yellow")
     if found["last"] is not None:
         console.print(found["last"]["words"][lang], markup=False)
     for each in found["now"]:
@@ -145,9 +173,9 @@ def _share(part: int, whole: int) -> str:
     return f"{part:,} ({part / whole:.0%})" if whole else "-"
 
 
-def _effect(effect: Mapping[str, float] | None) -> str:
+def _effect(effect: Mapping[str, float] | None, form: str) -> str:
     if effect is None:
         return "-"
     sure = effect["low"] > 0 or effect["high"] < 0
     style = ("green" if effect["share"] > 0 else "red") if sure else "dim"
-    return f"[{style}]{effect['share']:+.1%} ({effect['low']:+.1%} to {effect['high']:+.1%})[/]"
+    return f"[{style}]{form.format(**effect)}[/]"

@@ -1,9 +1,6 @@
 """`engine rules check`, `test`: what a marketer runs first; the rest is in its own two files."""
 
-import os
-import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
 from time import monotonic
 
 import orjson
@@ -11,11 +8,12 @@ import orjson
 from engine.adapters.files import read_contracts, read_rules
 from engine.cli import publishing, reading
 from engine.cli.command import Command
+from engine.cli.language import add_language
+from engine.cli.mistakes import mistaken
 from engine.errors import RulesError
 from engine.events.contract import parse_contracts
 from engine.rules.compile import RuleSet, compile_rules, unfit
-from engine.rules.sentence import LANGUAGES
-from engine.rules.text.problems import Problem, report
+from engine.rules.text.problems import report
 from engine.rules.text.schema import schema
 from engine.simulation.cases import run_case
 
@@ -30,7 +28,7 @@ def _configure(parser: ArgumentParser) -> None:
         action = actions.add_parser(name, help=help_)
         action.add_argument("dir", nargs="?", default="rules", help="folder or file (rules)")
         action.add_argument("--topics", default="topics", help="folder of the contracts (topics)")
-        action.add_argument("--lang", choices=LANGUAGES, help="of mistakes (that of the locale)")
+        add_language(action)
         if name == "test":
             action.add_argument("--json", action="store_true", help="print one JSON object")
     for part in (publishing, reading):
@@ -47,11 +45,11 @@ def _run(arguments: Namespace) -> int:
         print(orjson.dumps(schema(contracts), option=orjson.OPT_INDENT_2).decode())
         return 0
     texts = read_rules(arguments.dir)
-    lang = arguments.lang or _language()
+    lang = arguments.lang
     try:
         rules = compile_rules(texts, contracts, version="check")
     except RulesError as error:
-        return _mistaken([p for p in error.problems if isinstance(p, Problem)], texts, lang)
+        return mistaken(error.problems, texts, lang)
     if arguments.action == "test":
         return _test(rules, lang, as_json=arguments.json)
     if rules.warnings:
@@ -59,7 +57,7 @@ def _run(arguments: Namespace) -> int:
         codes = {(each.path, each.code) for each in wrong}
         print(report([p for p in rules.warnings if (p.path, p.code) not in codes], texts, lang))
         if wrong:
-            return _mistaken(wrong, texts, lang)
+            return mistaken(wrong, texts, lang)
     print(_DONE[lang].format(files=len(texts), rules=len(rules.rules)))
     return 0
 
@@ -68,26 +66,6 @@ _DONE = {
     "en": "{files} files, {rules} rules: no mistakes",
     "zh": "{files}个文件，{rules}条规则：没有错误",
 }
-_WRONG = {
-    "en": "\nmistakes: {count}, in {wrong} of {files} files",
-    "zh": "\n{files}个文件中的{wrong}个有{count}处错误",
-}
-
-
-def _mistaken(problems: Sequence[Problem], texts: dict[str, str], lang: str) -> int:
-    print(report(problems, texts, lang))
-    wrong = len({problem.path for problem in problems})
-    words = _WRONG[lang].format(count=len(problems), wrong=wrong, files=len(texts))
-    print(words, file=sys.stderr)
-    return 1
-
-
-def _language() -> str:
-    """Return the language of the locale: zh where it is Chinese, else en."""
-    found = next((v for n in ("LC_ALL", "LC_MESSAGES", "LANG") if (v := os.environ.get(n))), "")
-    return "zh" if found.startswith("zh") else "en"
-
-
 _RAN = {
     "en": "{rules} rules: {passed} passed, {failed} failed, {seconds:.1f} s",
     "zh": "{rules}条规则：{passed}个测试通过，{failed}个失败，{seconds:.1f}秒",

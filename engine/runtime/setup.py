@@ -18,6 +18,8 @@ from engine.runtime.connect import count_of
 from engine.runtime.learner import version_records
 from engine.runtime.rulesets.releases import Artefact, Release, artefact_record, release_record
 
+FIRST = "the first rules"  # why a rule set went live that nobody has asked for
+
 
 def topic_specs(settings: Settings, *, replication: int = 1) -> list[TopicSpec]:
     """Return every topic as `topics/topics.yaml` wants it, P filled in."""
@@ -112,7 +114,7 @@ async def publish_rules(
     """
     texts = read_rules(settings.rules_dir) if rules is None else rules
     artefact = artefact_of(settings, texts, version=version, author="setup")
-    release = Release(number=number, version=version, author="setup", at=0, why="the first rules")
+    release = Release(number=number, version=version, author="setup", at=0, why=FIRST)
     await publisher.publish(
         [
             artefact_record(artefact, settings.secret_key),

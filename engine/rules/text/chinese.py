@@ -239,6 +239,9 @@ WORDS = {
     "split": "求余",
     "string": "文本",
     "number": "数字",
+    "none": "无",
+    "nothing": "无",
+    "somebody": "某人",
 }
 LEVELS = {"error": "错误", "warning": "警告"}
 
@@ -249,7 +252,12 @@ def chinese(text: str) -> str:
     >>> chinese("unknown key 'limit'"), chinese('did you mean "limits"?')
     ('没有“limit”这个键', '您是不是想写 "limits"？')
     """
-    plain, patterns = _rows()
+    return translated(text, _SENTENCES)
+
+
+def translated(text: str, sentences: str) -> str:
+    """Return a text by a list of sentences, `English with {} for holes => Chinese` a line."""
+    plain, patterns = _rows(sentences)
     if (found := plain.get(text)) is not None:
         return found
     for pattern, form in patterns:
@@ -272,10 +280,10 @@ def _filled(form: str, words: list[str]) -> str:
 
 
 @cache
-def _rows() -> tuple[dict[str, str], tuple[tuple[re.Pattern[str], str], ...]]:
+def _rows(sentences: str) -> tuple[dict[str, str], tuple[tuple[re.Pattern[str], str], ...]]:
     """Return (sentences without holes, the others as patterns, the most telling ones first)."""
     plain, holed = dict(WORDS), []
-    for line in _SENTENCES.splitlines():
+    for line in sentences.splitlines():
         english, _, form = line.rpartition(" => ")
         if english in _LITERAL or "{}" not in english:
             plain[english] = form

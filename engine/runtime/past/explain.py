@@ -70,9 +70,9 @@ class Explainer:
         """
         found = await self._lookup.find(who)
         if found is None:
-            is_thing = who.partition(":")[0] in ENTITIES
-            nobody = f"nothing has come of {who} yet" if is_thing else f"nobody has {who}"
-            raise EngineError(nobody, code="identity/unknown")
+            if who.partition(":")[0] in ENTITIES:
+                raise EngineError(f"nothing has come of {who} yet", code="identity/unknown")
+            raise EngineError(f"nobody has {who}", code="identity/unknown")
         partition = partition_of(found.customer, self._count)
         meta = await self._store.meta(partition)
         await self._library.need("ruleset", meta.ruleset)
@@ -166,10 +166,15 @@ def _check_kind(rule: Rule, kind: str, who: str) -> None:
     """Refuse to ask of a customer what is about shops, or the other way round."""
     if rule.key == kind:
         return
-    about = "customers" if rule.key == "person" else f"things of kind {rule.key}"
-    ask = "user_id:u1" if rule.key == "person" else f"{rule.key}:ID"
+    if rule.key == "person":
+        raise EngineError(
+            f"rule `{rule.id}` is about customers, and {who} is none; ask of one, such as "
+            "user_id:u1",
+            code="rules/kind",
+        )
     raise EngineError(
-        f"rule `{rule.id}` is about {about}, and {who} is none; ask of one, such as {ask}",
+        f"rule `{rule.id}` is about things of kind {rule.key}, and {who} is none; "
+        f"ask of one, such as {rule.key}:ID",
         code="rules/kind",
     )
 

@@ -18,10 +18,10 @@ from typing import Any
 
 from engine.adapters.files import read_text
 from engine.config import DEMO_SECRET, Settings
-from engine.errors import ConfigError, ContractError, EngineError
+from engine.errors import ConfigError, ContractError, EngineError, RulesError
 from engine.events.contract import load_yaml, parse_contracts
 from engine.ports import Publisher, Reader, Store
-from engine.rules.compile import RuleSet, compile_rules
+from engine.rules.compile import RuleSet, compile_rules, unfit
 from engine.rules.model import Rule
 from engine.runtime.learner import version_records
 from engine.runtime.rulesets.catch_up import PER_SECOND, catch_up
@@ -93,14 +93,20 @@ class Publication:
         return await read_shelf(self._reader, self._secret)
 
     async def propose(
-        self, texts: Mapping[str, str], who: Who, *, why: str = "", checks: Checks | None = None
+        self,
+        texts: Mapping[str, str],
+        who: Who,
+        *,
+        why: str = "",
+        checks: Checks | None = None,
+        lang: str = "en",
     ) -> Artefact:
         """Put a rule set into the log, for another person to let in; return it.
 
         Raises
         ------
         RulesError
-            If any file has a mistake.
+            If any file has a mistake, or makes a rule live without its tests.
         EngineError
             `rules/tests` if a test inside a file fails; `rules/same` if it is what is live.
         """
@@ -110,9 +116,14 @@ class Publication:
         if shelf.live and shelf.artefacts[shelf.live].hash == found.hash:
             raise EngineError(f"these rules are live as {shelf.live}", code="rules/same")
         rules = compile_rules(found.rules, parse_contracts(found.contracts), version=found.version)
-        failed = failing(rules)
+        live = shelf.artefacts[shelf.live].rules if shelf.live else {}
+        untested = [p for p in unfit(rules) if live.get(p.path) != found.rules[p.path]]
+        if untested:
+            raise RulesError("a live rule without its tests", problems=tuple(untested))
+        failed = failing(rules, lang)
         if failed:
-            raise EngineError("tests fail:\n" + "\n".join(failed), code="rules/tests")
+            told = "".join(f"\n{line}" for line in failed)
+            raise EngineError(f"tests fail:{told}", code="rules/tests")
         found.version = shelf.next_version(found.hash)
         found.previous, found.at, found.why = shelf.live, self._now(), why
         tests = sum(len(rule.cases) for rule in rules.rules.values())
@@ -176,7 +187,7 @@ class Publication:
         shelf = await self.shelf()
         live = _artefact(shelf, shelf.live)
         rules = compile_rules(live.rules, parse_contracts(live.contracts), version="live").rules
-        if rule not in rules:
+        if rule not in rules or rules[rule].status == "retired":
             raise EngineError(f"no rule `{rule}` is live", code="rules/unknown")
         path = rules[rule].path
         text = with_status(live.rules[path], "retired")
@@ -195,7 +206,8 @@ class Publication:
         )
         found.version = shelf.next_version(found.hash)
         await self._publisher.publish([artefact_record(found, self._secret)])
-        release = await self._release(shelf, found, "retire", who.name, "", f"{rule}: {why}")
+        told = f"{rule}: {why}" if why else rule
+        release = await self._release(shelf, found, "retire", who.name, "", told)
         return release, path, text
 
     async def catch_up(
@@ -285,10 +297,16 @@ def _not_ready(
     version: str, missing: Mapping[int, str], count: int, reasons: Sequence[str], waited: float
 ) -> EngineError:
     named = ", ".join(map(str, list(missing)[:NAMED_MAX]))
-    more = f" and {len(missing) - NAMED_MAX} more" if len(missing) > NAMED_MAX else ""
-    why = f": {'; '.join(reasons)}" if reasons else f" after {waited:.0f} s; is its worker alive?"
+    more = ", ..." if len(missing) > NAMED_MAX else ""
+    if reasons:
+        return EngineError(
+            f"{version} cannot be compiled at partition {named}{more} of {count}: "
+            f"{'; '.join(reasons)} (nothing has changed)",
+            code="rules/not-ready",
+        )
     return EngineError(
-        f"{version} is not compiled at partition {named}{more} of {count}{why} "
+        f"{version} is not compiled at partition {named}{more} of {count} after {waited:.0f} s; "
+        "is its worker alive? "
         "(nothing has changed; with --wait 0 it goes live, and these stand still until it is)",
         code="rules/not-ready",
     )
@@ -314,13 +332,13 @@ def parse_staff(text: str, *, where: str) -> dict[str, str]:
     return {str(name): key for name, key in people.items()}
 
 
-def failing(rules: RuleSet) -> list[str]:
-    """Return what the tests inside the files find wrong, a line each."""
+def failing(rules: RuleSet, lang: str = "en") -> list[str]:
+    """Return what the tests inside the files find wrong, a line each; `lang`: zh or en."""
     return [
         f"{rule.path}:{case.line}: {rule.id}: {case.name}: {'; '.join(differences)}"
         for rule in rules.rules.values()
         for case in rule.cases
-        if (differences := run_case(rule, case, rules))
+        if (differences := run_case(rule, case, rules, lang))
     ]
 
 

@@ -149,6 +149,10 @@ def test_mistakes_failing_tests_and_what_is_live_already_are_refused() -> None:
         asyncio.run(house.publication.propose({"a.yaml": "rule: a\n"}, LI))
     with pytest.raises(RulesError):  # a test that can only fail
         asyncio.run(house.publication.propose(a_rule(expect="see"), LI))
+    untested = {n: t.partition("tests:")[0] for n, t in a_rule().items()}
+    with pytest.raises(RulesError) as caught:
+        asyncio.run(house.publication.propose(untested, LI))
+    assert [(p.code, p.level) for p in caught.value.problems] == [("R131", "error")]
     late = {n: t.replace("{at: 0m, case", "{at: 1m, case") for n, t in a_rule().items()}
     told("rules/tests", lambda: house.publication.propose(late, LI))
     told("rules/who", lambda: house.publication.propose(a_rule(), Who("")))

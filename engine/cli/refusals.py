@@ -1,0 +1,69 @@
+"""Why an order about rules is refused, in Chinese: each sentence, with the same holes.
+
+As `rules/text/chinese.py` does for mistakes in files; a test holds this list to the code.
+"""
+
+from engine.errors import EngineError
+from engine.rules.text.chinese import translated
+
+_SENTENCES = """\
+these rules are live as {} => 这些规则已经生效（{}）
+tests fail:{} => 测试未通过：{}
+{} errors of rules in the back-test; see `engine backtest` => \
+回测中规则出错 {} 次；详见 engine backtest
+{} asked for {}; another person lets it in => {1} 由 {0} 提交，须由另一人批准
+{} was made for {}, and {} is live; publish it again => \
+{0} 是针对 {1} 提交的，而现在生效的是 {2}；请重新提交
+{} was not live before; {} was => {} 之前没有生效过；生效过的有：{}
+no rule `{}` is live => 没有正在生效的规则“{}”
+no rule `{}` in rule set {} => 规则集 {1} 中没有规则“{0}”
+no rule {} in {} => {1} 中没有规则 {0}
+no rule set `{}`; there are {} => 没有规则集“{}”；现有：{}
+no rule set was ever live there; run `engine setup` => 那里从未有规则集生效；请运行 engine setup
+who are you? name yourself with --as => 请用 --as 写明您是谁
+`{}` is not in {}, or the key is another; see --key => “{}”不在 {} 中，或密钥不符；见 --key
+want people: {name: sha256 of the key} => 应为 people: {姓名: 密钥的 sha256}
+{} is not compiled at partition {} of {} after {} s; is its worker alive? \
+(nothing has changed; with --wait 0 it goes live, and these stand still until it is) => \
+等了 {3} 秒，{0} 在分区 {1}（共 {2} 个）仍未编译完成；工作进程还在运行吗？\
+（未作任何改变；加 --wait 0 则直接生效，这些分区停到编译完成为止）
+{} cannot be compiled at partition {} of {}: {} (nothing has changed) => \
+{0} 在分区 {1}（共 {2} 个）无法编译：{3}（未作任何改变）
+--longest {} is not a length of time; write 30s, 30m, 2h, 7d or 1h30m => \
+--longest {} 不是时长；请写 30s、30m、2h、7d 或 1h30m
+--rate {}: want people a second => --rate {}：应为每秒人数
+who does nothing is found in the state; set REDIS_URL, KAFKA_BOOTSTRAP and GENERATION => \
+什么都没做的客户要从状态中查找；请设置 REDIS_URL、KAFKA_BOOTSTRAP 和 GENERATION
+no engine answers at {} ({}); start one with `engine up`, or set REDIS_URL, KAFKA_BOOTSTRAP and \
+GENERATION => \
+{} 没有响应（{}）；请用 engine up 启动，或设置 REDIS_URL、KAFKA_BOOTSTRAP 和 GENERATION
+nobody has {} => 没有标识为 {} 的客户
+nothing has come of {} yet => {} 尚无任何事件
+rule `{}` is about customers, and {} is none; ask of one, such as {} => \
+规则“{}”是关于客户的，{} 不是客户；请改问客户，如 {}
+rule `{}` is about things of kind {}, and {} is none; ask of one, such as {} => \
+规则“{}”是关于{}的，{} 不是；请改问，如 {}
+`{}` is no time; write 2026-03-01, 2026-03-01T08:00:00+08:00, or 7d => \
+“{}”不是时间；请写 2026-03-01、2026-03-01T08:00:00+08:00 或 7d
+no folder `{}`; run from the project's root, or name another => \
+没有文件夹“{}”；请在项目根目录运行，或另写一个
+cannot read it: {} => 无法读取：{}
+no UTF-8 at byte {} => 第 {} 字节不是 UTF-8
+no event: {} => 不是事件：{}
+rule set {} has {} bytes compressed; a record holds {} => \
+规则集 {} 压缩后有 {} 字节；一条记录最多 {} 字节
+rule set record `{}` is refused: {}; publish it again with the secret of the workers => \
+规则集记录“{}”被拒绝：{}；请用工作进程的密钥重新提交
+"""
+
+
+def refused(error: EngineError, lang: str) -> EngineError:
+    """Return an error in words of `lang`; one that nobody has translated stays as it is."""
+    if lang == "zh":
+        error.message = chinese(error.message)
+    return error
+
+
+def chinese(message: str) -> str:
+    """Return the words of an error in Chinese."""
+    return translated(message, _SENTENCES)

@@ -1,0 +1,151 @@
+"""What a marketer reads of `publish`, `diff`, `history`, `list`: whole in one language."""
+
+import ast
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from engine.cli import published, reading
+from engine.cli.refusals import chinese
+from tests.turns import ROOT
+
+HOLES = re.compile(r"\{[a-z_]+[^}']*\}")
+HAN = re.compile("[\u4e00-\u9fff]")
+NAMES = "keen left new q li wang topic v1 v2-ab v3-cd live@ CNY UTC engine rules approve catch-up"
+NAMES += " as path status retired REDIS_URL wait thanks rules/new.yaml"
+CHECKS = {
+    "rules": 5, "tests": 6,
+    "backtest": {
+        "over": "topic", "events": 300, "decisions": 111, "held_out": 1, "currency": "CNY",
+        "cost": {"messages": 1.5, "offers_at_most": 20.0}, "more": {"new": 92},
+        "fewer": {"keen": 9},
+    },
+}  # fmt: skip
+DIFF = {
+    "added": ["new"], "removed": ["q"], "changed": ["keen"], "scope": ["left"],
+    "status": [{"rule": "q", "from": "shadow", "to": "live"}], "unchanged": ["left"],
+}  # fmt: skip
+SAME: dict[str, list[str]] = {name: [] for name in DIFF}
+AT = "2026-03-01T08:30:00.000Z"
+DONE = {
+    "number": 2, "version": "v2-ab", "previous": "v1", "author": "li", "at": AT, "asked": 2,
+    "unasked": "", "why": "thanks",
+}  # fmt: skip
+RELEASE = {**DONE, "kind": "publish", "approver": "wang", "begin_with_the_next_event": ["q"]}
+PROPOSED = {"version": "v2-ab", "author": "li", "checks": CHECKS, "diff": DIFF, "live": False}
+HISTORY = {
+    "live": "v3-cd",
+    "releases": [
+        {"number": 1, "version": "v1", "kind": "publish", "author": "li", "why": "the first rules",
+         "at": "1970-01-01T00:00:00.000Z"},
+        {**DONE, "number": 2, "kind": "publish", "approver": "wang"},
+        {**DONE, "number": 3, "version": "v3-cd", "kind": "rollback"},
+    ],
+    "waiting": [{"version": "v2-ab", "author": "li", "at": AT, "why": "thanks"}],
+}  # fmt: skip
+CASES: list[tuple[str, dict[str, Any], str, str]] = [
+    ("publish", PROPOSED, "Back-test over topic: 300 events", "回测（topic）：300 个"),
+    ("publish", PROPOSED, "Another status: q (shadow -> live).", "状态变化：q (影子 -> 生效)。"),
+    ("publish", {**PROPOSED, "live": True, "asked": 0, "unasked": "--wait 0",
+                 "checks": {**CHECKS, "backtest": "none"}}, "was not back-tested", "未做回测。"),
+    ("approve", RELEASE, "asked for by li, let in by wang; before", "li 提交，wang 批准；"),
+    ("approve", RELEASE, "of 2 partitions have it ready.", "2 个分区的工作进程已准备好。"),
+    ("approve", {**RELEASE, "asked": 0, "unasked": "REDIS_URL"}, "not asked", "未询问工作进程"),
+    ("rollback", {**DONE, "kind": "rollback"}, "is live again: li went back", "v2-ab 重新生效"),
+    ("retire", {**DONE, "kind": "retire", "file": "rules/new.yaml", "file_changed": False},
+     "write `status: retired` into it yourself", "请自行写入 status: retired"),
+    ("catch-up", {"looked_at": 1234}, "1,234 people were looked at.", "已查看 1,234 位客户。"),
+    ("diff", {"live": "v1", "diff": SAME, "text": ""}, "Nothing would change.", "没有任何变化。"),
+    ("diff", {"live": "", "diff": DIFF, "text": ""}, "Live: nothing.", "生效中：无。"),
+    ("history", HISTORY, "3  2026-03-01 08:30  went back  v3-cd", "3  2026-03-01 08:30  回滚"),
+    ("history", HISTORY, "the first rules", "最初的规则"),
+]  # fmt: skip
+
+
+def shown(action: str, found: dict[str, Any], lang: str) -> str:
+    """Return what is printed."""
+    out = io.StringIO()
+    published.show(action, found, Console(file=out, width=120), lang=lang)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("action", "found", "en", "zh"), CASES)
+def test_an_order_is_told_in_sentences_of_one_language(
+    action: str, found: dict[str, Any], en: str, zh: str
+) -> None:
+    english, text = shown(action, found, "en"), shown(action, found, "zh")
+    assert en in english and not HAN.search(english), english
+    assert zh in text, text
+    left = set(re.findall(r"[A-Za-z][A-Za-z0-9_@/.-]*[A-Za-z0-9]", text)) - set(NAMES.split())
+    assert not left, f"{left} in {text}"
+
+
+def test_both_languages_have_the_same_sentences_with_the_same_holes() -> None:
+    for words in (published.WORDS, reading.WORDS):
+        assert words["en"].keys() == words["zh"].keys()
+        for name, en in words["en"].items():
+            zh: Any = words["zh"][name]
+            assert sorted(HOLES.findall(str(en))) == sorted(HOLES.findall(str(zh))), name
+            assert isinstance(en, str) or len(en) == len(zh), name
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_columns_stand_under_their_names_where_characters_are_two_wide(lang: str) -> None:
+    lines = shown("history", HISTORY, lang).splitlines()
+    column = published.WORDS[lang]["releases"][3]
+    place = cell_len(lines[0][: lines[0].index(column)])
+    for line, version in zip(lines[1:4], ("v1", "v2-ab", "v3-cd"), strict=True):
+        assert cell_len(line[: line.index(version)]) == place
+
+
+def test_the_list_of_rules_is_in_chinese() -> None:
+    row = {
+        "rule": "keen", "status": "shadow", "fired": 1200, "held_out": 0, "goals": 3,
+        "goals_held_out": 0, "effect": {"share": 0.1, "low": 0.05, "high": 0.15},
+        "stopped": {"limit": 4, "expired": 5},
+    }  # fmt: skip
+    out = io.StringIO()
+    found = {"version": "v1", "others": 2, "rules": [row]}
+    reading._show(found, Console(file=out, width=120), "zh")
+    text = out.getvalue()
+    shares = "+10.0%（+5.0% 至 +15.0%）"
+    for part in ("规则集 v1。 还有 2 个分区", "影子", "频次上限 4，已过时效 5", shares):
+        assert part in text, text
+    assert set(re.findall("[A-Za-z]{2,}", text)) == {"keen"}
+
+
+MODULES = (
+    *("cli/publishing.py", "cli/reading.py", "cli/backtest.py", "adapters/files.py"),
+    *(str(p.relative_to(ROOT / "engine")) for p in (ROOT / "engine/runtime/rulesets").glob("*.py")),
+    *("runtime/past/explain.py", "runtime/past/backtest.py"),
+)
+
+
+def refusals(path: Path) -> Iterator[str]:
+    """Yield what the errors of a module say, with x in their holes."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            continue
+        if re.fullmatch(r"(Engine|Config|Mapping)Error", node.func.id) and node.args:
+            said = node.args[0]
+            if isinstance(said, ast.Constant):
+                yield str(said.value)
+            elif isinstance(said, ast.JoinedStr):
+                parts = (str(v.value) if isinstance(v, ast.Constant) else "x" for v in said.values)
+                yield "".join(parts)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_refusal_has_its_chinese(module: str) -> None:
+    for said in refusals(ROOT / "engine" / module):
+        assert HAN.search(chinese(said)), said
+
+
+def test_there_is_something_to_refuse() -> None:
+    assert sum(len(list(refusals(ROOT / "engine" / module))) for module in MODULES) > 20
