@@ -11,13 +11,12 @@ from engine.profile.windows import Columns, joined
 from engine.rules.check import UNTESTED, check_groups, check_tallies
 from engine.rules.expression.compile import Reads, Value
 from engine.rules.listeners import Listener, Listeners, listeners_of
-from engine.rules.model import Doubts, Rule, Segment, Step
+from engine.rules.model import Rule, Segment
 from engine.rules.movers import ages, arming, movers, movers_of
 from engine.rules.parse import parse_rule
 from engine.rules.parts.shared import NOTHING, Shared, is_shared, parse_shared
 from engine.rules.parts.when import TRANSITIONS
-from engine.rules.scopes import FACTS
-from engine.rules.sentence import sentences
+from engine.rules.sentence import Sentences
 from engine.rules.text.problems import Problem, bounded, report
 
 
@@ -213,46 +212,28 @@ def without(rules: RuleSet, names: Collection[str]) -> RuleSet:
 
 def _settled(rule: Rule, contracts: Contracts) -> Rule:
     """Return a rule with all that follows from its parts, worked out once."""
-    steps = tuple(replace(each, doubts=_doubts(each, contracts)) for each in rule.steps)
+    found = reads_of(rule)
     return replace(
         rule,
-        steps=steps,
-        keeps=_keeps(rule),
+        keeps=_keeps(rule, found),
         sketched=frozenset(
             (event, name)
-            for reads in reads_of(rule)
+            for reads in found
             for event, wanted in reads.tallies.items()
             for name in (*wanted.distinct, *(SPREAD + name for name in wanted.spread))
         ),
-        sentence=sentences(rule, contracts),
-        is_simple=len(steps) == 1 and steps[0].times == 1,
+        sentence=Sentences(rule, contracts),
+        is_simple=len(rule.steps) == 1 and rule.steps[0].times == 1,
     )
 
 
-def _doubts(step: Step, contracts: Contracts) -> Doubts | None:
-    """Return what may leave a `where` unknown, None if nothing may."""
-    if step.where is None:
-        return None
-    reads, contract = step.where.reads, contracts.get(step.event)
-    fields = contract.fields if contract is not None else {}
-    own = {name for alias, name in reads.fields if alias == step.alias}
-    worked_out = {name for name in reads.profile if getattr(FACTS.get(name), "read", None)}
-    doubts = Doubts(
-        fields=frozenset(n for n in own if n not in fields or fields[n].type.optional),
-        traits=frozenset(reads.profile - worked_out),
-        features=reads.features,
-        others=bool(worked_out or any(alias != step.alias for alias, _ in reads.fields)),
-    )
-    return None if doubts == Doubts() else doubts
-
-
-def _keeps(rule: Rule) -> dict[str, tuple[str, ...]]:
+def _keeps(rule: Rule, reads: list[Reads]) -> dict[str, tuple[str, ...]]:
     """Return, by event type, the fields that anything in the rule reads."""
     steps = [*rule.steps, *([] if rule.absent is None else [rule.absent]), *rule.cancels]
     types = {step.alias: step.event for step in steps}
     found: dict[str, set[str]] = {}
-    for reads in reads_of(rule):
-        for alias, name in reads.fields:
+    for each in reads:
+        for alias, name in each.fields:
             if alias in types:
                 found.setdefault(types[alias], set()).add(name)
     return {event: tuple(sorted(names)) for event, names in sorted(found.items())}

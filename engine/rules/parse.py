@@ -1,6 +1,7 @@
 """The shape of a rule file: its text becomes a Rule, or all its mistakes at their places."""
 
 import re
+from collections.abc import Sequence
 from hashlib import sha256
 
 from engine.clock import HOUR_MS, MINUTE_MS
@@ -79,11 +80,11 @@ def _content(root: Node) -> str:
 
 
 def _plain(node: Node) -> object:
+    if node.kind == "text":
+        return node.text, node.style in ("'", '"')
     if node.kind == "map":
         return {name: _plain(value) for name, (_, value) in node.pairs.items()}
-    if node.kind == "list":
-        return [_plain(item) for item in node.items]
-    return node.text, node.style in ("'", '"')
+    return [_plain(item) for item in node.items]
 
 
 class _Parser:
@@ -156,7 +157,7 @@ class _Parser:
         text = self.reader.text(self.root, "title", identity)
         return {"en": text, "zh": text}
 
-    def _kind(self, nodes: list[Node]) -> str:
+    def _kind(self, nodes: Sequence[Node]) -> str:
         """The rule's kind; an action may say it too, as the first examples do."""
         kinds = {
             node.pairs["kind"][1].text

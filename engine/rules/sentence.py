@@ -1,5 +1,7 @@
 """A rule in one sentence: what must happen, what must not, under which condition; in zh and en."""
 
+from collections.abc import Iterator, Mapping
+
 from engine.events.contract import Contracts
 from engine.rules.expression.words import length
 from engine.rules.model import STATUSES as STATUSES_OF_RULES
@@ -20,9 +22,28 @@ STATUSES = {  # those of a rule, and of one that broke too often and was switche
 }
 
 
-def sentences(rule: Rule, contracts: Contracts) -> dict[str, str]:
-    """Return the sentence by language."""
-    return {lang: _sentence(rule, contracts, lang) for lang in LANGUAGES}
+class Sentences(Mapping[str, str]):
+    """The sentence by language, made when it is first asked for: of most rules it never is."""
+
+    __slots__ = ("_contracts", "_known", "_rule")
+
+    def __init__(self, rule: Rule, contracts: Contracts) -> None:
+        self._rule = rule
+        self._contracts = contracts
+        self._known: dict[str, str] = {}
+
+    def __getitem__(self, lang: str) -> str:
+        if lang not in self._known:
+            if lang not in LANGUAGES:
+                raise KeyError(lang)
+            self._known[lang] = _sentence(self._rule, self._contracts, lang)
+        return self._known[lang]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(LANGUAGES)
+
+    def __len__(self) -> int:
+        return len(LANGUAGES)
 
 
 def _sentence(rule: Rule, contracts: Contracts, lang: str) -> str:

@@ -19,11 +19,12 @@ from engine.rules.expression.meaning import (
     Meaning,
     Member,
     Read,
+    parts,
     walk,
 )
 from engine.rules.expression.operators import AGGREGATES_MAX
 from engine.rules.expression.parse import parse
-from engine.rules.expression.reading import TooLarge
+from engine.rules.expression.reading import STEPS_MAX, TooLarge
 from engine.rules.expression.types import ExpressionErrors, FieldType, Problem, Scope
 
 Events = Mapping[str, dict[str, Any]]
@@ -62,9 +63,15 @@ class Condition:
         self.reads = reads
         self.meaning = meaning
         self._labels = scope
-        self.holds: Callable[[Events, Actor, int], bool] = _truth(meaning, True)
-        self._fails = _later(lambda: _truth(meaning, False))
-        self._inputs = _later(lambda: _inputs(meaning))
+        # Many are only asked together with others (`chooser`): code is written when it is needed.
+        self.holds: Callable[[Events, Actor, int], bool] = self._first_asked
+        self._fails: Answer | None = None
+        self._inputs: Answer | None = None
+
+    def _first_asked(self, events: Events, actor: Actor, at: int) -> bool:
+        self.holds = _truth(self.meaning, True)
+        found: bool = self.holds(events, actor, at)
+        return found
 
     def unknown(self, events: Events, actor: Actor, at: int) -> bool:
         """Return whether it neither holds nor definitely fails: something it needs is missing."""
@@ -72,17 +79,21 @@ class Condition:
 
     def is_open(self, events: Events, actor: Actor, at: int) -> bool:
         """Return, of one that does not hold, whether something that it needs is missing."""
+        if self._fails is None:
+            self._fails = _truth(self.meaning, False)
         return not self._fails(events, actor, at)
 
     def inputs(self, events: Events, actor: Actor, at: int) -> dict[str, Any]:
         """Return what it reads, by the text that reads it: money in major units, None = unknown."""
+        if self._inputs is None:
+            self._inputs = _inputs(self.meaning)
         found: dict[str, Any] = self._inputs(events, actor, at)
         return found
 
     def clauses(self) -> tuple["Condition", ...]:
         """Return the parts that must all hold, in the order in which they are written."""
-        parts = self.meaning.operands if isinstance(self.meaning, All) else ()
-        made = (Condition(self.text, part, self.reads, self._labels) for part in parts)
+        clauses = self.meaning.operands if isinstance(self.meaning, All) else ()
+        made = (Condition(self.text, part, self.reads, self._labels) for part in clauses)
         return tuple(made) or (self,)
 
     def words(self, lang: str) -> str:
@@ -127,22 +138,25 @@ def compile_condition(text: str, scope: Scope, *, trigger: str) -> Condition:
         With every mistake of the text.
     """
     problems: list[Problem] = []
-    meaning = _checked(text, scope, trigger, problems, Checker.condition)
-    try:
-        return Condition(text, meaning, _reads(meaning, trigger), scope)
-    except TooLarge:
-        raise ExpressionErrors([_too_costly(text)]) from None
+    meaning, found = _checked(text, scope, trigger, problems, Checker.condition)
+    condition = Condition(text, meaning, _reads(meaning, found, trigger), scope)
+    if _steps_most(meaning) > STEPS_MAX:  # only its code can tell
+        try:
+            condition.holds = _truth(meaning, True)
+        except TooLarge:
+            raise ExpressionErrors([_too_costly(text)]) from None
+    return condition
 
 
 def compile_value(text: str, scope: Scope, *, trigger: str) -> Value:
     """Compile the text between `{{` and `}}`. Raises ExpressionErrors with every mistake."""
     problems: list[Problem] = []
-    meaning = _checked(text, scope, trigger, problems, Checker.meaning)
+    meaning, found = _checked(text, scope, trigger, problems, Checker.meaning)
     try:
         get = _answer(lambda writer: _shown(writer, meaning))
     except TooLarge:
         raise ExpressionErrors([_too_costly(text)]) from None
-    return Value(text, meaning.type, _reads(meaning, trigger), get)
+    return Value(text, meaning.type, _reads(meaning, found, trigger), get)
 
 
 def _checked(
@@ -151,16 +165,21 @@ def _checked(
     trigger: str,
     problems: list[Problem],
     check: Callable[[Checker, Any], Meaning],
-) -> Meaning:
+) -> tuple[Meaning, list[Meaning]]:
+    """Return (the meaning of a text, all that is in it)."""
     tree = parse(text, problems)
     meaning = None if tree is None else check(Checker(scope, trigger, text, problems), tree)
     if meaning is not None and not problems:
-        found = sum(isinstance(part, Aggregate) for part in walk(meaning))
-        if found > AGGREGATES_MAX:
-            problems.append(_too_costly(text))
-    if problems or meaning is None:
-        raise ExpressionErrors(sorted(set(problems)))
-    return meaning
+        found = walk(meaning)
+        if sum([part.__class__ is Aggregate for part in found]) <= AGGREGATES_MAX:
+            return meaning, found
+        problems.append(_too_costly(text))
+    raise ExpressionErrors(sorted(set(problems)))
+
+
+def _steps_most(meaning: Meaning) -> int:
+    """Return more steps than a writer of its code takes: each part may be written twice."""
+    return 3 + 2 * sum([_steps_most(part) for part in parts(meaning)])
 
 
 def _too_costly(text: str) -> Problem:
@@ -221,10 +240,9 @@ def _shown(writer: Writer, meaning: Meaning) -> str:
     return f"whole({code})" if base in ("int", "time", "duration") else code
 
 
-def _reads(meaning: Meaning, trigger: str) -> Reads:
+def _reads(meaning: Meaning, found: list[Meaning], trigger: str) -> Reads:
     columns: dict[str, Columns] = {}
     tallies: dict[str, Tallied] = {}
-    found = list(walk(meaning))
     for part in found:
         if isinstance(part, Aggregate) and part.tallied:
             tallies[part.event] = _tallied(part, tallies.get(part.event, Tallied()))

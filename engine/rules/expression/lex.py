@@ -22,6 +22,17 @@ _DURATION_PART = re.compile(r"(\d+)(ms|[smhdw])")
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATOR = re.compile(r"==|!=|<=|>=|&&|\|\||<>|=>|=<|[-+*/%!<>=&|?:.,()\[\]]")
+# What nearly every token is; escapes, comments and other keyboards are left to the rest.
+_PLAIN = re.compile(
+    r"[\x20\t\r\n]*(?:"
+    r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)"
+    r"|(?P<operator>==|!=|<=|>=|&&|\|\||<(?![>=])|>(?!=)|[-+*%!?:,()\[\]]|/(?!/)|\.(?!\d))"
+    r"|(?P<string>\"[^\"\\\n]*\"|'[^'\\\n]*')"
+    r"|(?P<int>[0-9]{1,18})(?![\w.])"
+    r"|(?P<double>[0-9]{1,18}\.[0-9]{1,18})(?![\w.])"
+    r"|(?P<duration>([0-9]{1,9})(ms|[smhdw]))(?!\w)"
+    r")"
+)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"', "'": "'", "`": "`", "?": "?"}
 _MEANT = {"=": "==", "<>": "!=", "=>": ">=", "=<": "<=", "&": "&&", "|": "||"}
 _LOOKALIKE = {
@@ -57,6 +68,10 @@ def tokens(text: str, problems: list[Problem]) -> list[Token]:
     found: list[Token] = []
     place = 0
     while True:
+        if plain_token := _PLAIN.match(text, place):
+            found.append(_token_of(plain_token))
+            place = plain_token.end()
+            continue
         if space := _SPACE.match(text, place):
             place = space.end()
         if place >= len(text):
@@ -71,6 +86,23 @@ def tokens(text: str, problems: list[Problem]) -> list[Token]:
     end = len(text.rstrip())
     found.append(Token("end", "", end, end))
     return found
+
+
+def _token_of(found: re.Match[str]) -> Token:
+    kind = found.lastgroup or ""  # each alternative has one
+    text = found[kind]
+    start, end = found.span(kind)
+    value: Any = None
+    match kind:
+        case "string":
+            value = text[1:-1]
+        case "int":
+            value = int(text)
+        case "double":
+            value = float(text)
+        case "duration":
+            value = int(found[7]) * UNIT_MS[found[8]]
+    return Token(kind, text, start, end, value)
 
 
 def _plain(text: str, place: int, plain: str, problems: list[Problem]) -> str:

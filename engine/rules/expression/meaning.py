@@ -1,8 +1,8 @@
 """The meaning of an expression (checked, typed, money in minor units), and where mistakes go."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from engine.rules.expression.types import BOOL, INT, LIST, WRONG, FieldType, Problem, Scope
 
@@ -19,16 +19,14 @@ _SAY = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Const:
+class Const(msgspec.Struct, frozen=True, gc=False):
     """A value known when the rule is loaded."""
 
     type: FieldType
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(msgspec.Struct, frozen=True, gc=False):
     """A field of an event (`source` event, of step `alias`), a profile fact, a feature, or of `it`.
 
     `reader`: of a derived profile fact; None for a trait. `text`: as it was written.
@@ -42,8 +40,7 @@ class Read:
     reader: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregate:
+class Aggregate(msgspec.Struct, frozen=True, gc=False):
     """A function over the log of one event type; `window_ms` None: over all that the log holds.
 
     `period`: of calendar.PERIODS, instead of a length. `over_ms`: what a rate is held against.
@@ -63,16 +60,14 @@ class Aggregate:
     percent: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf:
+class ListOf(msgspec.Struct, frozen=True, gc=False):
     """A list written out; unknown when one of its items is."""
 
     items: tuple["Meaning", ...]
     type: FieldType = LIST
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(msgspec.Struct, frozen=True, gc=False):
     """`== != < <= > >=` of two values of one kind."""
 
     operator: str
@@ -81,8 +76,7 @@ class Compare:
     type: FieldType = BOOL
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True, gc=False):
     """`item in container`."""
 
     item: "Meaning"
@@ -90,40 +84,35 @@ class Member:
     type: FieldType = BOOL
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(msgspec.Struct, frozen=True, gc=False):
     """The value is there: `has(x)`, `x != null`. Never unknown."""
 
     value: "Meaning"
     type: FieldType = BOOL
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(msgspec.Struct, frozen=True, gc=False):
     """`!x`."""
 
     operand: "Meaning"
     type: FieldType = BOOL
 
 
-@dataclass(frozen=True, slots=True)
-class All:
+class All(msgspec.Struct, frozen=True, gc=False):
     """`a && b && ...`."""
 
     operands: tuple["Meaning", ...]
     type: FieldType = BOOL
 
 
-@dataclass(frozen=True, slots=True)
-class Either:
+class Either(msgspec.Struct, frozen=True, gc=False):
     """`a || b || ...`."""
 
     operands: tuple["Meaning", ...]
     type: FieldType = BOOL
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True, gc=False):
     """`condition ? yes : no`; unknown when the condition is."""
 
     type: FieldType
@@ -132,8 +121,7 @@ class Choice:
     no: "Meaning"
 
 
-@dataclass(frozen=True, slots=True)
-class Arithmetic:
+class Arithmetic(msgspec.Struct, frozen=True, gc=False):
     """`+ - * / %`; of two ints `/` and `%` cut towards zero, as in CEL; by zero is unknown."""
 
     type: FieldType
@@ -142,24 +130,21 @@ class Arithmetic:
     right: "Meaning"
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(msgspec.Struct, frozen=True, gc=False):
     """Characters of a text, or items of a list."""
 
     of: "Meaning"
     type: FieldType = INT
 
 
-@dataclass(frozen=True, slots=True)
-class Convert:
+class Convert(msgspec.Struct, frozen=True, gc=False):
     """`int(x)`, `double(x)`, `string(x)`: `type` is what it makes of `of`, or unknown."""
 
     type: FieldType
     of: "Meaning"
 
 
-@dataclass(frozen=True, slots=True)
-class TextTest:
+class TextTest(msgspec.Struct, frozen=True, gc=False):
     """`text.startsWith(x)`, `endsWith`, `contains`."""
 
     method: str
@@ -190,6 +175,8 @@ Meaning = (
 def parts(node: Meaning) -> tuple[Meaning, ...]:
     """Return the meanings that a meaning is made of, in the order in which they were written."""
     match node:
+        case Const() | Read():
+            return ()
         case Aggregate():
             return tuple(part for part in (node.column, node.where) if part is not None)
         case ListOf(items=items) | All(operands=items) | Either(operands=items):
@@ -204,15 +191,14 @@ def parts(node: Meaning) -> tuple[Meaning, ...]:
             return condition, yes, no
         case TextTest(target=target, argument=argument):
             return target, argument
-        case Const() | Read():
-            return ()
 
 
-def walk(node: Meaning) -> Iterator[Meaning]:
-    """Yield a meaning and all that is in it, outermost first."""
-    yield node
+def walk(node: Meaning) -> list[Meaning]:
+    """Return a meaning and all that is in it, outermost first."""
+    found = [node]
     for part in parts(node):
-        yield from walk(part)
+        found += walk(part)
+    return found
 
 
 MISTAKEN = Const(WRONG, None)  # the meaning of a part whose mistake has been told

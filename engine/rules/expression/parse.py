@@ -61,11 +61,8 @@ class _Parser:
         self.tokens = found
         self.problems = problems
         self.index = 0
+        self.token = found[0]  # the one at `index`
         self.depth = 0
-
-    @property
-    def token(self) -> Token:
-        return self.tokens[self.index]
 
     def whole(self) -> Node:
         if self.token.kind == "end":
@@ -93,12 +90,16 @@ class _Parser:
     def take(self) -> Token:
         token = self.token
         if token.kind != "end":
-            self.index += 1
+            self.advance()
         return token
 
+    def advance(self) -> None:
+        self.index += 1
+        self.token = self.tokens[self.index]
+
     def accept(self, sign: str) -> bool:
-        if self.token.kind == "operator" and self.token.text == sign:
-            self.index += 1
+        if self.token.text == sign and self.token.kind == "operator":
+            self.advance()
             return True
         return False
 
@@ -156,7 +157,7 @@ class _Parser:
             return ""
         message = f"unexpected '{token.text}' after a complete expression"
         self.tell(token, "E111", message, f"write {sign} for {token.text}")
-        self.tokens[self.index] = token._replace(kind="operator", text=sign)
+        self.token = self.tokens[self.index] = token._replace(kind="operator", text=sign)
         return sign
 
     def bounded(self, node: Node) -> Node:
@@ -261,4 +262,4 @@ class _Parser:
 
 
 def _over(*nodes: Node) -> int:
-    return 1 + max((node.height for node in nodes), default=0)
+    return 1 + max([node.height for node in nodes], default=0)

@@ -1,11 +1,11 @@
 """The syntax of an expression as a tree: what was written, and where."""
 
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+
+class Literal(msgspec.Struct, frozen=True, gc=False):
     """`kind`: int, double, string, bool, null or duration (then `value` is ms)."""
 
     kind: str
@@ -15,8 +15,7 @@ class Literal:
     height: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(msgspec.Struct, frozen=True, gc=False):
     """One name with its place."""
 
     text: str
@@ -24,8 +23,7 @@ class Name:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(msgspec.Struct, frozen=True, gc=False):
     """`cart.category`: names with dots between."""
 
     parts: tuple[Name, ...]
@@ -34,8 +32,7 @@ class Path:
     height: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(msgspec.Struct, frozen=True, gc=False):
     """`[a, b]`."""
 
     items: tuple["Node", ...]
@@ -44,8 +41,7 @@ class Items:
     height: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Prefix:
+class Prefix(msgspec.Struct, frozen=True, gc=False):
     """`!x` or `-x`."""
 
     operator: str
@@ -55,8 +51,7 @@ class Prefix:
     height: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Infix:
+class Infix(msgspec.Struct, frozen=True, gc=False):
     """A comparison, `in` or arithmetic; `at` is the place of the operator."""
 
     operator: str
@@ -68,8 +63,7 @@ class Infix:
     height: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Logic:
+class Logic(msgspec.Struct, frozen=True, gc=False):
     """`a && b && c` or `a || b || c`, flat."""
 
     operator: str
@@ -79,8 +73,7 @@ class Logic:
     height: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Ternary:
+class Ternary(msgspec.Struct, frozen=True, gc=False):
     """`condition ? yes : no`."""
 
     condition: "Node"
@@ -91,8 +84,7 @@ class Ternary:
     height: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, gc=False):
     """`name(arguments)` or `target.name(arguments)`."""
 
     name: Name

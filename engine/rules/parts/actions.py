@@ -1,6 +1,7 @@
 """What a rule does: the list under `do`, with the templates of its fields."""
 
 import re
+from collections.abc import Sequence
 
 from engine.rules.expression.compile import Value, compile_value
 from engine.rules.model import ACTIONS, CHANNELS, Action, Template
@@ -20,7 +21,7 @@ _ALL = (*ACTIONS, "channels", "deadline", "fields", "for", "kind")
 
 
 def parse_actions(
-    reader: Reader, root: Node, nodes: list[Node], scopes: Scopes, *, trigger: str
+    reader: Reader, root: Node, nodes: Sequence[Node], scopes: Scopes, *, trigger: str
 ) -> tuple[Action, ...]:
     """Return the actions of a rule from their nodes; their mistakes go to the reader."""
     found = []

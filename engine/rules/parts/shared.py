@@ -44,6 +44,8 @@ class Shared:
 
     def used(self, text: str) -> str:
         """Return what a text's shared names are made of, also through one another."""
+        if not self.texts:
+            return ""
         found: dict[str, str] = {}
         waiting = _USED.findall(text)
         while waiting:

@@ -1,5 +1,7 @@
 """Graded answers: `table:` names one or two scales, `do:` has what to do in each of their cells."""
 
+from collections.abc import Sequence
+
 from engine.rules.expression.compile import Condition
 from engine.rules.model import Axis, Table
 from engine.rules.parts.when import parse_condition
@@ -14,7 +16,7 @@ OTHERWISE = "otherwise"
 
 def parse_table(
     reader: Reader, root: Node, scopes: Scopes, *, trigger: str
-) -> tuple[Table | None, list[Node]]:
+) -> tuple[Table | None, Sequence[Node]]:
     """Return (the table, the nodes of all its actions in order); None and the plain list without.
 
     Each scale lists its grades from the strongest on; the first that definitely holds counts, and

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from engine.events.contract import Contracts
 from engine.rules.expression.compile import Condition, Value, compile_condition, compile_value
-from engine.rules.model import Schedule, Step
-from engine.rules.scopes import RESERVED, Scopes
+from engine.rules.model import Doubts, Schedule, Step
+from engine.rules.scopes import FACTS, RESERVED, Scopes
 from engine.rules.text.reader import Reader, nearest
 from engine.rules.text.source import Node
 from engine.rules.text.values import minutes_of_day
@@ -70,6 +70,25 @@ def event_named(reader: Reader, node: Node, key: str, contracts: Contracts) -> s
         reader.add(node.pairs[key][1], "E231", f"unknown event type '{event}'", near)
         return near.split('"')[1] if near else event
     return event
+
+
+def _doubts(
+    where: Condition | None, event: str, alias: str, contracts: Contracts
+) -> Doubts | None:
+    """Return what may leave a step's `where` unknown, None if nothing may."""
+    if where is None:
+        return None
+    reads, contract = where.reads, contracts.get(event)
+    fields = contract.fields if contract is not None else {}
+    own = {name for alias, name in reads.fields if alias == alias}
+    worked_out = {name for name in reads.profile if getattr(FACTS.get(name), "read", None)}
+    doubts = Doubts(
+        fields=frozenset(n for n in own if n not in fields or fields[n].type.optional),
+        traits=frozenset(reads.profile - worked_out),
+        features=reads.features,
+        others=bool(worked_out or any(alias != alias for alias, _ in reads.fields)),
+    )
+    return None if doubts == Doubts() else doubts
 
 
 class _When:
@@ -140,7 +159,14 @@ class _When:
         self.scopes.see(alias, event)
         where = self.condition(node, alias)
         self.trigger = alias
-        return Step(event, alias, where, times, within)
+        return Step(
+            event=event,
+            alias=alias,
+            where=where,
+            times=times,
+            within_ms=within,
+            doubts=_doubts(where, event, alias, self.contracts),
+        )
 
     def transition(self, node: Node, name: str, index: int) -> Step:
         """Read `entered: SEGMENT` or `left: SEGMENT`."""
@@ -156,7 +182,8 @@ class _When:
         scope = self.scopes.scope()
         text = f'event.segment == "{segment}"'
         where = compile_condition(text, scope, trigger=alias) if segment in known else None
-        return Step(event, alias, where)
+        doubts = _doubts(where, event, alias, self.contracts)
+        return Step(event, alias, where, doubts=doubts)
 
     def missing(self, node: Node) -> Step:
         """Read `not: .. within: ..`; the length may be computed: `within: "{{ .. }}"`."""

@@ -1,6 +1,6 @@
 """Reads the values of one rule file's tree and collects every mistake, each at its place."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -119,7 +119,7 @@ class Reader:
             self.add(value, "R113", f"'{value.text}' cannot be read as {name}", what)
         return found
 
-    def items(self, node: Node, name: str) -> list[Node]:
+    def items(self, node: Node, name: str) -> Sequence[Node]:
         """Return the items of a list; a single text or map is a list of one."""
         value = self.child(node, name)
         if value is None:

@@ -20,7 +20,8 @@ NODES_MAX = 5_000
 DEPTH_MAX = 32
 _QUICK: Any = getattr(yaml, "CSafeLoader", None)  # libyaml: not every build of PyYAML has it
 # What libyaml accepts or counts otherwise than Python's parser (tests/properties/test_rule_source).
-_ODD = re.compile("[\t\r\x85\u2028\u2029\ufeff]|[|>][-+0-9]*#")
+_ODD = "\t\r\x85\u2028\u2029\ufeff"
+_ODD_BLOCK = re.compile("[|>][-+0-9]*#")
 
 
 class Node(msgspec.Struct, frozen=True, gc=False):
@@ -70,15 +71,19 @@ def parse_source(path: str, text: str) -> tuple[Node, list[Problem]]:
     RulesError
         `problems` has the one place where it stops being YAML.
     """
-    if len(text.encode()) > FILE_SIZE_MAX:
+    if len(text) * 4 > FILE_SIZE_MAX and len(text.encode()) > FILE_SIZE_MAX:
         problem = Problem(path, 1, 1, 1, "R120", f"a rule file has at most {FILE_SIZE_MAX} bytes")
         raise RulesError(problem.message, problems=(problem,), where=path)
-    if _QUICK is not None and not _ODD.search(text):
+    if _QUICK is not None and not _is_odd(text):
         try:
             return _Quick(path, text, _QUICK(text)).document()
         except yaml.YAMLError:
             return _slowly(path, text)  # it says what is wrong in the same words everywhere
     return _slowly(path, text)
+
+
+def _is_odd(text: str) -> bool:
+    return any(odd in text for odd in _ODD) or ("#" in text and bool(_ODD_BLOCK.search(text)))
 
 
 def _slowly(path: str, text: str) -> tuple[Node, list[Problem]]:

@@ -1,6 +1,7 @@
 """Scalars of rule files: lengths of time, shares, limits, times of day; what is wrong with each."""
 
 import re
+from functools import lru_cache
 
 from engine.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 
@@ -28,6 +29,7 @@ def plain_of(character: str) -> str | None:
     return _MARKS.get(character)
 
 
+@lru_cache(maxsize=1_000)  # all rules together have few
 def length_ms(text: str) -> int | None:
     """Return a length of time in ms, None if the text is none, or is beyond LENGTH_MS_MAX.
 
@@ -53,6 +55,7 @@ def share(text: str) -> float | None:
     return value if 0.0 <= value <= 1.0 else None
 
 
+@lru_cache(maxsize=1_000)
 def limit(text: str) -> tuple[int, int | None, str] | None:
     """Return (count, span in ms or None for a local day, group) of `3 per day in group promo`.
 
