@@ -1,7 +1,8 @@
 """All rule files become one RuleSet, indexed by event type, or all mistakes of all files."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from engine.errors import RulesError
 from engine.events.contract import Contracts
@@ -18,6 +19,22 @@ from engine.rules.parts.shared import NOTHING, Shared, is_shared, parse_shared
 from engine.rules.parts.when import TRANSITIONS
 from engine.rules.sentence import Sentences
 from engine.rules.text.problems import Problem, bounded, report
+
+
+class Read(NamedTuple):
+    """A rule file of a set, and what it gave: its rule, what was noted about it."""
+
+    text: str
+    rule: Rule
+    noted: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files that a set was made of, by path: the next one reads only what is new in it."""
+
+    shared: Mapping[str, str] = field(default_factory=dict)
+    rules: Mapping[str, Read] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +64,22 @@ class RuleSet:
     looks_daily: bool = False  # at the segments of everybody
     leaving: tuple[str, ...] = ()  # segments whose members are looked at daily
     tallies: Mapping[tuple[str, str], Tallied] = field(default_factory=dict)
+    files: Files = field(default_factory=Files)
 
 
-def compile_rules(rules: Mapping[str, str], contracts: Contracts, *, version: str) -> RuleSet:
+def compile_rules(
+    rules: Mapping[str, str],
+    contracts: Contracts,
+    *,
+    version: str,
+    before: RuleSet | None = None,
+    between: Callable[[], object] = tuple,
+) -> RuleSet:
     """Return the rule set of some files, by path.
+
+    `before`: another version; what it made of a file is taken over where nothing that it was made
+    of has changed: the text, any file that rules share, and the very same `contracts`. `between`:
+    called after each file that was read, for who has other things to do.
 
     Raises
     ------
@@ -65,28 +94,49 @@ def compile_rules(rules: Mapping[str, str], contracts: Contracts, *, version: st
     except RulesError as error:
         shared = NOTHING
         problems += [p for p in error.problems if isinstance(p, Problem)]
+    known: Mapping[str, Read] = {}
+    if before is not None and before.contracts is contracts and before.files.shared == texts:
+        known = before.files.rules
+    files: dict[str, Read] = {}
     for path, text in sorted(rules.items()):
         if path in texts:
             continue
-        try:
-            rule, noted = parse_rule(path, text, contracts, shared)
-        except RulesError as error:
-            problems += [p for p in error.problems if isinstance(p, Problem)]
+        read = known.get(path)
+        if read is None or read.text != text:
+            read = _read(path, text, contracts, shared, problems)
+            between()
+        if read is None:
             continue
-        problems += bounded(noted)
-        if rule is None:
-            continue
+        files[path], rule = read, read.rule
+        problems += read.noted
         if rule.id in found:
             message = f"rule '{rule.id}' stands in {found[rule.id].path} too"
             problems.append(Problem(path, 1, 1, 1, "R128", message, "give it another name"))
             continue
-        found[rule.id] = _settled(rule, contracts)
+        found[rule.id] = rule
     problems += check_tallies(found)
     errors = [p for p in problems if p.level == "error"]
     if errors:
         raise RulesError(report(errors, dict(rules)), problems=tuple(errors))
     problems += check_groups(found, rules)
-    return index(found, contracts, version=version, warnings=tuple(problems), shared=shared)
+    made = index(found, contracts, version=version, warnings=tuple(problems), shared=shared)
+    return replace(made, files=Files(texts, files))
+
+
+def _read(
+    path: str, text: str, contracts: Contracts, shared: Shared, problems: list[Problem]
+) -> Read | None:
+    """Return what a rule file gives; None, with its problems told, where it gives no rule."""
+    try:
+        rule, noted = parse_rule(path, text, contracts, shared)
+    except RulesError as error:
+        problems += [p for p in error.problems if isinstance(p, Problem)]
+        return None
+    noted = bounded(noted)
+    if rule is not None:
+        return Read(text, _settled(rule, contracts), tuple(noted))
+    problems += noted
+    return None
 
 
 def unfit(rules: RuleSet) -> list[Problem]:

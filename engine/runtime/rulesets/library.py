@@ -2,15 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from engine.churn.model import parse_model
 from engine.errors import ConfigError, EngineError
 from engine.events import topics
-from engine.events.contract import parse_contracts
+from engine.events.contract import Contracts, parse_contracts
 from engine.events.record import Record
 from engine.pipeline.book import Book, default_lateness
 from engine.ports import Reader
@@ -36,6 +36,7 @@ class ArtefactLibrary:
     def __init__(self, reader: Reader, *, secret: bytes, kept_s: float = KEPT_S) -> None:
         self._reader = reader
         self._rule_sets: dict[str, Any] = {}
+        self._contracts: tuple[Mapping[str, str], Contracts] = {}, Contracts({}, {})
         self._models: dict[str, Any] = {}
         self._lateness: dict[str, int] = {}
         self._offsets = dict.fromkeys(_TOPICS, 0)
@@ -136,7 +137,10 @@ class ArtefactLibrary:
             self._places[name] = record.offset
 
     async def _take_rules(self, version: str) -> None:
-        """Compile a rule set in a thread: the partitions go on with the one that they have."""
+        """Compile a rule set in a thread: the partitions go on with the one that they have.
+
+        Of a version before it only the files that changed are read.
+        """
         found = await self._reader.read(topics.RULE_SETS, 0, self._places[version], count_max=1)
         try:
             artefact = opened(version, found[0].value if found else b"", self.book.secret)
@@ -145,10 +149,15 @@ class ArtefactLibrary:
             self._refuse(version, str(error))
             return
         assert isinstance(artefact, Artefact)
+        before = next(reversed(self._rule_sets.values()), None)
         try:
             self._rule_sets[version] = await asyncio.to_thread(
                 lambda: compile_rules(
-                    artefact.rules, parse_contracts(artefact.contracts), version=version
+                    artefact.rules,
+                    self._contracts_of(artefact.contracts),
+                    version=version,
+                    before=before,
+                    between=_let_others_run,
                 )
             )
         except EngineError as error:
@@ -157,6 +166,12 @@ class ArtefactLibrary:
         self.refused.pop(version, None)
         self._lateness.update(artefact.lateness_ms)
         self._forget()
+
+    def _contracts_of(self, texts: Mapping[str, str]) -> Contracts:
+        """Return the contracts of some files: the same object while the files say the same."""
+        if self._contracts[0] != texts:
+            self._contracts = texts, parse_contracts(texts)
+        return self._contracts[1]
 
     def _refuse(self, version: str, why: str) -> None:
         first_line = why.strip().partition("\n")[0]
@@ -170,3 +185,8 @@ class ArtefactLibrary:
 
     def _lateness_ms(self, event_type: str) -> int:
         return self._lateness.get(event_type, default_lateness(event_type))
+
+
+def _let_others_run() -> None:
+    """Let the loop's thread have the interpreter: else it waits 5 ms for it after each await."""
+    sleep(0)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+from pathlib import Path
 
 import orjson
 import pytest
@@ -109,3 +110,29 @@ def test_a_worker_does_not_take_a_forged_rule_set() -> None:
     library = ArtefactLibrary(log, secret=SECRET)
     asyncio.run(library.need("ruleset", "v1"))
     assert set(library.book.rule_sets) == {"v1"}
+
+
+def test_the_next_version_reads_only_the_files_that_changed() -> None:
+    rule = "rule: {0}\nowner: o\nwhen: [{{event: cart.updated}}]\ndo: [{{case: {1}}}]\n"
+    files = {f"{name}.yaml": rule.format(name, "c") for name in "ab"}
+    contracts = {"sets.yaml": Path("topics/sets.yaml").read_text(encoding="utf-8")} | {
+        str(path): path.read_text(encoding="utf-8") for path in Path("topics/events").glob("*.yaml")
+    }
+    changed = contracts | {"sets.yaml": contracts["sets.yaml"] + "\n# changed\n"}
+    versions = {
+        "v1": (files, contracts),
+        "v2": (files | {"b.yaml": rule.format("b", "d")}, contracts),
+        "v3": (files, changed),
+    }
+    artefacts = (
+        Artefact(version=version, rules=rules, contracts=texts, lateness_ms={})
+        for version, (rules, texts) in versions.items()
+    )
+    log = a_log(*(artefact_record(each, SECRET) for each in artefacts))
+    library = ArtefactLibrary(log, secret=SECRET)
+    for version in versions:
+        asyncio.run(library.need("ruleset", version))
+    first, second, third = (library.book.rule_sets[version].rules for version in versions)
+    assert second["a"] is first["a"]
+    assert second["b"].actions[0].name == "d"
+    assert third["a"] is not second["a"], "it may name other contracts"
