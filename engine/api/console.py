@@ -13,8 +13,12 @@ from starlette.routing import Route
 
 from engine.api.feed import Feed
 from engine.errors import EngineError
+from engine.matching.why.waiting import waiting
 from engine.ports import Clock
 from engine.profile.card import card
+from engine.profile.contacts import contacts
+from engine.profile.model import Actor
+from engine.rules.compile import RuleSet
 from engine.runtime.lookup import Lookup
 from engine.runtime.totals import Totals
 
@@ -31,12 +35,16 @@ _HEADERS = {
 def console(
     *,
     lookup: Lookup,
+    rules_of: Callable[[str], Awaitable[RuleSet | None]],
     feed: Feed,
     clock: Clock,
     totals: Callable[[], Awaitable[Totals]],
     more: Sequence[Route],
 ) -> Starlette:
-    """Return the ASGI app of the console and its API; `more`: routes of other parts."""
+    """Return the ASGI app of the console and its API; `more`: routes of other parts.
+
+    `rules_of`: the rules of a node id, whose words the card speaks.
+    """
 
     async def page(request: Request) -> Response:
         return _file("index.html")
@@ -56,21 +64,16 @@ def console(
         name = request.path_params["identifier"]
         try:
             found = await lookup.find(name)
+            rules = None if found is None else await rules_of(found.customer)
         except EngineError as error:
             return _json({"error": str(error), "code": error.code}, status=503)
         if found is None:
             return _json(
                 {"error": f"no customer has {name}", "code": "customer/unknown"}, status=404
             )
-        return _json(
-            card(
-                found.live.actor,
-                customer=found.customer,
-                aliases=found.aliases,
-                now=clock.now(),
-                masked=True,
-            )
-        )
+        actor, now = found.live.actor, clock.now()
+        told = card(actor, customer=found.customer, aliases=found.aliases, now=now, masked=True)
+        return _json(told if rules is None else {**told, **_words(rules, actor, now)})
 
     return Starlette(
         routes=[
@@ -82,6 +85,16 @@ def console(
             Route("/api/customers/{identifier:path}", customer),
         ]
     )
+
+
+def _words(rules: RuleSet, actor: Actor, now: int) -> dict[str, Any]:
+    """Return what the card needs rules and contracts for: waits in words, titles of events."""
+    contracts = rules.contracts.by_name
+    seen = {name for touch in actor.touches.values() for _, name, _ in contacts(touch)}
+    return {
+        "open_waits": waiting(rules, actor, now),
+        "titles": {name: dict(contracts[name].title) for name in seen if name in contracts},
+    }
 
 
 def _file(name: str) -> Response:

@@ -14,10 +14,15 @@ EXPLAINED_MAX = 200_000  # records of a partition that a page waits for; the com
 _STATUSES = {"identity/unknown": 404, "rules/unknown": 404, "rules/kind": 400}
 
 
-def rule_routes(engine: Engine) -> list[Route]:
+def overview_of(engine: Engine) -> Overview:
+    """Return what tells of the rules that are live."""
+    count, secret = engine.settings.partitions, engine.settings.secret_key
+    return Overview(engine.store, engine.reader, partition_count=count, secret=secret)
+
+
+def rule_routes(engine: Engine, overview: Overview) -> list[Route]:
     """Return the routes `GET /api/rules` and `/api/rules/RULE/explain/ID`."""
     count, secret = engine.settings.partitions, engine.settings.secret_key
-    overview = Overview(engine.store, engine.reader, partition_count=count, secret=secret)
     explainer = Explainer(
         store=engine.store,
         reader=engine.reader,

@@ -14,7 +14,7 @@ from engine.api.collect import Collector, Scope
 from engine.api.console import console
 from engine.api.feed import Feed
 from engine.api.orders import order_routes
-from engine.api.rules import rule_routes
+from engine.api.rules import overview_of, rule_routes
 from engine.runtime.orders.staff import staff_of
 from engine.runtime.roles import Engine
 from engine.runtime.routes import Routes
@@ -74,12 +74,15 @@ async def collect(engine: Engine, stop: asyncio.Event) -> None:
         )
 
     feed = Feed(engine.reader, partition_count=settings.partitions)
+    overview = overview_of(engine)
+    orders = order_routes(staff_of(settings, engine.publisher), sources)
     pages = console(
         lookup=engine.lookup,
+        rules_of=overview.rules_of,
         feed=feed,
         clock=engine.clock,
         totals=totals,
-        more=[*order_routes(staff_of(settings, engine.publisher), sources), *rule_routes(engine)],
+        more=[*orders, *rule_routes(engine, overview)],
     )
     config = uvicorn.Config(
         Door(collector, pages),

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from engine.adapters.clock import clock_of
 from engine.cli.command import Command
+from engine.cli.language import language
 from engine.config import Settings
 from engine.errors import EngineError
 from engine.events.ids import TYPES
@@ -182,10 +183,14 @@ def _show(found: dict[str, Any]) -> None:
         )
     for name in ("enquiry", "complaint"):
         console.print(f"{name}: {found[name]['count']}, open {len(found[name]['open'])}")
-    console.print(
-        "open waits:", *(f"{w['timer']} until {w['due']}" for w in found["open_waits"]), sep="\n  "
-    )
+    console.print("open waits:", *map(_wait, found["open_waits"]), sep="\n  ")
     console.print("last triggers:", *(_line(t) for t in found["last_triggers"]), sep="\n  ")
+
+
+def _wait(wait: dict[str, Any]) -> str:
+    """Return what a timer waits for in words, where a running engine has told them."""
+    words = wait.get("words", {}).get(language())
+    return words or f"{wait['timer']} until {wait['due']}"
 
 
 def _line(entry: dict[str, Any]) -> str:

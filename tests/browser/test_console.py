@@ -9,6 +9,7 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,11 @@ def send(url: str, path: str, body: dict[str, Any]) -> None:
 def test_a_trigger_and_its_customer_are_on_the_page_in_both_languages(engine: str) -> None:
     identity = {"userId": "u7", "messageId": "i", "traits": {"tier": "gold", "name": "王芳"}}
     send(engine, "/v1/identify", identity)
+    cart = {"value": 150.0, "cart_id": "c1", "items": 1}
+    send(
+        engine, "/v1/track",
+        {"userId": "u7", "messageId": "c", "event": "cart.updated", "properties": cart},
+    )  # fmt: skip
     review = {"sentiment": -0.8, "stars": 1, "product_id": "p1"}
     with chromium() as browser:
         page = browser.new_page(viewport={"width": 1300, "height": 900}, locale="en-GB")
@@ -62,6 +68,7 @@ def test_a_trigger_and_its_customer_are_on_the_page_in_both_languages(engine: st
         assert "sentiment" in item.inner_text()
         item.locator("button").click()
         page.locator("#card", has_text="u7").wait_for(timeout=5_000)
+        page.locator("#card li", has_text="unless Order placed comes by").first.wait_for()
         page.select_option("#rule", "gold-service-recovery")
         page.get_by_role("button", name="Ask").click()
         page.locator("#card .why", has_text="It acted: case service-recovery").wait_for()
@@ -70,11 +77,36 @@ def test_a_trigger_and_its_customer_are_on_the_page_in_both_languages(engine: st
         page.locator("#card .why", has_text="Nothing that it is about has happened").wait_for()
         page.get_by_role("button", name="中文").click()
         page.locator("#feed li", has_text="金卡会员发表差评").wait_for(timeout=5_000)
-        assert "王芳" in page.locator("#card").inner_text()
+        text = page.locator("#card").inner_text()
+        assert "王芳" in text and "仍没有「下单」" in text and "w:" not in text
         shot = Path(os.environ.get("SCREENSHOTS", tempfile.mkdtemp())) / "console.png"
         page.screenshot(path=str(shot))
         print(shot)
         assert mistakes == []
+        _asks_about_a_shop(engine, page)
+        assert mistakes == []
+
+
+def _asks_about_a_shop(engine: str, page: Any) -> None:
+    """A shop has a card too, which offers the rules about shops and no others."""
+    ticket = {"store_id": "s7", "ticket_id": "t1"}
+    send(
+        engine, "/v1/track",
+        {"userId": "u7", "messageId": "t", "event": "store.ticket_taken", "properties": ticket},
+    )  # fmt: skip
+    for _ in range(50):
+        page.fill("#who", "store:s7")
+        page.get_by_role("button", name="查询", exact=True).click()
+        with suppress(Exception):
+            page.locator("#card .why").wait_for(timeout=200)
+            if page.locator("#rule option[value=queue-too-long]").count():
+                break
+    names = page.locator("#rule option").evaluate_all("all => all.map((one) => one.value)")
+    assert "queue-too-long" in names and "payment-trouble" not in names
+    page.select_option("#rule", "queue-too-long")
+    page.get_by_role("button", name="查询原因").click()
+    page.locator("#card .why", has_text="条件不成立").wait_for()
+    page.screenshot(path=str(Path(os.environ.get("SCREENSHOTS", tempfile.mkdtemp())) / "shop.png"))
 
 
 @pytest.mark.browser

@@ -4,17 +4,21 @@ const WORDS = {
     feed: "Triggers, as they fire", quiet: "Nothing has fired yet. The first trigger shows here within seconds.",
     card: "One customer", who: "Identifier", look: "Look up", identifiers: "Identifiers", basic: "Facts",
     trade: "Trade", behaviour: "Last contacts", complaint: "Complaints", enquiry: "Enquiries", scores: "Scores",
-    why: "Why, and why not", ask: "Ask", waits: "Open waits", triggers: "Last triggers", orders: "orders", spent: "spent", last: "last order",
+    why: "Why, and why not", ask: "Ask", waits: "Open waits, in the customer's own time", triggers: "Last triggers", orders: "orders", spent: "spent", last: "last order",
     none: "none", stage: "stage", risk: "churn risk", events_in: "events in", events_applied: "applied",
     trig: "triggers", delivered: "delivered", customers: "customers", dead_letters: "dead letters", heldOut: "held out",
     open: "open",
+    outcomes: { fired: "acted", held_out: "comparison group", shadow: "only watched", limit: "often enough", suppressed: "left alone",
+      no_channel: "no consent or address", expired: "too late", systemic: "many share the cause", failed: "not delivered" },
   },
   zh: {
     feed: "实时触发", quiet: "尚无触发,几秒内第一条会出现在这里。", card: "客户画像", who: "标识", look: "查询",
     identifiers: "标识", basic: "基本信息", trade: "交易", behaviour: "最近接触", complaint: "投诉", enquiry: "咨询",
-    why: "为什么触发或未触发", ask: "查询原因", scores: "评分", waits: "等待中", triggers: "最近触发", orders: "订单", spent: "消费", last: "最近下单", none: "无",
+    why: "为什么触发或未触发", ask: "查询原因", scores: "评分", waits: "等待中（客户当地时间）", triggers: "最近触发", orders: "订单", spent: "消费", last: "最近下单", none: "无",
     stage: "阶段", risk: "流失风险", events_in: "接收事件", events_applied: "已处理", trig: "触发", delivered: "已送达",
     customers: "客户", dead_letters: "死信", heldOut: "对照组", open: "未结",
+    outcomes: { fired: "已触发", held_out: "对照组", shadow: "影子", limit: "频次上限", suppressed: "被抑制", no_channel: "无授权或无地址",
+      expired: "已过时效", systemic: "多位客户同因", failed: "未送达" },
   },
 };
 const SHOWN_MAX = 60;
@@ -74,7 +78,7 @@ function drawCard() {
   const trade = card.trade;
   const recent = Object.entries(card.behaviour).flatMap(([channel, touch]) => touch.recent.map((r) => ({ channel, ...r })))
     .sort((a, b) => b.at.localeCompare(a.at)).slice(0, 8)
-    .map(({ at, event, channel, ...told }) => `${when(at)}  ${event}  ${Object.values(told).slice(0, 3).join(", ")}`);
+    .map(({ at, event, channel, ...told }) => `${when(at)}  ${card.titles?.[event]?.[language] ?? event}  ${Object.values(told).slice(0, 3).join(", ")}`);
   const risk = card.scores.churn_risk;
   const gauge = el("span", { className: "risk" });
   if (risk !== undefined) {
@@ -97,11 +101,17 @@ function drawCard() {
     ])),
     ...section("behaviour", list(recent)),
     ...ofPerson("complaint", rows([[t("complaint"), String(card.complaint.count)], [t("open"), String(Object.keys(card.complaint.open).length)]])),
-    ...section("waits", list(card.open_waits.map((wait) => `${when(wait.due)}  ${wait.timer}`))),
-    ...section("triggers", list(card.last_triggers.slice(0, 6).map((x) => `${x.rule ?? ""} ${x.outcome ?? ""}`))),
+    ...section("waits", list(card.open_waits.map((wait) => wait.words?.[language] ?? `${when(wait.due)}  ${wait.timer}`))),
+    ...section("triggers", list(card.last_triggers.slice(0, 6).map(drawDecision))),
     ...section("why", whyForm()),
     ...section("basic", rows(Object.entries(card.basic).map(([name, fact]) => [name, String(fact.value)]))),
   );
+}
+
+function drawDecision({ rule, outcome, at, times }) {
+  const title = rules.find((known) => known.rule === rule)?.title[language] ?? rule;
+  const often = times > 1 ? ` ×${times}` : "";
+  return `${when(at)}  ${title}: ${t("outcomes")[outcome] ?? outcome}${often}`;
 }
 
 function whyForm() {

@@ -143,3 +143,10 @@ KINDS = {  # what a rule may be about
     "city": ("city", "城市"),
 }
 OFTEN = (" {times:,} times since {since}.", "自{since}起共{times:,}次。")
+ACTIONS = {  # what a rule does, by the type of its action
+    "offer": ("offer {}", "提供优惠 {}"),
+    "message": ("message {}", "发送消息 {}"),
+    "case": ("case {}", "开工单 {}"),
+    "event": ("event {}", "发出事件 {}"),
+    "suppress": ("nothing more of {} for a while", "暂停 {}"),
+}

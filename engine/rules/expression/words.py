@@ -136,6 +136,14 @@ def length(ms: int, lang: str) -> str:
     return ("-" if ms < 0 else "") + (" ".join(parts) or ("0 秒" if lang == "zh" else "0 seconds"))
 
 
+def field(name: str, lang: str) -> str:
+    """Return what a field of an event is called in words, its name where there are none."""
+    words = _FIELDS.get(name)
+    if words is None:
+        return name.replace("_", " ").replace(".", " ")
+    return words[0 if lang == "en" else 1]
+
+
 class _Teller:
     def __init__(self, lang: str, scope: Scope) -> None:
         self.lang = lang
@@ -223,12 +231,10 @@ class _Teller:
         word = getattr(fact, self.lang, None)
         if isinstance(word, str):
             return word
-        plain = _FIELDS.get(node.name)
-        if plain is None:
-            plain = (node.name.replace("_", " ").replace(".", " "),) * 2
+        plain = field(node.name, self.lang)
         if node.source == "event":
-            return self.pick(f"the event's {plain[0]}", f"事件的{plain[1]}")
-        return self.pick(*plain)
+            return self.pick(f"the event's {plain}", f"事件的{plain}")
+        return plain
 
     def event(self, type: str) -> str:
         return self.scope.labels.get(type, {}).get(self.lang, type)

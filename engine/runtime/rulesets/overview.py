@@ -4,7 +4,9 @@ import asyncio
 from typing import Any
 
 from engine.decision.effect import effects
+from engine.events.record import partition_of
 from engine.ports import Reader, Store
+from engine.rules.compile import RuleSet
 from engine.runtime.rulesets.library import ArtefactLibrary
 from engine.runtime.totals import summed
 
@@ -18,6 +20,15 @@ class Overview:
         self._store = store
         self._library = ArtefactLibrary(reader, secret=secret)
         self._count = partition_count
+
+    async def rules_of(self, node_id: str) -> RuleSet | None:
+        """Return the rules of a person or thing: those that its partition works by."""
+        meta = await self._store.meta(partition_of(node_id, self._count))
+        if not meta.ruleset:
+            return None
+        await self._library.need("ruleset", meta.ruleset)
+        found: RuleSet = self._library.book.rule_sets[meta.ruleset]
+        return found
 
     async def rules(self) -> dict[str, Any]:
         """Return the live version, how many partitions are still on another, and a row per rule."""
