@@ -11,7 +11,7 @@ import signal
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
 from time import monotonic
@@ -143,7 +143,10 @@ class Town:
         topics = topic_specs(self.settings, replication=replication)
         await asyncio.to_thread(create_topics, bootstrap, topics)
         publisher = KafkaPublisher(bootstrap)
-        await publish_rules(self.settings, publisher, "v1", rules=FILES)
+        contracts = self.settings  # of rules, those that every worker can read
+        if self._older is not None:
+            contracts = replace(contracts, topics_dir=str(self._older.folder / "topics"))
+        await publish_rules(contracts, publisher, "v1", rules=FILES)
         await publisher.close()
         numbers: Counter[str] = Counter()
         for role in self._roles:

@@ -3,10 +3,11 @@
     python -m tests.chaos.upgrade [--old REV] [--for 60s] [--seed N] [--json]
 
 REV is any commit that this repository has; it is checked out and installed into a cache folder
-once. One worker and one deliverer are of that release, one of each of this one; they are killed,
-stopped and frozen, so that partitions go from one release to the other and back, while Redis falls
-back too. What is there at the end is held against the same oracle as in chaos. Prints one JSON
-object; ends with 1 if anything was lost, doubled or wrong, or too few partitions went over.
+once. One worker and one deliverer are of that release, one of each of this one. Each worker in turn
+is away for a while, so that all partitions go from one release to the other and back; meanwhile all
+are killed, stopped and frozen, and Redis falls back. What is there at the end is held against the
+same oracle as in chaos. Prints one JSON object; ends with 1 if anything was lost, doubled or wrong,
+or too few partitions went over.
 """
 
 import argparse
@@ -43,6 +44,7 @@ WEIGHTS = {
     "redis failover": 1.0,
 }
 LOOK_S = 0.5
+AWAY_S = 8.0  # one release alone has all partitions; longer than a session
 MOVES_MIN = PARTITIONS // 2  # each way; what workers tell is seconds old, so some go unseen
 _APPLIED = re.compile(
     r'^kafka_consumergroup_current_offset\{.*partition="(\d+)".*\} (\S+)$', re.MULTILINE
@@ -86,6 +88,19 @@ class Watch:
         return [(int(number), float(offset)) for number, offset in _APPLIED.findall(text)]
 
 
+async def take_turns(town: Town, seconds: float) -> None:
+    """Stop the one worker for a while, and then the other."""
+    for name in ("work-1", "work-2"):
+        await asyncio.sleep(seconds / 4)
+        each = town.people[name]
+        while each.busy or each.pid is None:
+            await asyncio.sleep(LOOK_S)
+        each.busy = True
+        await town.stop(name)
+        await asyncio.sleep(AWAY_S)
+        each.stopping = each.busy = False  # the supervisor starts it again
+
+
 async def play(seed: int, seconds: float, old: Release, *, log: Path | None) -> dict[str, Any]:
     """Run it; return the report."""
     channels = Channels()
@@ -106,7 +121,7 @@ async def play(seed: int, seconds: float, old: Release, *, log: Path | None) -> 
         sending = asyncio.create_task(load.run(over))
         watching = asyncio.create_task(watch.run(over))
         try:
-            await faults.run(seconds)
+            await asyncio.gather(faults.run(seconds), take_turns(town, seconds))
             over.set()
             await asyncio.gather(sending, watching)
             await drain(town)
