@@ -26,3 +26,19 @@ class Match(msgspec.Struct, array_like=True):
     first_at: int = 0
     waited: bool = False
     marks: list[Mark] = []
+
+
+def of_date(rule: str, day: str, of: str, *, due: int, since: int | None = None) -> Match:
+    """Return the match of a date that has come: no event is its cause, but a local day.
+
+    `of`: what the date is of, the node that armed it. `due`: UTC ms; `since`: of a silence its
+    begin.
+    """
+    return Match(
+        cause=f"{rule}|{day}|{of}",
+        at=due,
+        received_at=due,
+        events={},
+        first_at=due if since is None else since,
+        waited=True,
+    )

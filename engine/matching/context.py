@@ -5,7 +5,6 @@ answers. Both live in partitions of their own, so the match waits for the answer
 incident (guard.py). Without one in time, or where nobody knows the city, nothing is known of it.
 """
 
-from typing import Any
 
 import msgspec
 
@@ -37,7 +36,7 @@ def ask(turn: Turn, rule: Rule, match: Match) -> None:
     data = [rule.version, msgspec.to_builtins(match)]
     if turn.arm(f"{ASKING}:{rule.id}:{match.instance}", at + WAIT_MS, data=data):
         told = {"rule": rule.id, "instance": match.instance}
-        turn.parts.append(((rule.context, str(value)), _event(turn, ASKED, at, told)))
+        turn.parts.append(((rule.context, str(value)), turn.event_for_another(ASKED, told, at=at)))
 
 
 def hear(rules: RuleSet, turn: Turn, event: Event) -> None:
@@ -48,7 +47,7 @@ def hear(rules: RuleSet, turn: Turn, event: Event) -> None:
             for name, trait in sorted(turn.actor.traits.items())
             if trait.at > event.at - FRESH_MS
         }
-        told = _event(turn, TOLD, event.at, {**event.data, CONTEXT: facts})
+        told = turn.event_for_another(TOLD, {**event.data, CONTEXT: facts}, at=event.at)
         turn.parts.append((event.ids[1], told))
         return
     rule = rules.rules.get(str(event.data.get("rule")))
@@ -61,9 +60,3 @@ def hear(rules: RuleSet, turn: Turn, event: Event) -> None:
     match.events = {**match.events, CONTEXT: event.data.get(CONTEXT) or {}}
     if rule.status in ("live", "shadow"):
         decide(turn, rule, match)
-
-
-def _event(turn: Turn, type: str, at: int, data: dict[str, Any]) -> Event:
-    made_of = (turn.tenant, type, turn.node_id, str(at), *map(str, data.values()))
-    ids = (turn.node_id, turn.node_id)
-    return turn.own_event(type, data, at=at, received_at=at, made_of=made_of, ids=ids)

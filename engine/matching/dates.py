@@ -1,7 +1,7 @@
 """Rules that begin with a date of the profile: a timer in the customer's own calendar."""
 
 from engine.decision.decide import state_of
-from engine.decision.match import Match
+from engine.decision.match import Match, of_date
 from engine.profile import schema
 from engine.profile.calendar import day_of, next_occurrence, zone_of
 from engine.profile.model import RuleState, Timer
@@ -57,15 +57,7 @@ def come_up(turn: Turn, rule: Rule, timer: Timer) -> Match | None:
     turn.cancel(f"{LETTER}:{rule.id}")
     if schedule.yearly:
         _arm(turn, rule, state, after=timer.due, value=value)
-    return Match(
-        cause=f"{rule.id}|{day}|{born}",
-        at=timer.due,
-        received_at=timer.due,
-        events={},
-        first_at=timer.due,
-        waited=True,
-        marks=[],
-    )
+    return of_date(rule.id, day, born, due=timer.due)
 
 
 def _date(turn: Turn, schedule: Schedule, at: int) -> str | None:

@@ -46,7 +46,9 @@ def ask(turn: Turn, rule: Rule, guard: Guard, match: Match) -> None:
     if turn.arm(f"{LETTER}:{rule.id}:{match.instance}", due, data=data):
         told = {"rule": rule.id, "cause": cause, "instance": match.instance}
         at = max(match.at, turn.now)
-        turn.parts.append((incident_id(turn.tenant, rule.id, cause), _event(turn, ASKED, at, told)))
+        turn.parts.append(
+            (incident_id(turn.tenant, rule.id, cause), turn.event_for_another(ASKED, told, at=at))
+        )
 
 
 def cause_of(guard: Guard, match: Match, actor: Actor) -> str | None:
@@ -91,7 +93,7 @@ def _count(turn: Turn, rule: Rule, guard: Guard, event: Event) -> None:
         turn.emitted.append(_raised(turn, rule, guard, event, people))
     for _, customer, instance in asked if is_first else [new]:
         told = {"rule": rule.id, "instance": instance}
-        turn.parts.append((customer, _event(turn, TRIPPED, event.at, told)))
+        turn.parts.append((customer, turn.event_for_another(TRIPPED, told, at=event.at)))
 
 
 def _raised(turn: Turn, rule: Rule, guard: Guard, event: Event, people: int) -> Trigger:
@@ -128,9 +130,3 @@ def incident_id(tenant: str, rule: str, cause: str) -> str:
     """Return the id of the incident of a cause; no person is named by it, so it needs no key."""
     name = sha256(f"{tenant}\0{rule}\0{cause}".encode()).hexdigest()[:16]
     return f"E{ENTITIES[KIND]}{name}"
-
-
-def _event(turn: Turn, type: str, at: int, data: dict[str, Any]) -> Event:
-    made_of = (turn.tenant, type, turn.node_id, str(at), *map(str, data.values()))
-    ids = (turn.node_id, turn.node_id)  # the second is who says it, as in any PART
-    return turn.own_event(type, data, at=at, received_at=at, made_of=made_of, ids=ids)

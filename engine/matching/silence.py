@@ -5,7 +5,7 @@ when it comes up. A silence is told once; the next one begins with the next sign
 """
 
 from engine.decision.decide import state_of
-from engine.decision.match import Match
+from engine.decision.match import Match, of_date
 from engine.profile.calendar import day_of, next_time_of_day, zone_of
 from engine.profile.model import Actor, Timer
 from engine.profile.turn import Turn
@@ -58,15 +58,7 @@ def come_up(turn: Turn, rule: Rule, timer: Timer) -> Match | None:
     if not schedule.event:
         turn.actor.dated = ""  # the next sign of life begins another silence
     day = day_of(timer.due, zone_of(turn.actor))
-    return Match(
-        cause=f"{rule.id}|{day}|{timer.data[1]}",
-        at=timer.due,
-        received_at=timer.due,
-        events={},
-        first_at=last,
-        waited=True,
-        marks=[],
-    )
+    return of_date(rule.id, day, timer.data[1], due=timer.due, since=last)
 
 
 def _arm(turn: Turn, rule: Rule) -> bool:

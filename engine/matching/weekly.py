@@ -1,7 +1,7 @@
 """Rules that look every week: at some weekdays, at a local time of day, for whoever is known."""
 
 from engine.decision.decide import state_of
-from engine.decision.match import Match
+from engine.decision.match import Match, of_date
 from engine.profile.calendar import day_of, next_weekday, zone_of
 from engine.profile.model import Timer
 from engine.profile.turn import Turn
@@ -37,15 +37,7 @@ def come_up(turn: Turn, rule: Rule, timer: Timer) -> Match | None:
     if not is_mine or day <= str(state.schedule.get("done", "")):
         return None
     state.schedule = {**state.schedule, "done": day}
-    return Match(
-        cause=f"{rule.id}|{day}|{turn.node_id}",
-        at=timer.due,
-        received_at=timer.due,
-        events={},
-        first_at=timer.due,
-        waited=True,
-        marks=[],
-    )
+    return of_date(rule.id, day, turn.node_id, due=timer.due)
 
 
 def _arm(turn: Turn, rule: Rule, *, after: int) -> bool:

@@ -47,7 +47,7 @@ class Turn(msgspec.Struct, gc=False):
         made_of: Sequence[str],
         ids: Sequence[str] = (),
     ) -> Event:
-        """Return an event of the engine's own about this actor, or, by `ids`, for another one.
+        """Return an event of the engine's own about this actor, with the ids `ids`.
 
         `made_of`: what its id is the hash of, so that a replay gives the same one. UTC ms.
         """
@@ -62,6 +62,12 @@ class Turn(msgspec.Struct, gc=False):
             ids=list(ids) or [self.node_id],
             data=data,
         )
+
+    def event_for_another(self, type: str, data: dict[str, Any], *, at: int) -> Event:
+        """Return an event of the engine's own that tells another actor, who hears from whom."""
+        made_of = (self.tenant, type, self.node_id, str(at), *map(str, data.values()))
+        ids = (self.node_id, self.node_id)  # the second is who says it, as in any PART
+        return self.own_event(type, data, at=at, received_at=at, made_of=made_of, ids=ids)
 
     def member(self, timer_id: str) -> str:
         """Return the name of a timer in the partition's timer set."""
