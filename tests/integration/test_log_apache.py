@@ -18,6 +18,7 @@ from engine.adapters.kafka_fetch import PACE_S, PacedConsumer
 from engine.adapters.kafka_topics import TopicSpec, create_topics
 from engine.errors import CoverageError, LogError
 from engine.events.record import Outgoing, Record
+from tests import logs
 from tests.apache.broker import ApacheKafka
 from tests.logs import (
     PARTITIONS,
@@ -33,6 +34,7 @@ from tests.logs import (
 )
 
 pytestmark = pytest.mark.apache
+LONG_S = 30.0  # of a session
 
 
 @pytest.fixture
@@ -179,6 +181,25 @@ def test_offsets_are_committed_for_the_lag_when_a_member_leaves(
             await witness.until_counted(321)
         found = await asyncio.to_thread(committed, apache_kafka.bootstrap, log.topic)
         assert found[0] == 321
+
+    kafka(scenario)
+
+
+def test_who_comes_after_one_that_left_does_not_wait_for_its_session_to_end(
+    kafka: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member that is gone without a word keeps its partitions for as long as that."""
+    monkeypatch.setattr(logs, "SESSION_S", LONG_S)
+
+    async def scenario(log: Log) -> None:
+        first, second = Witness(), Witness()
+        async with Running(log, first):
+            await first.until(lambda: len(first.told("assigned")) == PARTITIONS)
+        began = monotonic()
+        async with Running(log, second):
+            await second.until(lambda: len(second.told("assigned")) == PARTITIONS)
+            # The session began at the last heartbeat, which was before.
+            assert monotonic() - began < LONG_S / 2
 
     kafka(scenario)
 
