@@ -5,7 +5,7 @@ time and the lateness of what was awaited (WIRE.md, Time). Rules that an event c
 never looked at: the rule set is indexed by kind of actor and event type.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.decision.decide import HELD, decide, held
@@ -18,7 +18,7 @@ from engine.matching.sequence import take
 from engine.profile.model import Timer
 from engine.profile.turn import Turn
 from engine.rules.compile import RuleSet
-from engine.rules.listeners import NOBODY
+from engine.rules.listeners import Listener, Listeners
 from engine.rules.model import Rule
 
 _FAILED = "delivery.failed"
@@ -28,42 +28,49 @@ NONE: set[int] = set()
 
 def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
     """Let an event stop waits, take steps, reach goals; matches are decided at once."""
-    actor = turn.actor
-    listeners = rules.listeners.get((actor.kind, event.type), NOBODY)
-    if event.type in rules.goals and actor.goals:
+    actor, type = turn.actor, event.type
+    if actor.goals and type in rules.goals:
         reach_goals(turn, event)
+    if (listeners := rules.listeners.get((actor.kind, type))) is not None:
+        if listeners.ends:
+            _stop(turn, listeners, event)
+        concerned, sure = listeners.steps, NONE
+        if listeners.pinned:
+            concerned = listeners.concerned(event.data)
+        if listeners.judged:
+            concerned, sure = _judged(turn, listeners, event, concerned)
+        if concerned:
+            _begin(turn, concerned, sure, event)
+    if rules.scheduled or rules.segments:
+        _arm_schedules(rules, turn, event)
+    if type == _FAILED:
+        take_back(rules, turn, event)
+
+
+def _stop(turn: Turn, listeners: Listeners, event: Event) -> None:
+    """Let an event stop what waits for it not to come, and call off what it calls off."""
     for rule in listeners.absent:
-        if rule.id not in actor.rules and not absence.remembers(rule):
+        if rule.id not in turn.actor.rules and not absence.remembers(rule):
             continue  # nobody waits: there is nothing to stop
         if (instance := _instance(rule, event)) is not None:
             _guarded(turn, rule, absence.stop, turn, rule, event, instance)
     for rule in listeners.cancels:
         if (instance := _instance(rule, event)) is not None:
             _guarded(turn, rule, _called_off, turn, rule, event, instance)
-    data, at = event.data, event.at
-    concerned, sure = listeners.concerned(data), NONE
-    if listeners.judged:
-        try:
-            chosen = listeners.chosen(data, actor, at)
-        except Exception:  # of one of them, which will say so itself
-            chosen = None
-        if chosen is None:  # in doubt each rule is asked by itself
-            concerned = sorted([*concerned, *listeners.judged])
-        else:
-            if chosen:
-                sure = {listener.rank for listener in chosen}
-                concerned = sorted([*concerned, *chosen]) if concerned else chosen
-            for rank, rule, _ in listeners.doubted:
-                if rank not in sure:
-                    _guarded(turn, rule, _doubt, turn, rule, event)
+
+
+def _begin(turn: Turn, concerned: Sequence[Listener], sure: set[int], event: Event) -> None:
+    """Let an event take the steps that it can take; `sure`: ranks whose condition is known."""
+    actor, data, at = turn.actor, event.data, event.at
     for rank, rule, places in concerned:
         if not rule.is_simple:
             _guarded(turn, rule, _sequence, turn, rule, places, event)
             continue
         step = rule.steps[0]
-        if step.where is not None and rank not in sure:
+        where = step.where
+        if where is not None and rank not in sure:
             try:
-                holds = step.where.holds({step.alias: data}, actor, at)
+                holds = where.holds({step.alias: data}, actor, at)
             except Exception as error:
                 _broke(turn, rule, error)
                 continue
@@ -72,10 +79,26 @@ def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
                     _guarded(turn, rule, _doubt, turn, rule, event)
                 continue
         _guarded(turn, rule, _single, turn, rule, event)
-    if rules.scheduled or rules.segments:
-        _arm_schedules(rules, turn, event)
-    if event.type == _FAILED:
-        take_back(rules, turn, event)
+
+
+def _judged(
+    turn: Turn, listeners: Listeners, event: Event, concerned: Sequence[Listener]
+) -> tuple[Sequence[Listener], set[int]]:
+    """Return (the rules to look at with those whose conditions hold, the ranks of the latter)."""
+    try:
+        chosen = listeners.chosen(event.data, turn.actor, event.at)
+    except Exception:  # of one of them, which will say so itself
+        chosen = None
+    if chosen is None:  # in doubt each rule is asked by itself
+        return sorted([*concerned, *listeners.judged]), NONE
+    sure = NONE
+    if chosen:
+        sure = {listener.rank for listener in chosen}
+        concerned = sorted([*concerned, *chosen]) if concerned else chosen
+    for rank, rule, _ in listeners.doubted:
+        if rank not in sure:
+            _guarded(turn, rule, _doubt, turn, rule, event)
+    return concerned, sure
 
 
 def on_timer(rules: RuleSet, turn: Turn, timer_id: str, timer: Timer) -> None:

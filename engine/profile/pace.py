@@ -1,7 +1,11 @@
-"""How the pace of one event type changes: a short window held against a longer one."""
+"""How often one event type comes: at least n times, or more often than over a longer window."""
+
+from struct import Struct
 
 from engine.profile.model import Log
-from engine.profile.windows import Keep, count, total
+from engine.profile.windows import Keep, count, span, total
+
+_TIME = Struct("<q")
 
 
 def rate(
@@ -25,3 +29,17 @@ def rate(
     if short is None or not long:
         return None
     return short / long * (over_ms / window_ms)
+
+
+def reaches(log: Log | None, until: int, window_ms: int | None, n: int) -> bool:
+    """Tell whether the window holds at least `n` events: the n-th newest says it, nothing else."""
+    if log is None or len(log.times) < n << 3:
+        return n <= 0
+    times = log.times
+    if n <= 0 or _TIME.unpack_from(times, len(times) - 8)[0] > until:
+        low, high = span(times, until, window_ms)
+        return high - low >= n
+    if window_ms is None:
+        return True
+    nth: int = _TIME.unpack_from(times, len(times) - (n << 3))[0]
+    return nth > until - window_ms

@@ -23,6 +23,7 @@ BOOK_MAX = LOG_MAX + LOG_MAX // 2  # words of one column before those no row use
 WORD_LENGTH_MAX = 256  # a longer word is stored as missing, so it compares as unknown, never wrong
 
 _TIME = Struct("<q")
+_packed_time, _time_at = _TIME.pack, _TIME.unpack_from
 _NUMBER = Struct("<d")
 _CODE = Struct("<H")
 _MISSING_NUMBER = _NUMBER.pack(nan)
@@ -63,41 +64,42 @@ def append(
     A column that the log does not have yet is missing in its older rows; one that `columns` does
     not name any more is dropped. A full log drops its oldest row, which may be this one.
     """
+    read_numbers, read_words = columns
     log = logs.get(type)
     if log is None:
         log = logs[type] = Log()
     times = log.times
     size = len(times)
-    if size and at < _TIME.unpack_from(times, size - 8)[0]:
+    if size and at < _time_at(times, size - 8)[0]:
         _insert(log, at, data, columns)
     else:  # as nearly always: behind all others; a full log loses its first row
         drop = size >> 3 >= LOG_MAX
-        log.times = (times[8:] if drop else times) + _TIME.pack(at)
-        if columns.numbers:
+        log.times = (times[8:] if drop else times) + _packed_time(at)
+        if read_numbers:
             if log.numbers is None:
                 log.numbers = {}
             numbers = log.numbers
-            for name in columns.numbers:
+            for name in read_numbers:
                 column = numbers.get(name) or _MISSING_NUMBERS[:size]
                 value = data.get(name)
                 number = _NUMBER.pack(value) if value.__class__ is float else _number(value)
                 numbers[name] = (column[8:] if drop else column) + number
-        if columns.words:
+        if read_words:
             if log.words is None or log.book is None:
                 log.words, log.book = {}, {}
             words, books = log.words, log.book
-            for name in columns.words:
+            for name in read_words:
                 column = words.get(name) or _MISSING_CODES[: size >> 2]
                 book = books.setdefault(name, [])
                 code = _entered(book, data.get(name))
                 words[name] = (column[2:] if drop else column) + code
                 if drop and len(book) > BOOK_MAX:
                     _shorten(words, books, name)
-    if log.numbers and len(log.numbers) > len(columns.numbers):
-        log.numbers = {name: log.numbers[name] for name in columns.numbers} or None
-    if log.words and log.book and len(log.words) > len(columns.words):
-        log.words = {name: log.words[name] for name in columns.words} or None
-        log.book = {name: log.book[name] for name in columns.words} or None
+    if log.numbers and len(log.numbers) > len(read_numbers):
+        log.numbers = {name: log.numbers[name] for name in read_numbers} or None
+    if log.words and log.book and len(log.words) > len(read_words):
+        log.words = {name: log.words[name] for name in read_words} or None
+        log.book = {name: log.book[name] for name in read_words} or None
 
 
 def count(

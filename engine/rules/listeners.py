@@ -29,13 +29,14 @@ class Listeners:
     those of them whose condition may be unknown.
     """
 
-    steps: tuple[Listener, ...] = ()
+    steps: Sequence[Listener] = ()
     pinned: tuple[tuple[str, Mapping[str, tuple[Listener, ...]]], ...] = ()
     absent: tuple[Rule, ...] = ()
     cancels: tuple[Rule, ...] = ()
     judged: tuple[Listener, ...] = ()
     doubted: tuple[Listener, ...] = ()
     judges: Sequence[Chooser] = ()
+    ends: bool = False  # some waits: `absent` or `cancels` has a rule
 
     def concerned(self, data: Mapping[str, Any]) -> Sequence[Listener]:
         """Return the rules that an event with this data can concern, in order, but the judged."""
@@ -58,9 +59,6 @@ class Listeners:
                 first = part * JUDGED_MAX
                 found += [self.judged[first + place] for place in places]
         return found
-
-
-NOBODY = Listeners()
 
 
 def listeners_of(steps: list[Listener], absent: list[Rule], cancels: list[Rule]) -> Listeners:
@@ -89,6 +87,7 @@ def listeners_of(steps: list[Listener], absent: list[Rule], cancels: list[Rule])
         judged=tuple(judged),
         doubted=tuple(each for each in judged if each.rule.steps[0].doubts is not None),
         judges=_judges(judged),
+        ends=bool(absent or cancels),
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.profile import windows
+from engine.profile import pace, windows
 from engine.profile.model import Log
 from engine.profile.windows import LOG_MAX, Columns
 
@@ -60,6 +60,8 @@ def agrees(log: Log | None, rows: list[Row], until: int, window_ms: int | None) 
     complete = len(known) == len(values)
     words = [word(data) for _, data in inside]
     assert windows.count(log, until, window_ms) == len(inside)
+    for n in range(-1, len(rows) + 2):
+        assert pace.reaches(log, until, window_ms, n) is (len(inside) >= n)
     assert windows.total(log, until, window_ms, "value") == (sum(known) if complete else None)
     for function, naive in ((windows.least, min), (windows.most, max)):
         expected = naive(known) if known and complete else None

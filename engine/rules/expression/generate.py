@@ -49,6 +49,7 @@ _BOUNDS = {
     "==": (_EXACT, _EXACT),
     "!=": (_EXACT, _EXACT),
 }
+_REACHES = {">=": (0, ""), ">": (1, ""), "<": (0, "not "), "<=": (1, "not ")}
 
 
 class Writer(Reading):
@@ -137,6 +138,8 @@ class Writer(Reading):
             for word, other in ((left, right), (right, left)):
                 if _is_word(word) and not any(_is_it(part) for part in walk(other)):
                     return self.compare_word(operator, word, other)
+        if (reached := self.reached(operator, left, right)) is not None:
+            return reached
         bounds = _BOUNDS[operator]
         # Beside a constant Python itself raises for a wrong type; two wrong values it compares.
         with self.checking(not isinstance(left, Const) and not isinstance(right, Const)):
@@ -147,6 +150,28 @@ class Writer(Reading):
             differ = f"({one.code} < {two.code} or {one.code} > {two.code})"
             return joined([*one.guards, *two.guards, differ])
         return joined([*one.guards, *two.guards, f"{one.code} {operator} {two.code}"])
+
+    def reached(self, operator: str, left: Meaning, right: Meaning) -> str | None:
+        """Return code that holds a count against a whole number: most logs are plainly too short.
+
+        None for anything else, and where many conditions share the exact count.
+        """
+        if not isinstance(left, Aggregate) or not isinstance(right, Const):
+            return None
+        is_plain = left.function == "count" and left.where is None and not left.tallied
+        if self.shared is not None or not is_plain or type(right.value) is not int:
+            return None
+        if operator not in _REACHES:
+            return None
+        more, word = _REACHES[operator]
+        called = ", ".join([*self.window(left), self.constant(right.value + more)])
+        return f"{word}window_reaches({called})"
+
+    def window(self, node: Aggregate) -> list[str]:
+        """Return code for what every window function is given."""
+        period = f"elapsed_{node.period}(actor, at)"
+        length = period if node.period else self.constant(node.window_ms)
+        return [f"actor.logs.get({self.constant(node.event)})", "at", length]
 
     def compare_word(self, operator: str, word: Meaning, other: Meaning) -> str:
         """Return code that compares codes of a column: the word is looked up once, not per row."""
@@ -202,10 +227,7 @@ class Writer(Reading):
         assert self.rows is None, "check.py refuses an aggregate inside of another"
         if node.tallied:
             return self.tally(node)
-        length = (
-            f"elapsed_{node.period}(actor, at)" if node.period else self.constant(node.window_ms)
-        )
-        arguments = [f"actor.logs.get({self.constant(node.event)})", "at", length]
+        arguments = self.window(node)
         if node.function == "count" and bound == _AT_LEAST and (pair := _one_word(node.where)):
             other = (
                 self.nullable(pair[1]) if isinstance(pair[1], Read) else self.value(pair[1]).code

@@ -16,6 +16,7 @@ STEPS_MAX = 3_000  # of one function: a ternary in a ternary doubles its code
 _WINDOWS = {
     "count": windows.count,
     "count_word": windows.count_word,
+    "reaches": pace.reaches,
     "sum": windows.total,
     "avg": windows.mean,
     "min": windows.least,
