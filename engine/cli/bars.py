@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from engine.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+
 BAR_WIDTH = 24
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 SHOWN_MAX = 8  # rows of one answer
@@ -29,6 +31,9 @@ WORDS = {
         "quiet": "held by quiet hours", "expired": "too late", "condition": "condition not true",
         "scope": "outside of the pilot",
         "unknown": "something missing", "errors": "{n} errors in rules; see the dead letters' page",
+        "followed": "{rule} follows every {event} one by one, {share:.0%} of all events; unless it "
+        "must count from zero after it acted, `where: count(\"{event}\", {span}) >= {times}` and a "
+        "limit say the same at a tenth of the cost.",
         "cut": "engine: the log was cut: what was before is not known",
         "passed": "engine: passed over: {error}",
     },
@@ -47,6 +52,9 @@ WORDS = {
         "quiet": "静默时段推迟", "expired": "已过时效", "scope": "不在试行范围",
         "condition": "条件不成立",
         "unknown": "缺少数据", "errors": "规则出错 {n} 次",
+        "followed": "{rule} 逐个跟踪每个 {event}，占全部事件的 {share:.0%}；"
+        "若无须在触发后重新计数，用 where: count(\"{event}\", {span}) >= {times} "
+        "加上限额，效果相同，开销约为十分之一。",
         "cut": "engine: 日志不完整：更早的情况未知",
         "passed": "engine: 已略过：{error}",
     },
@@ -88,10 +96,26 @@ def show(found: Mapping[str, Any], console: Console, *, lang: str) -> None:
             f"{words['silent']}{words['colon']}{words['comma'].join(found['silent'])}",
             style="yellow",
         )
+    for each in found["followed"]:
+        text = words["followed"].format(**each, span=span(each["within_ms"] or 0))
+        console.print(text, style="yellow", markup=False)
     if found["rule_errors"]:
         console.print(words["errors"].format(n=found["rule_errors"]), style="red")
     if "diff" in found:
         _difference(found["diff"], console, words)
+
+
+def span(ms: int) -> str:
+    """Return a length of time as rule files write it, in one unit.
+
+    >>> span(600_000), span(5_400_000), span(86_400_000)
+    ('10m', '90m', '1d')
+    """
+    unit, name = next((each for each in _UNITS if ms % each[0] == 0), (1, "ms"))
+    return f"{ms // unit}{name}"
+
+
+_UNITS = ((DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "m"), (SECOND_MS, "s"))
 
 
 def bar(value: float, most: float, width: int = BAR_WIDTH) -> str:

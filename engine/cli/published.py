@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from engine.cli.bars import WORDS as BARS
+from engine.cli.bars import span
 from engine.rules.sentence import STATUSES
 from engine.runtime.setup import FIRST
 
@@ -124,6 +126,9 @@ class _Teller:
             if tried[name]:
                 counts = [f"{rule} {sign}{count:,}" for rule, count in tried[name].items()]
                 self.say(name, {}, names=self.names(counts))
+        for each in tried["followed"]:
+            told = BARS[self.lang]["followed"].format(**each, span=span(each["within_ms"] or 0))
+            self.console.print(told, style="yellow", markup=False, highlight=False)
 
     def difference(self, diff: Found) -> None:
         moved = False

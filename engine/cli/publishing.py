@@ -164,7 +164,8 @@ def _tried(
             f"{found['rule_errors']} errors of rules in the back-test; see `engine backtest`",
             code="rules/errors",
         )
-    short = {name: found[name] for name in ("events", "decisions", "held_out", "cost", "currency")}
+    kept = ("events", "decisions", "held_out", "cost", "currency", "followed")
+    short = {name: found[name] for name in kept}
     diff = found.get("diff", {"more": {}, "fewer": {}})
     counts = {
         name: {rule: only["count"] for rule, only in diff[name].items()}

@@ -22,7 +22,9 @@ UNKNOWN = "-"  # a customer without the trait that makes the segments
 SAMPLE_MAX = 20  # customers named per rule and list
 RIVALS = {"limit", "suppressed"}  # stops that another rule may be the cause of
 WAITS = {"quiet"}  # not taken away: it comes again in the morning, and is counted then
+AWAKE = ("live", "shadow")
 NOTHING = Offers()
+OFTEN = 0.2  # of all events: what is more of one type is followed one by one at a price
 
 
 class _Left(msgspec.Struct):
@@ -77,6 +79,7 @@ class Watch:
         self.tallies: dict[str, RuleTally] = {}
         self.triggers: dict[str, tuple[str, str, int]] = {}  # id -> (rule, customer, at)
         self.counts: Counter[str] = Counter()
+        self.followed: Counter[str] = Counter()  # rule -> events that its `times:` looked at
         self._since = since
         self._until = until or 2**63
         self._segment = segment
@@ -93,9 +96,19 @@ class Watch:
             if note.outcome == "fired":
                 self._remember(note)
 
-    def counted(self, counts: Mapping[str, int]) -> None:
-        """Add what a Past has counted by its end."""
-        self.counts.update(counts)
+    def ended(self, state: Partition) -> None:
+        """Add what a Past has counted by its end, and the events that were followed one by one.
+
+        Their number is what logs still hold, which is less than there were of a busy customer.
+        """
+        self.counts.update(state.outcome.counts)
+        followers = [rule for rule in self.rules.values() if _follows(rule)]
+        for node in state.nodes.values() if followers else ():
+            if isinstance(node, Live):
+                for rule in followers:
+                    log = node.actor.logs.get(rule.steps[0].event)
+                    if log is not None and node.actor.kind == rule.key:
+                        self.followed[rule.id] += len(log.times) // 8
 
     def of(self, rule: str) -> RuleTally:
         """Return a rule's tally."""
@@ -208,10 +221,33 @@ def report(
         ),
         "rule_errors": counts["rule_errors"],
         "unknown": _by_rule(counts, "unknown:"),
+        "followed": [
+            _of_step(proposed.rules[name], events, counts["applied"])
+            for name, events in sorted(proposed.followed.items())
+            if events > OFTEN * counts["applied"]
+        ],
     }
     if live is not None:
         found["diff"] = _difference(proposed, live)
     return found
+
+
+def _follows(rule: Rule) -> bool:
+    """Tell whether a rule remembers each event of a type until there are several."""
+    step = rule.steps[0] if rule.steps and rule.schedule is None else None
+    return step is not None and step.times > 1 and step.where is None and rule.status in AWAKE
+
+
+def _of_step(rule: Rule, events: int, all_events: int) -> dict[str, Any]:
+    step = rule.steps[0]
+    return {
+        "rule": rule.id,
+        "event": step.event,
+        "times": step.times,
+        "within_ms": step.within_ms,
+        "events": events,
+        "share": round(events / all_events, 3),
+    }
 
 
 def _ever(tally: RuleTally | None) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from random import Random
 
 import msgspec
+import pytest
 
 from engine.decision.model import Trigger
 from engine.events import topics
@@ -162,7 +163,7 @@ def watched(rules: RuleSet, events: Sequence[Event], *, since: int = 0) -> Watch
         copy = msgspec.structs.replace(event)
         past.event(copy, msgspec.json.encode(copy))
     past.end()
-    watch.counted(past.counts)
+    watch.ended(past.state)
     return watch
 
 
@@ -226,3 +227,28 @@ def test_a_message_costs_what_its_first_channel_costs_and_an_offer_what_it_gives
 def test_two_identifiers_in_a_file_become_one_person() -> None:
     found = report(watched(rules_of(keen=KEEN), story(Random(9), now=1_700_000_000_000)))
     assert found["customers"] == 12
+
+
+FOLLOWS = """rule: follows
+when: [{event: %s, times: 2, within: 1h%s}]
+do: [{case: a}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("event", "where", "told"),
+    [
+        ("web.page_viewed", "", True),
+        ("web.page_viewed", ", where: event.page == '/p/1'", False),
+        ("order.placed", "", False),  # which happens, but seldom
+    ],
+)
+def test_a_rule_that_follows_every_event_of_a_frequent_type_is_told(
+    event: str, where: str, told: bool
+) -> None:
+    numbered = enumerate(story(Random(9), now=1_700_000_000_000))
+    events = [each for n, each in numbered if each.type != "order.placed" or n % 5 == 0]
+    rules = rules_of(follows=FOLLOWS % (event, where), keen=KEEN)
+    found = report(watched(rules, events))["followed"]
+    viewed = sum(each.type == "web.page_viewed" for each in events)
+    assert [(each["rule"], each["events"]) for each in found] == [("follows", viewed)] * told

@@ -95,7 +95,7 @@ def over_events(
     _let_happen(pasts, chunk, count, where)
     for run, past in zip(runs, pasts, strict=True):
         past.end()
-        run.watch.counted(past.counts)
+        run.watch.ended(past.state)
     return count + len(chunk)
 
 
@@ -177,7 +177,7 @@ async def over_log(
             tell(records[-1].offset + 1 - offset)
             offset = records[-1].offset + 1
         for run, past in zip(runs, pasts, strict=True):
-            run.watch.counted(past.counts)
+            run.watch.ended(past.state)
 
 
 async def _have_artefacts(library: ArtefactLibrary, records: Sequence[Record]) -> None:

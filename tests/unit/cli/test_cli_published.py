@@ -18,13 +18,15 @@ from tests.turns import ROOT
 HOLES = re.compile(r"\{[a-z_]+[^}']*\}")
 HAN = re.compile("[\u4e00-\u9fff]")
 NAMES = "keen left new q li wang topic v1 v2-ab v3-cd live@ CNY UTC engine rules approve catch-up"
-NAMES += " as path status retired REDIS_URL wait thanks rules/new.yaml"
+NAMES += " as path status retired where count web.page_viewed REDIS_URL wait thanks rules/new.yaml"
 CHECKS = {
     "rules": 5, "tests": 6,
     "backtest": {
         "over": "topic", "events": 300, "decisions": 111, "held_out": 1, "currency": "CNY",
         "cost": {"messages": 1.5, "offers_at_most": 20.0}, "more": {"new": 92},
         "fewer": {"keen": 9},
+        "followed": [{"rule": "keen", "event": "web.page_viewed", "times": 3, "within_ms": 600_000,
+                      "events": 90, "share": 0.3}],
     },
 }  # fmt: skip
 DIFF = {
@@ -51,6 +53,7 @@ HISTORY = {
 }  # fmt: skip
 CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("publish", PROPOSED, "Back-test over topic: 300 events", "回测（topic）：300 个"),
+    ("publish", PROPOSED, '`where: count("web.page_viewed", 10m) >= 3` and a', "占全部事件的 30%"),
     ("publish", PROPOSED, "Another status: q (shadow -> live).", "状态变化：q (影子 -> 生效)。"),
     ("publish", {**PROPOSED, "live": True, "asked": 0, "unasked": "--wait 0",
                  "checks": {**CHECKS, "backtest": "none"}}, "was not back-tested", "未做回测。"),
@@ -71,7 +74,7 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
 def shown(action: str, found: dict[str, Any], lang: str) -> str:
     """Return what is printed."""
     out = io.StringIO()
-    published.show(action, found, Console(file=out, width=120), lang=lang)
+    published.show(action, found, Console(file=out, width=300), lang=lang)
     return out.getvalue()
 
 
