@@ -114,7 +114,7 @@ CASES = [
      "1 in 7 days, reached at", "7 天内最多1次"),
     (CART + OFFER.replace("push", "desk") + "holdout: 100%\n", [("cart.updated", 5)],
      "held_out", "comparison group", "对照组"),
-    (CART + CASE, [("cart.updated", 5)], "fired", "It acted: case a", "已触发：case a"),
+    (CART + CASE, [("cart.updated", 5)], "fired", "It acted: case a", "已触发：开工单 a"),
     ("when: [{event: cart.updated}, {not: order.placed, within: 30m}]\n" + CASE,
      [("cart.updated", 5), ("order.placed", 9)], "prevented", "What must not happen did",
      "因此未触发"),

@@ -8,7 +8,7 @@ from engine.events.contract import Contracts
 from engine.matching.why.graded import Graded
 from engine.matching.why.incident import Incident
 from engine.matching.why.occasion import Occasion
-from engine.matching.why.words import KINDS, OF_THINGS, OFTEN, WORDS
+from engine.matching.why.words import ACTIONS, KINDS, OF_THINGS, OFTEN, WORDS
 from engine.profile.calendar import local
 from engine.rules.expression.words import length
 from engine.rules.model import Rule
@@ -35,7 +35,7 @@ def told(rule: Rule, occasion: Occasion, contracts: Contracts, zone: Any, lang: 
         "seen": facts.get("seen", 1),
         "span": length(facts.get("for_ms") or 0, lang),
         "field": facts.get("field", ""),
-        "action": facts.get("action", ""),
+        "action": action_words(*str(facts.get("action", "")).split(" ", 1), lang=lang),
         "ways": _ways(facts.get("channels", ()), lang),
         "limit": _limit(facts, lang),
         "fired": _fired(facts, zone, lang),
@@ -76,6 +76,12 @@ def event_name(name: str, contracts: Contracts, lang: str) -> str:
     """Return the title of an event type, its name without one."""
     contract = contracts.get(name)
     return contract.title.get(lang, name) if contract else name
+
+
+def action_words(type: str, name: str = "", *, lang: str) -> str:
+    """Return what a rule does, an action of a type with a name, in words."""
+    forms = ACTIONS.get(type)
+    return forms[0 if lang == "en" else 1].format(name) if forms else f"{type} {name}".strip()
 
 
 def time_of(at: int, zone: Any) -> str:

@@ -8,13 +8,12 @@ from engine.matching import absence, segments, silence
 from engine.matching.cancel import ASKING
 from engine.matching.why.graded import LANGUAGES
 from engine.matching.why.standing import standing
-from engine.matching.why.told import event_name, time_of, told
-from engine.matching.why.words import ACTIONS
+from engine.matching.why.told import action_words, event_name, time_of, told
 from engine.profile.calendar import day_of, zone_of
 from engine.profile.model import Actor, Timer
 from engine.rules.compile import RuleSet
 from engine.rules.expression.words import field
-from engine.rules.model import Action, Rule
+from engine.rules.model import Rule
 
 AWAKE = ("live", "shadow")
 ACTIONS_MAX = 3  # that are told
@@ -109,14 +108,12 @@ def _title(rule: Rule, instance: str, lang: str) -> str:
 def _then(rule: Rule, lang: str) -> str:
     """Return what the rule does when the wait is over, and what must hold then."""
     comma = {"en": ", ", "zh": "，"}[lang]
-    done = comma.join(_action(action, lang) for action in rule.actions[:ACTIONS_MAX])
+    done = comma.join(
+        action_words(action.type, action.name, lang=lang) for action in rule.actions[:ACTIONS_MAX]
+    )
     if rule.table is not None:
         done = {"en": "what its table says", "zh": "按分级表执行"}[lang]
     if rule.condition is None:
         return done
     condition = rule.condition.words(lang)
     return {"en": f"{done}, if {condition}", "zh": f"{done}（条件：{condition}）"}[lang]
-
-
-def _action(action: Action, lang: str) -> str:
-    return ACTIONS[action.type][0 if lang == "en" else 1].format(action.name)
