@@ -84,8 +84,12 @@ class Contracts:
         ContractError
             contract/type, contract/missing, contract/set or contract/range, with path, wanted, got.
         """
+        return self.checker(contract)(data, currency)
+
+    def checker(self, contract: Contract) -> Check:
+        """Return the function (data, currency) behind `check`; compiled once."""
         check = self._checks.get(contract.name)
         if check is None:
             check = checker_of(contract.fields, self.sets, self.open_sets)
             self._checks[contract.name] = check
-        return check(data, currency)
+        return check

@@ -23,6 +23,7 @@ _WHOLE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
 _THOUSANDTHS = "BHD IQD JOD KWD LYD OMR TND"
 MINOR_DIGITS = dict.fromkeys(_WHOLE.split(), 0) | dict.fromkeys(_THOUSANDTHS.split(), 3)
 _SCALES: dict[str, int] = {currency: 10**digits for currency, digits in MINOR_DIGITS.items()}
+_CURRENCIES = frozenset(("CNY", "USD", "EUR", "GBP", "HKD", *MINOR_DIGITS))  # the usual ones
 _WANTED = {
     "string": "string",
     "money": "number in major units, such as 42.5",
@@ -119,12 +120,10 @@ def checker_of(
     Of fields that are not declared it keeps `extra` ones; None is the same as missing.
     """
     readers: dict[str, tuple[str, Read | None]] = {}
-    required: list[Field] = []
     for spec in fields.values():
         read = None if spec.type.base == "money" else _reader(spec, sets, open_sets)
         readers[spec.name] = (spec.name, read)
-        if not spec.type.optional:
-            required.append(spec)
+    required = [name for name, spec in fields.items() if not spec.type.optional]
     for spec in fields.values():
         for alias in spec.aliases:
             readers.setdefault(alias, readers[spec.name])
@@ -133,8 +132,14 @@ def checker_of(
 
     def check(data: Mapping[str, Any], currency: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
+        scale = 1
         if has_money:
-            found["currency"] = currency = _currency(data.get("currency"), currency)
+            said = data.get("currency")
+            if said is not None:
+                usual = type(said) is str and said in _CURRENCIES
+                currency = said if usual else _currency(said)
+            found["currency"] = currency
+            scale = _SCALES.get(currency, 100)
         for name, value in data.items():
             if value is None:
                 continue
@@ -147,16 +152,18 @@ def checker_of(
             # The canonical name wins over an alias, and the first alias over the next.
             if name != canonical and (canonical in found or data.get(canonical) is not None):
                 continue
-            if read is None:
-                found[canonical] = _money(fields[canonical], value, currency, name)
+            if read is _text and type(value) is str and len(value) < ID_NUMBER_LENGTH:
+                found[canonical] = value  # nearly every text: a call of `_text` costs as much again
+            elif read is None:
+                found[canonical] = _money(fields[canonical], value, scale, name)
             elif (typed := read(value)) is not _NONE:
                 found[canonical] = typed
             else:
                 raise _wrong(fields[canonical], value, name, sets)
-        for spec in required:
-            if spec.name not in found:
+        for name in required:
+            if name not in found:
                 raise ContractError(
-                    f"$.{spec.name}: missing; want {_WANTED[spec.type.base]}",
+                    f"$.{name}: missing; want {_WANTED[fields[name].type.base]}",
                     code="contract/missing",
                 )
         return found
@@ -194,8 +201,6 @@ def _string(value: Any) -> Any:
 
 def _text(value: Any) -> Any:
     """Read a string that is no identifier; an ID number in it is not kept in clear."""
-    if type(value) is str and len(value) < ID_NUMBER_LENGTH:  # as nearly every text
-        return value
     text = _string(value)
     return MASK if type(text) is str and is_id_number(text) else text
 
@@ -241,9 +246,7 @@ _READ: dict[str, Read] = {
 }
 
 
-def _currency(value: Any, default: str) -> str:
-    if value is None:
-        return default
+def _currency(value: Any) -> str:
     if type(value) is str and len(value) == 3 and value.isascii() and value.isalpha():
         return value.upper()
     raise ContractError(
@@ -251,14 +254,14 @@ def _currency(value: Any, default: str) -> str:
     )
 
 
-def _money(spec: Field, value: Any, currency: str, name: str) -> int:
-    if type(value) not in (int, float) or not -MONEY_MAX < value < MONEY_MAX:
+def _money(spec: Field, value: Any, scale: int, name: str) -> int:
+    if not (type(value) is float or type(value) is int) or not -MONEY_MAX < value < MONEY_MAX:
         raise ContractError(
             f"$.{name}: want {_WANTED['money']}, got {got(value)}", code="contract/type"
         )
-    if _outside(spec, value):
+    if (spec.least is not None or spec.most is not None) and _outside(spec, value):
         raise _out_of_range(spec, value, name)
-    return minor_units(value, currency)
+    return round(value * scale)
 
 
 def _wrong(
