@@ -9,21 +9,23 @@ from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs
+from zlib import crc32
 
 from engine.api.admission import BODIES_SIZE_MAX, EVENTS_MAX, Bucket, Room
 from engine.api.answer import Headers, Send, key_of, refusal, respond
 from engine.api.body import BadBody, Body, Left, Receive, parse_json, read_body, unzipped
+from engine.api.parcel import Opened, Parcel, usual_batch
 from engine.api.settings import rudder_settings, segment_settings
-from engine.clock import parse_iso
 from engine.errors import ContractError, LogError
 from engine.events import topics
 from engine.events.cloudevents import from_binary
 from engine.events.contract import Contracts
 from engine.events.ids import event_id
-from engine.events.record import Outgoing, partition_of
+from engine.events.record import Outgoing
 from engine.ingest.accept import accept
 from engine.ingest.dead import dead_letter
 from engine.ingest.sources import Source, Sources
+from engine.ingest.usual import Taken, usual_of
 from engine.ports import Clock, Publisher
 from engine.runtime.observe import Meter
 
@@ -76,6 +78,9 @@ class Collector:
         self._secret = secret
         self._any = sources.by_name.get(any_key) if any_key else None
         self._routes = routes
+        self._usual = {
+            name: usual_of(each, contracts, secret) for name, each in sources.by_name.items()
+        }
         self._bodies = Room(BODIES_SIZE_MAX)
         self._events = Room(EVENTS_MAX)
         self._buckets: dict[str, Bucket] = {}
@@ -145,22 +150,19 @@ class Collector:
     async def _segment(
         self, source: Source | None, word: str, headers: Headers, raw: bytes
     ) -> None:
-        body = _parsed(headers, raw)
-        value = body.value
-        if not isinstance(value, dict):
-            raise BadBody(400, "contract/shape", "want an object")
-        source = source or self._source(str(value.get("writeKey") or ""), headers)
+        plain = unzipped(raw, encoding=_encoding(headers))
+        said = headers.get(b"sentat", b"").decode("latin-1")
+        parcel = _usual(word, plain, said) if source is not None else None
+        if source is None or parcel is None:
+            value = _object(plain)
+            source = source or self._source(str(value.value.get("writeKey") or ""), headers)
+            parcel = Parcel(METHODS.get(word), lambda: _opened(word, value, said))
         try:
-            messages, method = _messages(word, value)
-            # What stands alone and does not say its type is kept with it: `dead retry` has no path.
-            if method is not None and value.get("type") is None:
-                messages = [{**value, "type": method}]
-            _check_count(messages)
+            _check_count(len(parcel))
         except BadBody as bad:
             await self._bury(source, raw, bad)
             raise Refused(bad.status, bad.reason, bad.message) from None
-        said = value.get("sentAt") or headers.get(b"sentat", b"").decode("latin-1")
-        await self._take(source, body, messages, method, _sent_at(said))
+        await self._take(source, parcel)
 
     async def _cloudevents(self, source: Source | None, headers: Headers, raw: bytes) -> None:
         source = source or self._source("", headers)
@@ -176,8 +178,8 @@ class Collector:
         else:
             body = _parsed(headers, raw)
             messages = body.value if isinstance(body.value, list) else [body.value]
-        _check_count(messages)
-        await self._take(source, body, messages, None, None)
+        _check_count(len(messages))
+        await self._take(source, Parcel(None, lambda: Opened(body, messages)))
 
     def _source(self, key: str, headers: Headers) -> Source:
         source = self._sources.by_key.get(key) or self._any
@@ -195,42 +197,48 @@ class Collector:
             )
         return source
 
-    async def _take(
-        self,
-        source: Source,
-        body: Body,
-        messages: Sequence[Any],
-        method: str | None,
-        sent_at: int | None,
-    ) -> None:
-        if source.events_per_s and not self._bucket(source).takes(len(messages)):
+    async def _take(self, source: Source, parcel: Parcel) -> None:
+        count = len(parcel)
+        if source.events_per_s and not self._bucket(source).takes(count):
             raise Refused(
                 429,
                 "source/too-fast",
                 f"source {source.name} sends more than {source.events_per_s} a second",
             )
         now = self._clock.now()
+        usual = self._usual[source.name]
         records: list[Outgoing] = []
         dead: Counter[str] = Counter()
-        for message in messages:
-            raw = body.written(message)
-            try:
-                if not isinstance(message, dict):
-                    raise ContractError("want an object", code="contract/shape")
-                found = accept(
-                    message, raw=raw, source=source, received_at=now, sent_at=sent_at,
-                    contracts=self._contracts, secret=self._secret, method=method,
-                )  # fmt: skip
-            except ContractError as error:
-                dead[error.code] += 1
-                records.append(_letter(source, message, raw, error.code, str(error), now))
-                continue
-            key = found.key if self._routes is None else self._routes(found.key)
-            records.append(
-                Outgoing(topics.EVENTS, partition_of(key, self._count), key.encode(), found.value)
-            )
+        for index in range(count):
+            found = None
+            if parcel.usual:
+                found = usual(parcel.usual[index], now, parcel.sent_at, parcel.method)
+            if found is None:
+                message, raw = parcel.whole(index)
+                try:
+                    found = self._accepted(message, raw, source, parcel, now)
+                except ContractError as error:
+                    dead[error.code] += 1
+                    records.append(_letter(source, message, raw, error.code, str(error), now))
+                    continue
+            home, value = found
+            if self._routes is not None:
+                home = self._routes(home)
+            key = home.encode()
+            records.append(Outgoing(topics.EVENTS, crc32(key) % self._count, key, value))
         await self._publish(records)
-        self._note(source, len(messages) - dead.total(), dead)
+        self._note(source, count - dead.total(), dead)
+
+    def _accepted(
+        self, message: Any, raw: bytes, source: Source, parcel: Parcel, now: int
+    ) -> Taken:
+        if not isinstance(message, dict):
+            raise ContractError("want an object", code="contract/shape")
+        _, home, value = accept(
+            message, raw=raw, source=source, received_at=now, sent_at=parcel.sent_at,
+            contracts=self._contracts, secret=self._secret, method=parcel.method,
+        )  # fmt: skip
+        return home, value
 
     async def _publish(self, records: Sequence[Outgoing]) -> None:
         self._events.take(len(records))
@@ -267,20 +275,45 @@ def _encoding(headers: Headers) -> str:
     return headers.get(b"content-encoding", b"").decode("latin-1").lower()
 
 
-def _messages(word: str, value: dict[str, Any]) -> tuple[list[Any], str | None]:
+def _usual(word: str, plain: bytes, said: str) -> Parcel | None:
+    """Return a body's events unread; None where it is read in full at once."""
+
+    def opened() -> Opened:
+        return _opened(word, _object(plain), said)
+
+    if word in BATCHES:
+        batch = usual_batch(plain)
+        if batch is None:
+            return None
+        return Parcel(None, opened, usual=batch.batch, sent_at=batch.sentAt or said)
+    if METHODS[word] == "track" and not said:
+        return Parcel("track", opened, usual=(plain,))
+    return None
+
+
+def _object(plain: bytes) -> Body:
+    body = parse_json(plain)
+    if not isinstance(body.value, dict):
+        raise BadBody(400, "contract/shape", "want an object")
+    return body
+
+
+def _opened(word: str, body: Body, said: str) -> Opened:
+    value = body.value
+    said = value.get("sentAt") or said
     if word in METHODS:
-        return [value], METHODS[word]
+        # What stands alone and does not say its type is kept with it: `dead retry` has no path.
+        alone = value if value.get("type") is not None else {**value, "type": METHODS[word]}
+        return Opened(body, [alone], said)
     batch = value.get("batch")
     if not isinstance(batch, list):
         raise BadBody(400, "contract/shape", "$.batch: want a list of events")
-    return batch, None
+    return Opened(body, batch, said)
 
 
-def _check_count(messages: Sequence[Any]) -> None:
-    if len(messages) > BATCH_MAX:
-        raise BadBody(
-            413, "contract/too-large", f"{len(messages)} events; a batch has at most {BATCH_MAX}"
-        )
+def _check_count(count: int) -> None:
+    if count > BATCH_MAX:
+        raise BadBody(413, "contract/too-large", f"{count} events; a batch has at most {BATCH_MAX}")
 
 
 def _letter(
@@ -297,12 +330,3 @@ def _letter(
 def _clean(text: str) -> str:
     """Return a text that can be written: half of an emoji cannot."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _sent_at(value: Any) -> int | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        return parse_iso(value)
-    except (ValueError, OverflowError):
-        return None

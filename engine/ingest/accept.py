@@ -40,6 +40,7 @@ REASONS = frozenset(
 )
 _NO_WORD = re.compile(r"\W+")  # 试驾 is a word too
 _STRENGTHS_WITHOUT_TRUST = "23"
+_KINDS = frozenset(TYPES)
 _NODE = re.compile(r"(?:[0-3][a-z]|-[0-9]|E[a-z])[A-Za-z0-9_-]{16}")
 
 
@@ -128,11 +129,18 @@ def _check_limits(message: dict[str, Any], raw: bytes) -> None:
         raise ContractError(
             f"{len(raw)} bytes; an event has at most {EVENT_SIZE_MAX}", code="contract/too-large"
         )
-    # Every level opens with a bracket and every key has a colon: so few of them need no walk. A key
-    # with its value is at least 4 bytes.
-    levels = raw.count(b"{") + raw.count(b"[")
-    if levels > DEPTH_MAX or (len(raw) > 4 * KEYS_MAX and raw.count(b":") > KEYS_MAX):
+    if may_break_limits(raw):
         _check_shape(message)
+
+
+def may_break_limits(raw: bytes) -> bool:
+    """Tell whether depth and keys are to be counted.
+
+    Every level opens with a bracket and every key has a colon: so few of them need no walk. A key
+    with its value is at least 4 bytes.
+    """
+    levels = raw.count(b"{") + raw.count(b"[")
+    return levels > DEPTH_MAX or (len(raw) > 4 * KEYS_MAX and raw.count(b":") > KEYS_MAX)
 
 
 def _check_shape(message: dict[str, Any]) -> None:
@@ -180,8 +188,10 @@ def _times(found: RawEvent, received_at: int, sent_at: int | None) -> tuple[int,
 
     Source: Segment Spec, "Common Fields": receivedAt - (sentAt - originalTimestamp).
     """
-    sent = sent_at if sent_at is not None else _instant(found.sent)
-    original = _instant(found.original)
+    sent = sent_at
+    if sent is None and found.sent is not None:
+        sent = instant(found.sent)
+    original = instant(found.original)
     if original is None:
         if found.original not in (None, ""):
             raise ContractError(
@@ -197,7 +207,7 @@ def _times(found: RawEvent, received_at: int, sent_at: int | None) -> tuple[int,
     return at, original
 
 
-def _instant(value: Any) -> int | None:
+def instant(value: Any) -> int | None:
     """Return UTC ms; None for what is no instant of 1970 to 2100."""
     if type(value) is str and len(value) <= 64:
         try:
@@ -247,14 +257,13 @@ def _identify(
 
     What is no identifier of its type stays a mere fact: a number that is no phone finds nobody.
     """
-    places = [found.remembered, data, found.identifiers]  # each is believed before those ahead
+    said = dict(found.remembered)  # each place is believed before those ahead of it
     if contract is not None and contract.named_by:
-        places.insert(1, {kind: data.get(name) for name, kind in contract.named_by})
-    said: dict[str, Any] = {}
-    for place in places:
-        for kind, value in place.items():
-            if kind in TYPES and value is not None:
-                said[kind] = value
+        named = {kind: data.get(name) for name, kind in contract.named_by}
+        said |= {kind: value for kind, value in named.items() if value is not None}
+    if not _KINDS.isdisjoint(data):
+        said |= {kind: value for kind, value in data.items() if kind in _KINDS}
+    said |= found.identifiers
     ids: list[str] = []
     region, tenant, trusted = source.region, source.tenant, source.trust != "none"
     for kind, value in said.items():
@@ -272,11 +281,12 @@ def _identify(
         if trusted or birth[0] in _STRENGTHS_WITHOUT_TRUST:
             ids.append(birth)
     data.pop("id_number", None)  # never in clear, not even once
-    if contract is not None:
+    if contract is not None and (contract.secret or contract.named_by):
         for name in contract.secret:
             data.pop(name, None)
         for name, _ in contract.named_by:
             if is_id_number(str(data.get(name))):
                 del data[name]
-    ids.sort()
+    if len(ids) > 1:
+        ids.sort()
     return ids

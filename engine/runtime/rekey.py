@@ -16,6 +16,7 @@ from engine.events.record import Outgoing, Record, header, partition_of
 from engine.ingest.accept import accept
 from engine.ingest.dead import dead_letter
 from engine.ingest.sources import Source, Sources
+from engine.ingest.usual import usual_of
 from engine.ports import Clock, Offsets, Publisher, Reader
 from engine.runtime.observe import Meter
 
@@ -56,6 +57,9 @@ class Rekeyer:
         self._secret = secret
         self._any = sources.by_name.get(any_key) if any_key else None
         self._routes = routes
+        self._usual = {
+            name: usual_of(each, contracts, secret) for name, each in sources.by_name.items()
+        }
 
     async def assigned(self, partition: int) -> int | None:
         """Go on where the last batch ended, or where the inbox begins by now.
@@ -96,17 +100,20 @@ class Rekeyer:
 
     def _event(self, record: Record) -> Outgoing:
         source = self._source(record)
-        found = accept(
-            _message(record),
-            raw=record.value,
-            source=source,
-            received_at=self._clock.now(),
-            sent_at=None,
-            contracts=self._contracts,
-            secret=self._secret,
-        )
-        key = found.key if self._routes is None else self._routes(found.key)
-        return Outgoing(topics.EVENTS, partition_of(key, self._count), key.encode(), found.value)
+        now = self._clock.now()
+        found = None
+        if not _is_binary(record):
+            found = self._usual[source.name](record.value, now, None, None)
+        if found is None:
+            _, home, value = accept(
+                _message(record), raw=record.value, source=source, received_at=now, sent_at=None,
+                contracts=self._contracts, secret=self._secret,
+            )  # fmt: skip
+        else:
+            home, value = found
+        if self._routes is not None:
+            home = self._routes(home)
+        return Outgoing(topics.EVENTS, partition_of(home, self._count), home.encode(), value)
 
     def _source(self, record: Record) -> Source:
         source = self._known(record)
@@ -135,8 +142,12 @@ class Rekeyer:
         return Outgoing(topics.DEAD_EVENTS, 0, place.encode(), letter)
 
 
+def _is_binary(record: Record) -> bool:
+    return header(record.headers, "ce_specversion") is not None
+
+
 def _message(record: Record) -> dict[str, Any]:
-    if header(record.headers, "ce_specversion") is not None:
+    if _is_binary(record):
         return from_binary(_named(record), record.value, prefix="ce_")
     try:
         message = orjson.loads(record.value)
@@ -157,7 +168,7 @@ def _original(record: Record) -> bytes:
     Its attributes are headers, which a dead letter does not keep: sent again without them it
     would be nothing.
     """
-    if header(record.headers, "ce_specversion") is None:
+    if not _is_binary(record):
         return record.value
     try:
         return orjson.dumps(from_binary(_named(record), record.value, prefix="ce_"))

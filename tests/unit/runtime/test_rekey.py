@@ -146,6 +146,18 @@ def test_an_event_goes_to_where_its_person_is_believed_to_live() -> None:
     assert len(inbox.dead) == 1
 
 
+def test_what_nobody_reads_may_be_as_the_front_door_takes_it() -> None:
+    inbox = Inbox()
+    track = orjson.dumps({"type": "track", "event": "Order Completed", "messageId": "m1",
+                          "timestamp": "2026-05-01T09:59:00Z", "userId": "u1",
+                          "properties": {"value": 5}, "context": {"os": "x"}})  # fmt: skip
+    inbox.put(track.replace(b'"x"', b'"\xff"'))
+    inbox.put(track.replace(b'"u1"', b'"\xff"'))
+    inbox.work()
+    assert [event.type for event in inbox.events] == ["order.placed"]
+    assert [letter["reason"] for letter in inbox.dead] == ["contract/json"]
+
+
 @pytest.mark.parametrize("mode", ["structured", "binary"])
 def test_a_cloudevent_of_either_mode_is_the_same_event(mode: str) -> None:
     inbox = Inbox()
