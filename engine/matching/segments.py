@@ -82,14 +82,19 @@ def _time_changes(rules: RuleSet, actor: Actor) -> bool:
 
 
 def _daily(rules: RuleSet, actor: Actor) -> list[Segment]:
-    """Return the segments that time may take this customer into or out of, or nobody asked for."""
-    known = actor.segments
+    """Return the segments that time may take this customer into or out of, or nobody asked for.
+
+    After a merge also those that most events pass over: else ours about the others, by which all
+    count as looked at, would hide what it has changed.
+    """
+    known, is_dated = actor.segments, actor.dated == rules.version
     return [
         each
         for each in rules.segments
         if (since := known.get(each.name)) is None
         or each.daily == "everybody"
         or (since and each.daily == "members")
+        or (not is_dated and each.is_settled(since, ""))
     ]
 
 

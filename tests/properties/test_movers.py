@@ -70,6 +70,8 @@ DATA: list[tuple[str, dict[str, Any]]] = [
     ("complaint.resolved", {"case_id": "c"}),
 ]
 MERGE = len(DATA)
+# One who is merged comes into segments, of which a look at nine must not hide any.
+MERGED = [(h, n, False) for h, n in [(0, 2), *[(37, 0)] * 3, (834, 0), (37, MERGE), (37, 0)]]
 
 lives = st.lists(
     st.tuples(
@@ -136,6 +138,7 @@ def _pass_time(state: Partition, now: int) -> None:
 @given(lives)
 @example([(5, 0, False), (5, MERGE, False), (5, 0, False)])
 @example([(5, 2, False), (5, 2, False), (240, 0, False), (240, 0, False), (242, 0, False)])
+@example(MERGED)
 @settings(max_examples=150)
 def test_nothing_is_missed(life: list[tuple[int, int, bool]]) -> None:
     with pytest.MonkeyPatch.context() as patched:
