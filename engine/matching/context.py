@@ -5,7 +5,6 @@ answers. Both live in partitions of their own, so the match waits for the answer
 incident (guard.py). Without one in time, or where nobody knows the city, nothing is known of it.
 """
 
-
 import msgspec
 
 from engine.clock import DAY_MS, MINUTE_MS

@@ -124,6 +124,9 @@ def tidy(turn: Turn, rule: Rule, instance: str) -> None:
         partial.seen = [mark for mark in partial.seen if mark[0] > oldest - first][-SEEN_MAX:]
     if partial.runs:
         kept = [run for run in partial.runs if _is_open(rule, run, arrived, oldest)]
+        if rule.repeat == "keep-first" and len(kept) > 1:
+            lead = leading(rule, kept)
+            kept = [run for run in kept if run.began[0] > arrived or run in lead][:RUNS_MAX]
         partial.runs = kept[-RUNS_MAX:]
     if partial.early:
         partial.early = [early for early in partial.early if early.mark[0] > oldest][-EARLY_MAX:]
@@ -131,6 +134,27 @@ def tidy(turn: Turn, rule: Rule, instance: str) -> None:
         partial.stops = [stop for stop in partial.stops if stop.mark[0] > arrived][-STOPS_MAX:]
     if not (partial.seen or partial.runs or partial.early or partial.waits or partial.stops):
         del turn.actor.rules[rule.id].partial[instance]
+
+
+def leading(rule: Rule, runs: list[Run]) -> list[Run]:
+    """Return the runs that count: under `keep-first` none that began while one before can go on.
+
+    The others are only remembered: what arrives late may hide the one that hides them.
+    """
+    if rule.repeat != "keep-first" or len(runs) < 2:
+        return runs
+    found: list[Run] = []
+    for run in runs:
+        if not found or not can_go_on(rule, found[-1], run.began):
+            found.append(run)
+    return found
+
+
+def can_go_on(rule: Rule, run: Run, mark: Mark) -> bool:
+    """Tell whether a run can take an event of a place in the order of events."""
+    within = rule.steps[run.place].within_ms
+    in_time = within is None or mark[0] <= run.match.at + within
+    return in_time and (run.until is None or run.until > mark)
 
 
 def arrived_until(turn: Turn, rule: Rule) -> int:

@@ -3,7 +3,8 @@
 Other events may lie between. In event order, `restart` lets a new first step take over,
 `keep-first` ignores it while the one before can still go on, `each` follows up to RUNS_MAX at once.
 An event that arrives later than one behind it can add a match, never take one back: runs that a
-later start has taken over, and events that came too early, are remembered for a while.
+later start has taken over, starts that are ignored, and events that came too early, are remembered
+for a while.
 """
 
 from typing import Any
@@ -11,7 +12,17 @@ from typing import Any
 from engine.decision.match import Mark, Match
 from engine.events.model import Event
 from engine.matching import cancel
-from engine.matching.partial import RUNS_MAX, Early, Partial, Run, known, opened, tidy
+from engine.matching.partial import (
+    RUNS_MAX,
+    Early,
+    Partial,
+    Run,
+    can_go_on,
+    known,
+    leading,
+    opened,
+    tidy,
+)
 from engine.matching.times import completes
 from engine.profile.turn import Turn
 from engine.rules.model import Rule, Step
@@ -47,7 +58,7 @@ def _continue(
 ) -> tuple[bool, list[Match]]:
     """Let the runs that can take an event have it: the first of them, or each."""
     taken, matches = False, []
-    for run in list(partial.runs):
+    for run in leading(rule, partial.runs):
         if run.place not in places or not _fits(turn, rule, run, event):
             continue
         taken = True
@@ -64,7 +75,7 @@ def _start(turn: Turn, rule: Rule, event: Early, instance: str) -> list[Match]:
     """Take the first step, and the ones behind it that had come too early."""
     step = rule.steps[0]
     partial = known(turn, rule, instance)
-    if partial is not None and rule.repeat == "keep-first" and _is_covered(rule, partial, event):
+    if step.times > 1 and partial is not None and _is_covered(rule, partial, event):
         return []
     match = Match(
         cause=event.mark[1],
@@ -116,17 +127,29 @@ def _run(turn: Turn, rule: Rule, partial: Partial, run: Run) -> list[Match]:
             if other.began < run.began and (other.until is None or other.until > run.began):
                 other.until = run.began
         run.until = min((r.began for r in runs if r.began > run.began), default=None)
-    elif rule.repeat == "each" and _open_count(rule, runs, run.match.at) >= RUNS_MAX:
+    elif rule.repeat == "each" and _open_count(rule, runs, run.last) >= RUNS_MAX:
         turn.outcome.count("suppressed")
         return []
     if rule.cancels:
         cancel.ends(turn, rule, partial, run.match, run)
     runs.append(run)
     runs.sort(key=lambda each: each.began)
-    if not _catch_up(turn, rule, run, partial):
-        return []
-    _used_up(rule, partial, run)
-    return [run.match]
+    matches = []
+    # Under `keep-first` a late start may hide one, and so let another lead that it had hidden.
+    while done := next(
+        (r for r in _behind(rule, runs, run) if _catch_up(turn, rule, r, partial)), None
+    ):
+        matches.append(done.match)
+        _used_up(rule, partial, done)
+        runs = partial.runs
+    return matches
+
+
+def _behind(rule: Rule, runs: list[Run], run: Run) -> list[Run]:
+    """Return the runs that a new one gives events to that had come too early."""
+    if rule.repeat == "keep-first":
+        return [each for each in leading(rule, runs) if each.began >= run.began]
+    return [each for each in runs if each is run]
 
 
 def _catch_up(turn: Turn, rule: Rule, run: Run, partial: Partial) -> bool:
@@ -180,19 +203,16 @@ def _used_up(rule: Rule, partial: Partial, run: Run) -> None:
 
 
 def _is_covered(rule: Rule, partial: Partial, event: Early) -> bool:
-    """Tell whether an earlier start can still go on at the time of a new one."""
-    earlier = [
-        run
-        for run in partial.runs
-        if run.began < event.mark and (run.until is None or run.until > event.mark)
-    ]
-    return _open_count(rule, earlier, event.mark[0]) > 0
+    """Tell whether `keep-first` ignores a start, since an earlier one can still go on."""
+    if rule.repeat != "keep-first":
+        return False
+    earlier = [run for run in partial.runs if run.began < event.mark]
+    return any(can_go_on(rule, run, event.mark) for run in leading(rule, earlier)[-1:])
 
 
-def _open_count(rule: Rule, runs: list[Run], at: int) -> int:
-    """Return how many of some runs can take an event at an instant."""
-    lengths = [(run.match.at, rule.steps[run.place].within_ms) for run in runs]
-    return sum(within is None or at <= since + within for since, within in lengths)
+def _open_count(rule: Rule, runs: list[Run], mark: Mark) -> int:
+    """Return how many of some runs can take an event of a place in the order of events."""
+    return sum(can_go_on(rule, run, mark) for run in runs)
 
 
 def _remember(turn: Turn, rule: Rule, places: tuple[int, ...], event: Early, instance: str) -> None:

@@ -3,7 +3,7 @@
 from itertools import combinations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.matching.times import completes
@@ -170,6 +170,14 @@ def test_a_sequence_in_order_is_as_defined(
 
 @pytest.mark.parametrize("repeat", ["restart", "keep-first", "each"])
 @given(stream=streams(A, B, size=8), late=delays(8), within=st.integers(1, 12))
+@example(  # the start at 1 hides the one at 2, which would have hidden the one at 9
+    stream=[(1, "a1", A), (2, "a2", A), (9, "a9", A), (10, "b", B)], late=[2, 0, 0, 0], within=7
+)
+@example(  # and it comes when all else is there
+    stream=[(1, "a1", A), (2, "a2", A), (9, "a9", A), (10, "b", B)],
+    late=[LATE - 1, 0, 0, 0],
+    within=7,
+)
 @settings(max_examples=150)
 def test_a_sequence_out_of_order_is_true_and_not_lost(
     repeat: str, stream: list[Happening], late: list[int], within: int

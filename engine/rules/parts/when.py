@@ -72,9 +72,7 @@ def event_named(reader: Reader, node: Node, key: str, contracts: Contracts) -> s
     return event
 
 
-def _doubts(
-    where: Condition | None, event: str, alias: str, contracts: Contracts
-) -> Doubts | None:
+def _doubts(where: Condition | None, event: str, alias: str, contracts: Contracts) -> Doubts | None:
     """Return what may leave a step's `where` unknown, None if nothing may."""
     if where is None:
         return None

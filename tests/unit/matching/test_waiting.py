@@ -61,9 +61,7 @@ def test_a_customer_s_city_is_asked() -> None:
 def test_rules_come_first_and_what_the_engine_waits_for_itself_has_words_too() -> None:
     customer = Customer(rules_of(LEFT % "30m" + OFFER))
     customer.send("cart.updated", 0, CART)
-    customer.actor.timers.update(
-        {name: Timer(NOON, NOON) for name in ("k", "labc", "d:segments")}
-    )
+    customer.actor.timers.update({name: Timer(NOON, NOON) for name in ("k", "labc", "d:segments")})
     found = told(customer)
     assert found[0]["timer"] == "w:r:"
     assert [each["timer"] for each in found[1:]] == ["k", "labc", "d:segments"]
