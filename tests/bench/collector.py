@@ -23,6 +23,7 @@ import uvicorn
 
 from engine.adapters.clock import WallClock
 from engine.api.collect import Collector
+from engine.api.serve import JoinedProtocol
 from engine.config import Settings
 from engine.events.record import Outgoing
 from engine.runtime.observe import Meter
@@ -80,7 +81,10 @@ def collector() -> Collector:
 def serve(name: str) -> None:
     """Serve one contender on a free port, which is printed."""
     app = collector() if name == "collector" else empty
-    config = uvicorn.Config(app, port=0, log_level="error", access_log=False, lifespan="off")
+    http = JoinedProtocol if name == "collector" else "auto"
+    config = uvicorn.Config(
+        app, port=0, log_level="error", access_log=False, lifespan="off", http=http
+    )
     server = uvicorn.Server(config)
 
     async def run() -> None:
