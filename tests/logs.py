@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from typing import NamedTuple
 
-from engine.adapters.kafka import FaustGroup
-from engine.adapters.kafka_client import KafkaPublisher
-from engine.adapters.kafka_reader import KafkaReader
-from engine.adapters.kafka_topics import TopicSpec, create_topics
+from engine.adapters.kafka.group import FaustGroup
+from engine.adapters.kafka.producer import KafkaPublisher
+from engine.adapters.kafka.reader import KafkaReader
+from engine.adapters.kafka.topics import TopicSpec, create_topics
 from engine.adapters.memory import MemoryLog
 from engine.events.record import Outgoing, Record
 from engine.ports import Group, Handler, Publisher, Reader

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import pytest
 
-from engine.adapters.wire import Wire
+from engine.adapters.redis.wire import Wire
 from engine.errors import ConfigError
 from engine.runtime.local.embedded import EmbeddedBroker, EmbeddedRedis
 

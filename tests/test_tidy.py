@@ -24,18 +24,18 @@ PURE_ALLOWED = {
     ("delivery/retry.py", "random"),  # the type of a seeded Random that is passed in
 }
 CONFINED = {
-    "faust": ("adapters/kafka.py",),
-    "mode": ("adapters/kafka.py",),
-    "redis": ("adapters/wire.py", "adapters/redis_slots.py", "adapters/redis_check.py"),
-    "hiredis": ("adapters/wire.py", "adapters/redis_pipe.py"),
+    "faust": ("adapters/kafka/group.py",),
+    "mode": ("adapters/kafka/group.py",),
+    "redis": ("adapters/redis/wire.py", "adapters/redis/slots.py", "adapters/redis/check.py"),
+    "hiredis": ("adapters/redis/wire.py", "adapters/redis/pipe.py"),
     "prometheus_client": ("runtime/observe.py",),
     "yaml": ("events/contract.py", "rules/text/source.py"),
     "river": ("churn/train.py",),
     "datasketches": ("profile/things/tally.py",),
     "confluent_kafka": (
-        "adapters/kafka_client.py",
-        "adapters/kafka_topics.py",
-        "adapters/kafka_transactions.py",
+        "adapters/kafka/producer.py",
+        "adapters/kafka/topics.py",
+        "adapters/kafka/transactions.py",
     ),
     "pyarrow": ("adapters/rows.py",),
     "uvicorn": ("api/serve.py",),
@@ -43,8 +43,7 @@ CONFINED = {
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 MODULES_MAX = 12
-# Plug-in folders; `adapters` is one file a thing of the world.
-WIDE_FOLDERS = frozenset({"cli", "delivery/channels", "adapters"})
+WIDE_FOLDERS = frozenset({"cli", "delivery/channels"})  # plug-ins
 NO_NAMES = frozenset({"utils", "helpers", "common", "misc", "base"})
 
 

@@ -8,8 +8,8 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from engine.adapters.redis_ledger import RedisLedger
-from engine.adapters.redis_offsets import RedisOffsets
+from engine.adapters.redis.ledger import RedisLedger
+from engine.adapters.redis.offsets import RedisOffsets
 from engine.api.answer import Send
 from engine.api.body import Receive
 from engine.api.collect import Collector, Scope

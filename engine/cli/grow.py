@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 
 from engine.adapters.http import HttpSender
-from engine.adapters.kafka_topics import create_topics
-from engine.adapters.redis_ledger import RedisLedger
-from engine.adapters.redis_offsets import RedisOffsets
+from engine.adapters.kafka.topics import create_topics
+from engine.adapters.redis.ledger import RedisLedger
+from engine.adapters.redis.offsets import RedisOffsets
 from engine.cli.command import Command
 from engine.config import Settings
 from engine.events import topics

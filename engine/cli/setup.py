@@ -4,7 +4,7 @@ import asyncio
 import os
 from argparse import ArgumentParser, Namespace
 
-from engine.adapters.kafka_topics import create_topics, wait_ready
+from engine.adapters.kafka.topics import create_topics, wait_ready
 from engine.cli.command import Command
 from engine.config import Settings
 from engine.runtime.connect import publisher_of, reader_of

@@ -1,10 +1,10 @@
 """The connections that settings ask for: to their version of the log, and its key space."""
 
-from engine.adapters.kafka_client import KafkaPublisher
-from engine.adapters.kafka_reader import KafkaReader
-from engine.adapters.kafka_topics import partition_count
-from engine.adapters.kafka_transactions import KafkaTransactions
-from engine.adapters.redis import RedisStore
+from engine.adapters.kafka.producer import KafkaPublisher
+from engine.adapters.kafka.reader import KafkaReader
+from engine.adapters.kafka.topics import partition_count
+from engine.adapters.kafka.transactions import KafkaTransactions
+from engine.adapters.redis.store import RedisStore
 from engine.config import Settings
 from engine.events import topics
 

@@ -13,10 +13,10 @@ from time import time
 
 from engine.adapters.clock import clock_of
 from engine.adapters.http import HttpSender
-from engine.adapters.kafka import FaustGroup
-from engine.adapters.redis_check import check_redis
-from engine.adapters.redis_ledger import RedisLedger
-from engine.adapters.redis_offsets import RedisOffsets
+from engine.adapters.kafka.group import FaustGroup
+from engine.adapters.redis.check import check_redis
+from engine.adapters.redis.ledger import RedisLedger
+from engine.adapters.redis.offsets import RedisOffsets
 from engine.config import Settings
 from engine.errors import EngineError, StoreError
 from engine.events import topics

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.adapters.files import read_contracts, read_rules, read_text
-from engine.adapters.kafka_topics import TopicSpec
+from engine.adapters.kafka.topics import TopicSpec
 from engine.clock import HOUR_MS
 from engine.config import Settings
 from engine.delivery.endpoints import parse_endpoints

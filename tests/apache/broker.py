@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from struct import Struct
 
-from engine.adapters.kafka_topics import wait_ready
+from engine.adapters.kafka.topics import wait_ready
 from engine.errors import LogError
 from engine.runtime.local.embedded import free_port, spawn
 

@@ -2,7 +2,7 @@
 
 import statistics
 
-from engine.adapters.redis import RedisStore, encode_meta
+from engine.adapters.redis.store import RedisStore, encode_meta
 from engine.ports import Commit
 from tests.bench import stages
 from tests.bench.load import rule_texts

@@ -25,10 +25,10 @@ from typing import Any
 import msgspec
 import orjson
 
-from engine.adapters.kafka_client import KafkaPublisher
-from engine.adapters.kafka_reader import KafkaReader
-from engine.adapters.kafka_topics import create_topics
-from engine.adapters.redis import RedisStore
+from engine.adapters.kafka.producer import KafkaPublisher
+from engine.adapters.kafka.reader import KafkaReader
+from engine.adapters.kafka.topics import create_topics
+from engine.adapters.redis.store import RedisStore
 from engine.clock import SECOND_MS
 from engine.config import Settings
 from engine.decision.model import Trigger

@@ -17,8 +17,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from time import perf_counter, process_time
 
-from engine.adapters.kafka_client import KafkaPublisher
-from engine.adapters.kafka_topics import TopicSpec, create_topics
+from engine.adapters.kafka.producer import KafkaPublisher
+from engine.adapters.kafka.topics import TopicSpec, create_topics
 from engine.events.record import Outgoing, Record
 from engine.runtime.local.embedded import EmbeddedBroker
 from tests.apache.broker import ApacheKafka
@@ -52,7 +52,7 @@ class Meter:
 
 async def ours(bootstrap: str, group_id: str, total: int) -> None:
     """Read through FaustGroup into a handler that counts."""
-    from engine.adapters.kafka import FaustGroup
+    from engine.adapters.kafka.group import FaustGroup
 
     meter = Meter(total)
 

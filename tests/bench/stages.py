@@ -18,7 +18,7 @@ import orjson
 import redis
 
 from engine.adapters.memory import MemoryStore
-from engine.adapters.redis import RedisStore
+from engine.adapters.redis.store import RedisStore
 from engine.churn import step as churn
 from engine.cli.run import GC_THRESHOLD
 from engine.config import Settings

@@ -18,8 +18,8 @@ from time import monotonic
 
 from confluent_kafka import Consumer, TopicPartition
 
-from engine.adapters.kafka_client import KafkaPublisher
-from engine.adapters.kafka_topics import create_topics
+from engine.adapters.kafka.producer import KafkaPublisher
+from engine.adapters.kafka.topics import create_topics
 from engine.config import Settings
 from engine.keys import Space
 from engine.runtime.local.embedded import free_port

@@ -28,11 +28,11 @@ import msgspec
 import orjson
 from redis import Redis
 
-from engine.adapters.kafka_client import KafkaPublisher
-from engine.adapters.kafka_reader import KafkaReader
-from engine.adapters.kafka_topics import create_topics
-from engine.adapters.redis import RedisStore
-from engine.adapters.redis_ledger import RedisLedger
+from engine.adapters.kafka.producer import KafkaPublisher
+from engine.adapters.kafka.reader import KafkaReader
+from engine.adapters.kafka.topics import create_topics
+from engine.adapters.redis.ledger import RedisLedger
+from engine.adapters.redis.store import RedisStore
 from engine.clock import HOUR_MS, MINUTE_MS, SECOND_MS
 from engine.config import Settings
 from engine.decision.model import Trigger

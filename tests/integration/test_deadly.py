@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 import pytest
 
-from engine.adapters.redis import RedisStore
-from engine.adapters.wire import Wire
+from engine.adapters.redis.store import RedisStore
+from engine.adapters.redis.wire import Wire
 from engine.events import topics
 from engine.events.record import Outgoing
 from engine.identity import mac

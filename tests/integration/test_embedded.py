@@ -10,10 +10,10 @@ from queue import SimpleQueue
 
 import pytest
 
-from engine.adapters.kafka_reader import KafkaReader
-from engine.adapters.kafka_topics import TopicSpec, create_topics, wait_ready
-from engine.adapters.redis import pairs
-from engine.adapters.wire import Wire
+from engine.adapters.kafka.reader import KafkaReader
+from engine.adapters.kafka.topics import TopicSpec, create_topics, wait_ready
+from engine.adapters.redis.store import pairs
+from engine.adapters.redis.wire import Wire
 from engine.errors import ConfigError, LogError
 from engine.runtime.local.embedded import EmbeddedBroker, EmbeddedRedis
 from tests.servers import started

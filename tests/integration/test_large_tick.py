@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from engine.adapters.memory import MemoryLog, MemoryStore
-from engine.adapters.redis import RedisStore
-from engine.adapters.wire import Wire
+from engine.adapters.redis.store import RedisStore
+from engine.adapters.redis.wire import Wire
 from engine.clock import HOUR_MS
 from engine.errors import Stale
 from engine.events import topics

@@ -7,8 +7,8 @@ import pytest
 from redis import Redis
 
 from engine.adapters.memory_ledger import MemoryLedger
-from engine.adapters.redis_ledger import KEPT_MS, RedisLedger
-from engine.adapters.wire import Wire
+from engine.adapters.redis.ledger import KEPT_MS, RedisLedger
+from engine.adapters.redis.wire import Wire
 from engine.delivery.model import HELD_MAX, Job
 from engine.errors import Fenced, Stale
 from engine.keys import Space

@@ -6,9 +6,9 @@ from time import monotonic
 
 import pytest
 
-from engine.adapters.kafka import FaustGroup
-from engine.adapters.kafka_topics import TopicSpec, create_topics, partition_count
-from engine.adapters.seats import BATCH_MAX
+from engine.adapters.kafka.group import FaustGroup
+from engine.adapters.kafka.seats import BATCH_MAX
+from engine.adapters.kafka.topics import TopicSpec, create_topics, partition_count
 from engine.errors import ConfigError, CoverageError, LogError
 from engine.events.record import Outgoing, Record
 from engine.runtime.local.embedded import free_port

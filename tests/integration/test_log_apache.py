@@ -12,10 +12,10 @@ from aiokafka import TopicPartition as AioPartition
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from engine.adapters.kafka import FaustGroup, _Thread
-from engine.adapters.kafka_client import KafkaPublisher
-from engine.adapters.kafka_fetch import PACE_S, PacedConsumer
-from engine.adapters.kafka_topics import TopicSpec, create_topics
+from engine.adapters.kafka.fetch import PACE_S, PacedConsumer
+from engine.adapters.kafka.group import FaustGroup, _Thread
+from engine.adapters.kafka.producer import KafkaPublisher
+from engine.adapters.kafka.topics import TopicSpec, create_topics
 from engine.errors import CoverageError, LogError
 from engine.events.record import Outgoing, Record
 from tests import logs

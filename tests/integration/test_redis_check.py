@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.adapters.redis_check import check_redis
+from engine.adapters.redis.check import check_redis
 from engine.errors import ConfigError
 from tests.clusters import Node, RedisCluster
 

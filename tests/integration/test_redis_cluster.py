@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from engine.adapters.redis import RedisStore
-from engine.adapters.redis_slots import SlotMap
+from engine.adapters.redis.slots import SlotMap
+from engine.adapters.redis.store import RedisStore
 from engine.errors import ConfigError, StoreError
 from engine.keys import Space
 from engine.outcome import Meta

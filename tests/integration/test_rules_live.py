@@ -11,7 +11,7 @@ import msgspec
 import orjson
 import pytest
 
-from engine.adapters.kafka_reader import KafkaReader
+from engine.adapters.kafka.reader import KafkaReader
 from engine.cli.main import main
 from engine.clock import HOUR_MS, MINUTE_MS
 from engine.config import Settings

@@ -5,7 +5,7 @@ from time import monotonic
 
 import pytest
 
-from engine.adapters.kafka import STATIC_SESSION_S, FaustGroup
+from engine.adapters.kafka.group import STATIC_SESSION_S, FaustGroup
 from tests.apache.broker import ApacheKafka
 from tests.logs import PARTITIONS, Journal, Log, Running, Witness, on_kafka, records
 

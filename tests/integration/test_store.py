@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.adapters.memory import MemoryStore
-from engine.adapters.redis import RedisStore, decode_meta, encode_meta
-from engine.adapters.wire import Wire
+from engine.adapters.redis.store import RedisStore, decode_meta, encode_meta
+from engine.adapters.redis.wire import Wire
 from engine.errors import Fenced, Stale, StoreError
 from engine.keys import Space
 from engine.outcome import Meta

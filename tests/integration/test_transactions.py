@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from confluent_kafka import KafkaException
 
-from engine.adapters.kafka_transactions import KafkaTransactions
+from engine.adapters.kafka.transactions import KafkaTransactions
 from engine.errors import Fenced
 from engine.events.record import Record
 from tests.apache.broker import ApacheKafka
@@ -87,6 +87,6 @@ def test_a_group_reads_on_over_markers_and_what_was_given_up_and_asks_nothing_tw
         assert witness.values[0] == [b"v%d" % n for n in range(80)]
         assert witness.told("assigned").count(0) == 1
 
-    with caplog.at_level(logging.WARNING, "engine.adapters.seats"):
+    with caplog.at_level(logging.WARNING, "engine.adapters.kafka.seats"):
         asyncio.run(on_kafka(apache_kafka.bootstrap, scenario))
     assert not [each for each in caplog.messages if "hole" in each]

@@ -16,10 +16,10 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from engine.adapters.kafka_client import KafkaPublisher
-from engine.adapters.kafka_reader import KafkaReader
-from engine.adapters.kafka_topics import create_topics
-from engine.adapters.redis import RedisStore
+from engine.adapters.kafka.producer import KafkaPublisher
+from engine.adapters.kafka.reader import KafkaReader
+from engine.adapters.kafka.topics import create_topics
+from engine.adapters.redis.store import RedisStore
 from engine.cli.main import main
 from engine.config import Settings
 from engine.events import topics

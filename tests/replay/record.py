@@ -18,7 +18,7 @@ import orjson
 
 from engine.adapters.files import read_contracts
 from engine.adapters.memory import MemoryStore
-from engine.adapters.redis import encode_meta
+from engine.adapters.redis.store import encode_meta
 from engine.events import topics
 from engine.events.record import Record
 from engine.runtime.partition.engage import Engage

@@ -21,7 +21,7 @@ import orjson
 import pytest
 
 from engine.adapters.memory import MemoryLog, MemoryStore
-from engine.adapters.redis import decode_meta, encode_meta
+from engine.adapters.redis.store import decode_meta, encode_meta
 from engine.churn.model import parse_model
 from engine.events import topics
 from engine.events.contract import parse_contracts

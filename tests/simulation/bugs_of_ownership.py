@@ -4,7 +4,9 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from engine.adapters import memory, redis, seats
+from engine.adapters import memory
+from engine.adapters.kafka import seats
+from engine.adapters.redis import store
 from engine.errors import Fenced, LogError
 from engine.pipeline import fold, persons, state, think
 from engine.runtime.partition import engage
@@ -298,8 +300,8 @@ def timers_not_compared() -> list[Patch]:
 
 
 def _lua(text: str, instead: str) -> list[Patch]:
-    assert redis._FUNCTIONS.count(text) == 1, f"`{text}` stands in the library once"
-    return [(redis, "_FUNCTIONS", redis._FUNCTIONS.replace(text, instead))]
+    assert store._FUNCTIONS.count(text) == 1, f"`{text}` stands in the library once"
+    return [(store, "_FUNCTIONS", store._FUNCTIONS.replace(text, instead))]
 
 
 @bug("the Function commits at whatever offset the partition is", seed=4, slots=LuaSlots)

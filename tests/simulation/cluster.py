@@ -10,7 +10,7 @@ from contextvars import Context, copy_context
 from random import Random
 from typing import Any
 
-from engine.adapters.seats import Answer, Seats
+from engine.adapters.kafka.seats import Answer, Seats
 from engine.churn.model import parse_model
 from engine.delivery.model import Endpoint
 from engine.events import topics

@@ -12,10 +12,11 @@ import fakeredis
 import msgspec
 from redis.exceptions import RedisError
 
-from engine.adapters import redis, redis_ledger
-from engine.adapters.redis import RedisStore, decode_meta, pairs
-from engine.adapters.redis_ledger import RedisLedger
-from engine.adapters.wire import Wire
+from engine.adapters.redis import ledger as redis_ledger
+from engine.adapters.redis import store as redis_store
+from engine.adapters.redis.ledger import RedisLedger
+from engine.adapters.redis.store import RedisStore, decode_meta, pairs
+from engine.adapters.redis.wire import Wire
 from engine.delivery.model import Job
 from engine.errors import StoreError
 from engine.keys import Space
@@ -52,7 +53,7 @@ class LuaSlots(Slots):
         self._client = fakeredis.FakeRedis()
         self._client.response_callbacks.clear()  # replies as they come over the wire
         store = RedisStore("redis://simulated", self._space)
-        one = LuaWire(self._client, redis._FUNCTIONS)
+        one = LuaWire(self._client, redis_store._FUNCTIONS)
         store._wire = lambda partition: one
         self.store = store  # type: ignore[assignment]
         ledger = RedisLedger("redis://simulated", self._space)

@@ -24,7 +24,7 @@ from threading import Thread
 from time import monotonic, sleep
 from typing import Any, BinaryIO
 
-from engine.adapters.kafka_topics import wait_ready
+from engine.adapters.kafka.topics import wait_ready
 from engine.errors import ConfigError, LogError
 
 READY_S = 20.0  # a cold start on a busy machine takes two seconds

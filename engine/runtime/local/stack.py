@@ -15,12 +15,12 @@ from typing import Any
 import aiohttp
 import orjson
 
-from engine.adapters.kafka_client import KafkaPublisher
-from engine.adapters.kafka_reader import KafkaReader
-from engine.adapters.kafka_topics import create_topics
-from engine.adapters.redis import RedisStore
-from engine.adapters.redis_ledger import RedisLedger
-from engine.adapters.redis_offsets import RedisOffsets
+from engine.adapters.kafka.producer import KafkaPublisher
+from engine.adapters.kafka.reader import KafkaReader
+from engine.adapters.kafka.topics import create_topics
+from engine.adapters.redis.ledger import RedisLedger
+from engine.adapters.redis.offsets import RedisOffsets
+from engine.adapters.redis.store import RedisStore
 from engine.config import Settings
 from engine.errors import ConfigError
 from engine.events import topics

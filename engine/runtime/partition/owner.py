@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from engine.adapters.seats import BATCH_MAX
+from engine.adapters.kafka.seats import BATCH_MAX
 from engine.errors import ContractError, CoverageError, Fenced
 from engine.events import topics
 from engine.events.record import Outgoing, Record, fingerprint, header, partition_of

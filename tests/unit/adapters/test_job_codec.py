@@ -2,7 +2,7 @@
 
 import msgspec
 
-from engine.adapters.redis_ledger import decode_job, encode_job
+from engine.adapters.redis.ledger import decode_job, encode_job
 from engine.delivery.model import Job
 
 

@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import FetchError
 from aiokafka.errors import CorruptRecordException, KafkaError
 
-from engine.adapters.kafka_fetch import PacedConsumer
+from engine.adapters.kafka.fetch import PacedConsumer
 
 PLACE = TopicPartition("t", 0)
 

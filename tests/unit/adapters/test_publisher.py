@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from engine.adapters import kafka_client
-from engine.adapters.kafka_client import KafkaPublisher
+from engine.adapters.kafka import producer
+from engine.adapters.kafka.producer import KafkaPublisher
 from engine.errors import LogError
 from engine.events.record import Outgoing
 
@@ -107,7 +107,7 @@ def threads() -> list[Thread]:
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
     found = Broker()
-    monkeypatch.setattr(kafka_client, "Producer", found.producer)
+    monkeypatch.setattr(producer, "Producer", found.producer)
     return found
 
 
@@ -181,7 +181,7 @@ def test_what_was_just_on_its_way_is_not_taken_for_sick(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(kafka_client, "monotonic", lambda: now[0])
+    monkeypatch.setattr(producer, "monotonic", lambda: now[0])
     broker.sick.add("late")
 
     async def scenario(publisher: KafkaPublisher) -> None:
@@ -253,11 +253,11 @@ def test_the_broker_may_have_forgotten_a_producer_that_was_silent(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(kafka_client, "monotonic", lambda: now[0])
+    monkeypatch.setattr(producer, "monotonic", lambda: now[0])
 
     async def scenario(publisher: KafkaPublisher) -> None:
         await publisher.publish(numbered(1))
-        now[0] = kafka_client.KNOWN_S + 1.0
+        now[0] = producer.KNOWN_S + 1.0
         await publisher.publish(numbered(2, 3))
         assert broker.together == [[b"1"], [b"2"], [b"3"]]
 

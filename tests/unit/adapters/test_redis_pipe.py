@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 import hiredis
 import pytest
 
-from engine.adapters.redis_slots import SlotMap
-from engine.adapters.wire import Wire, Wires, pack
+from engine.adapters.redis.slots import SlotMap
+from engine.adapters.redis.wire import Wire, Wires, pack
 from engine.errors import StoreError
 
 OURS = (b"GET", b"SET")

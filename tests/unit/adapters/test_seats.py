@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from engine.adapters.seats import BATCH_MAX, QUEUE_MAX, Answer, Seat, Seats
+from engine.adapters.kafka.seats import BATCH_MAX, QUEUE_MAX, Answer, Seat, Seats
 from engine.errors import StoreError
 from engine.events.record import Record
 

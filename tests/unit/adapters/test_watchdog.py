@@ -5,9 +5,9 @@ from time import monotonic
 
 import pytest
 
+from engine.adapters.kafka.seats import Seats
+from engine.adapters.kafka.watchdog import watchdog
 from engine.adapters.memory import MemoryLog
-from engine.adapters.seats import Seats
-from engine.adapters.watchdog import watchdog
 from engine.errors import LogError
 from engine.events.record import Outgoing, Record
 

@@ -14,8 +14,8 @@ from cloudevents.core.bindings.kafka import to_binary_event, to_structured_event
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
+from engine.adapters.kafka.seats import Answer, Seat, Seats
 from engine.adapters.memory import MemoryLog
-from engine.adapters.seats import Answer, Seat, Seats
 from engine.errors import LogError, StoreError
 from engine.events import topics
 from engine.events.model import Event

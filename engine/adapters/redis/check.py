@@ -5,7 +5,7 @@ from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
 
-from engine.adapters.redis_slots import SlotMap
+from engine.adapters.redis.slots import SlotMap
 from engine.errors import ConfigError
 
 VERSION_MIN = 7

@@ -12,7 +12,7 @@ from typing import Any
 
 import hiredis
 
-from engine.adapters.redis_slots import Address, SlotMap
+from engine.adapters.redis.slots import Address, SlotMap
 
 Reply = Any
 _NOTHING = object()  # a whole reply is not there yet

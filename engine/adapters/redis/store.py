@@ -5,9 +5,9 @@ from importlib.resources import files
 
 import orjson
 
-from engine.adapters.redis_pipe import Reply
-from engine.adapters.redis_walk import walk
-from engine.adapters.wire import Wires
+from engine.adapters.redis.pipe import Reply
+from engine.adapters.redis.walk import walk
+from engine.adapters.redis.wire import Wires
 from engine.errors import Fenced, Stale
 from engine.keys import Space
 from engine.outcome import Meta
@@ -16,7 +16,7 @@ from engine.ports import Commit, Ready, Snapshot
 META_VERSION = 1
 _READY = b"ready"  # field of `m` that is no part of the state
 _NO_STATES = frozenset({"m", "tm", "ob", "mv"})
-_FUNCTIONS = files("engine.adapters").joinpath("functions.lua").read_text()
+_FUNCTIONS = files("engine.adapters.redis").joinpath("functions.lua").read_text()
 
 
 class RedisStore:

@@ -18,11 +18,11 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.app.base import BootStrategy
 from faust.transport.drivers import aiokafka as driver
 
-from engine.adapters.kafka_fetch import PacedConsumer
-from engine.adapters.kafka_reader import KafkaReader
-from engine.adapters.kafka_topics import wait_ready
-from engine.adapters.seats import Answer, Seats
-from engine.adapters.watchdog import LOOK_S, watchdog
+from engine.adapters.kafka.fetch import PacedConsumer
+from engine.adapters.kafka.reader import KafkaReader
+from engine.adapters.kafka.seats import Answer, Seats
+from engine.adapters.kafka.topics import wait_ready
+from engine.adapters.kafka.watchdog import LOOK_S, watchdog
 from engine.errors import LogError
 from engine.events.record import Record
 from engine.ports import Handler

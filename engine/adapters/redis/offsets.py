@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from engine.adapters.redis import pairs
-from engine.adapters.wire import Wires
+from engine.adapters.redis.store import pairs
+from engine.adapters.redis.wire import Wires
 from engine.keys import Space
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from engine.adapters.kafka_client import TIMEOUT_S
+from engine.adapters.kafka.producer import TIMEOUT_S
 from engine.errors import Fenced, LogError
 from engine.events.record import Outgoing
 

@@ -5,7 +5,7 @@ import logging
 from time import monotonic
 from typing import Protocol
 
-from engine.adapters.seats import Seats
+from engine.adapters.kafka.seats import Seats
 from engine.errors import LogError
 from engine.ports import Reader
 

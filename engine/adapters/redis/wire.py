@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from hiredis import ReplyError
 from redis.exceptions import RedisError
 
-from engine.adapters.redis_pipe import Pipe, Pipes, Reply
-from engine.adapters.redis_slots import NOWHERE, SlotMap
+from engine.adapters.redis.pipe import Pipe, Pipes, Reply
+from engine.adapters.redis.slots import NOWHERE, SlotMap
 from engine.errors import StoreError
 
 HEADS_MAX = 8_192  # sizes of a part whose header lies ready: nearly all keys and states

@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 
-from engine.adapters.redis_slots import SlotMap
+from engine.adapters.redis.slots import SlotMap
 
 SCAN_COUNT = 1_000  # keys looked at by one command
 _MARK = "NAME"

@@ -1,0 +1,1 @@
+"""Kafka: consumer groups, the producer, single reads, topics, transactions."""
