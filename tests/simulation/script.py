@@ -117,8 +117,8 @@ def write(seed: int, *, events: int, seconds: float, people: int, born: int) -> 
 def _person(random: Random, number: int) -> Person:
     draw = random.random()
     if draw < 0.55:
-        return Person(number, [f"0u{number:016d}"], True)
-    names = [f"0u{number:016d}", f"1p{number:016d}", f"3d{number:016d}", f"3a{number:016d}"]
+        return Person(number, [_name("0u", number)], True)
+    names = [_name(type, number) for type in ("0u", "1p", "3d", "3a")]
     kept = sorted(random.sample(names[1:], random.randint(1, 3)))
     return Person(number, [names[0], *kept], draw < 0.8)
 
@@ -196,3 +196,8 @@ def encode(found: Input, *, at: int, received_at: int) -> bytes:
             "data": found.data,
         }
     )
+
+
+def _name(type: str, number: int) -> str:
+    """Return an identifier; what is behind its type is of this type alone, as a real one's hash."""
+    return f"{type}{ord(type[1]):03d}{number:013d}"
