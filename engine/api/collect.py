@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs
-from zlib import crc32
 
 from engine.api.admission import BODIES_SIZE_MAX, EVENTS_MAX, Bucket, Room
 from engine.api.answer import Headers, Send, key_of, refusal, respond
@@ -21,7 +20,7 @@ from engine.events import topics
 from engine.events.cloudevents import from_binary
 from engine.events.contract import Contracts
 from engine.events.ids import event_id
-from engine.events.record import Outgoing
+from engine.events.record import Outgoing, partition_of
 from engine.ingest.accept import accept
 from engine.ingest.dead import dead_letter
 from engine.ingest.sources import Source, Sources
@@ -224,8 +223,8 @@ class Collector:
             home, value = found
             if self._routes is not None:
                 home = self._routes(home)
-            key = home.encode()
-            records.append(Outgoing(topics.EVENTS, crc32(key) % self._count, key, value))
+            partition = partition_of(home, self._count)
+            records.append(Outgoing(topics.EVENTS, partition, home.encode(), value))
         await self._publish(records)
         self._note(source, count - dead.total(), dead)
 

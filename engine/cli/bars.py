@@ -33,7 +33,7 @@ WORDS = {
         "unknown": "something missing", "errors": "{n} errors in rules; see the dead letters' page",
         "followed": "{rule} follows every {event} one by one, {share:.0%} of all events; unless it "
         "must count from zero after it acted, `where: count(\"{event}\", {span}) >= {times}` and a "
-        "limit say the same at a tenth of the cost.",
+        "limit say the same at a fraction of the cost.",
         "cut": "engine: the log was cut: what was before is not known",
         "passed": "engine: passed over: {error}",
     },
@@ -54,7 +54,7 @@ WORDS = {
         "unknown": "缺少数据", "errors": "规则出错 {n} 次",
         "followed": "{rule} 逐个跟踪每个 {event}，占全部事件的 {share:.0%}；"
         "若无须在触发后重新计数，用 where: count(\"{event}\", {span}) >= {times} "
-        "加上限额，效果相同，开销约为十分之一。",
+        "加上限额，效果相同，开销小得多。",
         "cut": "engine: 日志不完整：更早的情况未知",
         "passed": "engine: 已略过：{error}",
     },

@@ -3,8 +3,8 @@
 Other events may lie between. In event order, `restart` lets a new first step take over,
 `keep-first` ignores it while the one before can still go on, `each` follows up to RUNS_MAX at once.
 An event that arrives later than one behind it can add a match, never take one back: runs that a
-later start has taken over, starts that are ignored, and events that came too early, are remembered
-for a while.
+later start has taken over, single starts that are ignored, and events that came too early, are
+remembered for a while.
 """
 
 from typing import Any
