@@ -125,8 +125,7 @@ def tidy(turn: Turn, rule: Rule, instance: str) -> None:
     if partial.runs:
         kept = [run for run in partial.runs if _is_open(rule, run, arrived, oldest)]
         if rule.repeat == "keep-first" and len(kept) > 1:
-            lead = leading(rule, kept)
-            kept = [run for run in kept if run.began[0] > arrived or run in lead][:RUNS_MAX]
+            kept = _worth_keeping(rule, kept, arrived)
         partial.runs = kept[-RUNS_MAX:]
     if partial.early:
         partial.early = [early for early in partial.early if early.mark[0] > oldest][-EARLY_MAX:]
@@ -134,6 +133,21 @@ def tidy(turn: Turn, rule: Rule, instance: str) -> None:
         partial.stops = [stop for stop in partial.stops if stop.mark[0] > arrived][-STOPS_MAX:]
     if not (partial.seen or partial.runs or partial.early or partial.waits or partial.stops):
         del turn.actor.rules[rule.id].partial[instance]
+
+
+def _worth_keeping(rule: Rule, runs: list[Run], arrived: int) -> list[Run]:
+    """Return what `keep-first` keeps of some runs: those that lead before those that are ignored.
+
+    Where there are too many, first what only an event could still use that is later than it may be.
+    """
+    lead = leading(rule, runs)
+    ignored = [run for run in runs if run.began[0] > arrived and run not in lead]
+    many = len(lead) + len(ignored) - RUNS_MAX
+    if many > 0:
+        over = [run for run in lead if not can_go_on(rule, run, (arrived, ""))][:many]
+        lead = [run for run in lead if run not in over][-RUNS_MAX:]
+        ignored = ignored[: RUNS_MAX - len(lead)]
+    return sorted([*lead, *ignored], key=lambda each: each.began)
 
 
 def leading(rule: Rule, runs: list[Run]) -> list[Run]:
