@@ -14,6 +14,9 @@ EngineError
 └── DeliveryError      a channel system cannot be spoken to                       delivery/...
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 
 class EngineError(Exception):
     """Base of the tree: `where: what is wrong; what would be right [code]`."""
@@ -39,13 +42,24 @@ class ContractError(EngineError):
 
 
 class RulesError(EngineError):
-    """Rule files with mistakes; `problems` holds them all, in order of file and line."""
+    """Rule files with mistakes; `problems` holds them all, in order of file and line.
+
+    `texts`: all files that were read, by path: a live one may be on no disk here.
+    """
 
     code = "rules"
 
-    def __init__(self, message: str, *, problems: tuple[object, ...] = (), where: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        problems: tuple[object, ...] = (),
+        texts: Mapping[str, str] = MappingProxyType({}),
+        where: str = "",
+    ) -> None:
         super().__init__(message, where=where)
         self.problems = problems
+        self.texts = texts
 
 
 class ConfigError(EngineError):

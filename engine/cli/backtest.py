@@ -5,7 +5,7 @@ import gc
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -69,14 +69,12 @@ def _configure(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     settings = replace(Settings.from_env(os.environ), topics_dir=arguments.topics)
     try:
-        live = read_rules(arguments.live) if arguments.live else None
+        live = _live_of(arguments) if arguments.live else None
         found, proposed = tried(arguments, settings, live)
     except RulesError as error:
         if not error.problems:
             raise
-        folders = [each for each in (arguments.rules, arguments.live) if each is not None]
-        texts = {path: text for each in folders for path, text in read_rules(each).items()}
-        return mistaken(error.problems, texts, arguments.lang)
+        return mistaken(error, arguments.lang)
     except EngineError as error:
         raise refused(error, arguments.lang) from None
     if arguments.decisions:
@@ -88,10 +86,15 @@ def _run(arguments: Namespace) -> int:
     return 0
 
 
+def _live_of(arguments: Namespace) -> RuleSet:
+    contracts = parse_contracts(read_contracts(arguments.topics))
+    return compile_rules(read_rules(arguments.live), contracts, version="live")
+
+
 def tried(
-    arguments: Namespace, settings: Settings, live: Mapping[str, str] | None
+    arguments: Namespace, settings: Settings, live: RuleSet | None
 ) -> tuple[dict[str, Any], Watch]:
-    """Return the report, and what was seen; `live`: the live files, for a history in a file."""
+    """Return the report, and what was seen; `live`: the live rules, for a history in a file."""
     gc.set_threshold(COLLECT_AT)
     began = monotonic()
     if arguments.events == TOPIC:
@@ -112,11 +115,10 @@ def _write(path: Path, watch: Watch) -> None:
             out.write(orjson.dumps(line) + b"\n")
 
 
-def _over_file(
-    arguments: Namespace, settings: Settings, live: Mapping[str, str] | None
-) -> list[Run]:
+def _over_file(arguments: Namespace, settings: Settings, live: RuleSet | None) -> list[Run]:
     contracts = parse_contracts(read_contracts(settings.topics_dir))
-    runs = _runs(arguments, contracts, live, version="")
+    runs = [] if live is None else [_run_of(live, arguments)]
+    runs.append(_proposed_run(arguments, contracts, live))
     path = Path(arguments.events)
     sources = sources_of(settings)
     if arguments.mapping:
@@ -159,15 +161,15 @@ async def _over_topic(arguments: Namespace, settings: Settings) -> list[Run]:
             raise ConfigError(
                 "no rule set was ever live there; run `engine setup`", code="rules/none"
             )
-        artefact = shelf.artefacts[shelf.live]
         library = ArtefactLibrary(reader, secret=settings.secret_key)
         await library.need("ruleset", shelf.live)
         rules = library.book.rule_sets[shelf.live]
-        watch = Watch(rules.rules, **_span(arguments))
-        contracts = parse_contracts(read_contracts(settings.topics_dir))
-        runs = [Run(watch, None)]
-        if arguments.rules:
-            runs += _runs(arguments, contracts, artefact.rules, version=shelf.live)[1:]
+        if arguments.rules:  # beside what is live now, not beside what was live in its time
+            contracts = parse_contracts(read_contracts(settings.topics_dir))
+            proposed_run = _proposed_run(arguments, contracts, rules)
+            runs = [_run_of(rules, arguments), proposed_run]
+        else:
+            runs = [Run(Watch(rules.rules, **_span(arguments)), None)]
         story = await story_of(reader, count)
         if not story.is_whole:
             print(WORDS[arguments.lang]["cut"], file=sys.stderr)
@@ -181,10 +183,8 @@ async def _over_topic(arguments: Namespace, settings: Settings) -> list[Run]:
     return runs
 
 
-def _runs(
-    arguments: Namespace, contracts: Contracts, live: Mapping[str, str] | None, *, version: str
-) -> list[Run]:
-    """Return the runs: the live rules, if there are any to compare with, then the proposed."""
+def _proposed_run(arguments: Namespace, contracts: Contracts, live: RuleSet | None) -> Run:
+    """Return the run of the proposed rules, its drafts of `--rule` awake."""
     texts, names = proposed(arguments.rules or Path("rules"), contracts, live)
     names = [*arguments.rule, *names]
     rules = compile_rules(texts, contracts, version="proposed")
@@ -193,11 +193,7 @@ def _runs(
         raise ConfigError(
             f"no rule {', '.join(unknown)} in {arguments.rules}", code="rules/unknown"
         )
-    found = []
-    if live is not None:
-        rules_live = compile_rules(live, contracts, version=version or "live")
-        found.append(_run_of(rules_live, arguments))
-    return [*found, _run_of(awake(rules, names), arguments)]
+    return _run_of(awake(rules, names), arguments)
 
 
 def _run_of(rules: RuleSet, arguments: Namespace) -> Run:
@@ -205,20 +201,29 @@ def _run_of(rules: RuleSet, arguments: Namespace) -> Run:
 
 
 def proposed(
-    path: Path, contracts: Contracts, live: Mapping[str, str] | None
+    path: Path, contracts: Contracts, live: RuleSet | None
 ) -> tuple[dict[str, str], list[str]]:
     """Return the files that a path proposes, and the rules of a single one.
 
-    A single file is put among the live ones, in the place of a rule of that name.
+    A single file is put among the live ones, in the place of a rule of that name; what it shares
+    with others comes from the folders above it. The live ones are as they went live: what they name
+    may be in no contract of today.
     """
-    texts = read_rules(path)
+    texts = read_rules(_from_here(path))
     if path.is_dir() or live is None:
         return texts, []
     new = compile_rules(texts, contracts, version="new").rules
-    old = compile_rules(live, contracts, version="old").rules
-    replaced = {old[name].path for name in new if name in old}
-    kept = {name: text for name, text in live.items() if name not in replaced}
+    replaced = {live.rules[name].path for name in new if name in live.rules}
+    here = set(texts.values())  # the same file, asked for from another folder
+    replaced |= {name for name, text in live.files.shared.items() if text in here}
+    kept = {name: text for name, text in live.files.texts.items() if name not in replaced}
     return {**kept, **texts}, list(new)
+
+
+def _from_here(path: Path) -> Path:
+    """Return a path below this folder relative to it: a file has one name, however it is called."""
+    here, there = Path.cwd(), path.resolve()
+    return there.relative_to(here) if there.is_relative_to(here) else path
 
 
 def _span(arguments: Namespace) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Mistakes of rule files on a terminal: each with its place, and how many there are."""
 
 import sys
-from collections.abc import Mapping, Sequence
 
+from engine.errors import RulesError
 from engine.rules.text.problems import Problem, report
 
 _WRONG = {
@@ -11,9 +11,10 @@ _WRONG = {
 }
 
 
-def mistaken(problems: Sequence[object], texts: Mapping[str, str], lang: str) -> int:
+def mistaken(error: RulesError, lang: str) -> int:
     """Print mistakes and their number; return what the command returns."""
-    found = [problem for problem in problems if isinstance(problem, Problem)]
+    found = [problem for problem in error.problems if isinstance(problem, Problem)]
+    texts = error.texts
     print(report(found, dict(texts), lang))
     wrong = len({problem.path for problem in found})
     words = _WRONG[lang].format(count=len(found), wrong=wrong, files=len(texts))

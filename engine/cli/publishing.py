@@ -13,7 +13,7 @@ import orjson
 from rich.console import Console
 
 from engine.adapters.clock import clock_of
-from engine.adapters.files import read_contracts, read_rules
+from engine.adapters.files import read_contracts
 from engine.cli.backtest import TOPIC, proposed, tried
 from engine.cli.language import add_language
 from engine.cli.mistakes import mistaken
@@ -24,7 +24,7 @@ from engine.config import Settings
 from engine.errors import EngineError, RulesError
 from engine.events import topics
 from engine.events.contract import parse_contracts
-from engine.rules.compile import compile_rules
+from engine.rules.compile import RuleSet, compile_rules
 from engine.rules.model import Rule
 from engine.rules.text.values import length_ms
 from engine.runtime.connect import count_of, publisher_of, reader_of, store_of
@@ -110,9 +110,9 @@ def run(arguments: Namespace) -> int:
     try:
         found = steps[arguments.action](arguments, settings)
     except RulesError as error:
-        if not error.problems or "path" not in arguments:
+        if not error.problems:
             raise
-        return mistaken(error.problems, read_rules(arguments.path), arguments.lang)
+        return mistaken(error, arguments.lang)
     except EngineError as error:
         raise refused(error, arguments.lang) from None
     if arguments.json:
@@ -124,12 +124,13 @@ def run(arguments: Namespace) -> int:
 
 def _publish(arguments: Namespace, settings: Settings) -> dict[str, Any]:
     shelf = _with(settings, lambda house: house.shelf())
-    live = shelf.artefacts[shelf.live].rules if shelf.live else {}
+    live = _live(shelf)
+    old = {} if live is None else live.rules
     contracts = parse_contracts(read_contracts(settings.topics_dir))
-    texts, _ = proposed(arguments.path, contracts, live if shelf.live else None)
+    texts, _ = proposed(arguments.path, contracts, live)
     checks: dict[str, Any] = {"backtest": NO_HISTORY}
     if arguments.events != NO_HISTORY:
-        checks = _tried(arguments, settings, live if shelf.live else None)
+        checks = _tried(arguments, settings, live)
     who = Who(arguments.name, arguments.key)
 
     async def propose(house: Publication) -> dict[str, Any]:
@@ -141,21 +142,19 @@ def _publish(arguments: Namespace, settings: Settings) -> dict[str, Any]:
             "author": found.author,
             "checks": found.checks,
             "live": not house.needs_two,
-            "diff": difference(_rules(live, shelf), rules_of(found).rules),
+            "diff": difference(old, rules_of(found).rules),
         }
         if not house.needs_two:
             await house.approve(found.version, None)
             told |= _ready(house, arguments)
-            told |= _late(_rules(live, shelf), rules_of(found).rules)
+            told |= _late(old, rules_of(found).rules)
         return told
 
     done: dict[str, Any] = _with(settings, propose, wait_s=arguments.wait)
     return done
 
 
-def _tried(
-    arguments: Namespace, settings: Settings, live: Mapping[str, str] | None
-) -> dict[str, Any]:
+def _tried(arguments: Namespace, settings: Settings, live: RuleSet | None) -> dict[str, Any]:
     """Return what the back-test found, in short; rules that raise are not published."""
     more = {"rules": arguments.path, "rule": [], "live": None, "since": "", "until": ""}
     found, _ = tried(Namespace(**{**vars(arguments), **more, "segment": "tier"}), settings, live)
@@ -270,7 +269,7 @@ def _retire(arguments: Namespace, settings: Settings) -> dict[str, Any]:
 
 def _diff(arguments: Namespace, settings: Settings) -> dict[str, Any]:
     shelf = _with(settings, lambda house: house.shelf())
-    live = shelf.artefacts[shelf.live].rules if shelf.live else {}
+    live = _live(shelf)
     if arguments.version:
         if arguments.version not in shelf.artefacts:
             known = ", ".join(shelf.artefacts) or "none"
@@ -281,13 +280,14 @@ def _diff(arguments: Namespace, settings: Settings) -> dict[str, Any]:
         new = rules_of(shelf.artefacts[arguments.version]).rules
     else:
         contracts = parse_contracts(read_contracts(settings.topics_dir))
-        texts, _ = proposed(arguments.path, contracts, live if shelf.live else None)
+        texts, _ = proposed(arguments.path, contracts, live)
         new = compile_rules(texts, contracts, version="new").rules
-    old = _rules(live, shelf)
+    old = {} if live is None else live.rules
+    before = {} if live is None else live.files.texts
     return {
         "live": shelf.live,
         "diff": difference(old, new),
-        "text": _text_diff(live, texts, old, new),
+        "text": _text_diff(before, texts, old, new),
     }
 
 
@@ -301,8 +301,9 @@ def _history(arguments: Namespace, settings: Settings) -> dict[str, Any]:
     return {"live": shelf.live, "releases": [_told(r) for r in shelf.releases], "waiting": waiting}
 
 
-def _rules(live: Mapping[str, str], shelf: Shelf) -> Mapping[str, Rule]:
-    return rules_of(shelf.artefacts[shelf.live]).rules if live else {}
+def _live(shelf: Shelf) -> RuleSet | None:
+    """Return the rules that are live, under the contracts that they went live with."""
+    return rules_of(shelf.artefacts[shelf.live]) if shelf.live else None
 
 
 def difference(old: Mapping[str, Rule], new: Mapping[str, Rule]) -> dict[str, list[Any]]:

@@ -49,7 +49,7 @@ def _run(arguments: Namespace) -> int:
     try:
         rules = compile_rules(texts, contracts, version="check")
     except RulesError as error:
-        return mistaken(error.problems, texts, lang)
+        return mistaken(error, lang)
     if arguments.action == "test":
         return _test(rules, lang, as_json=arguments.json)
     if rules.warnings:
@@ -57,7 +57,7 @@ def _run(arguments: Namespace) -> int:
         codes = {(each.path, each.code) for each in wrong}
         print(report([p for p in rules.warnings if (p.path, p.code) not in codes], texts, lang))
         if wrong:
-            return mistaken(wrong, texts, lang)
+            return mistaken(RulesError("", problems=tuple(wrong), texts=texts), lang)
     print(_DONE[lang].format(files=len(texts), rules=len(rules.rules)))
     return 0
 

@@ -36,6 +36,11 @@ class Files:
     shared: Mapping[str, str] = field(default_factory=dict)
     rules: Mapping[str, Read] = field(default_factory=dict)
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """Return the text of each file, by path."""
+        return {**self.shared, **{path: read.text for path, read in self.rules.items()}}
+
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
@@ -117,7 +122,7 @@ def compile_rules(
     problems += check_tallies(found)
     errors = [p for p in problems if p.level == "error"]
     if errors:
-        raise RulesError(report(errors, dict(rules)), problems=tuple(errors))
+        raise RulesError(report(errors, dict(rules)), problems=tuple(errors), texts=rules)
     problems += check_groups(found, rules)
     made = index(found, contracts, version=version, warnings=tuple(problems), shared=shared)
     return replace(made, files=Files(texts, files))

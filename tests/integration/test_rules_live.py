@@ -161,6 +161,8 @@ async def _published(stack: Stack, engine: Engine, folder: Path) -> None:
     assert (await run(engine, stack, *approve, "li"))["code"] == "rules/two-people"
     approved = await run(engine, stack, *approve, "wang")
     assert (approved["approver"], approved["asked"]) == ("wang", SETTINGS.partitions)
+    again = await run(engine, stack, "backtest", "--events", "topic", "--rules", str(folder))
+    assert again["diff"]["is_same"], "it is compared with what is live now, not with what was"
     before = await triggers(stack)
     await live(stack, [one("order.placed", now + HOUR_MS, "thanks")], until=now + 2 * HOUR_MS)
     fired = (await triggers(stack)).items() - before.items()

@@ -119,7 +119,9 @@ class Publication:
         live = shelf.artefacts[shelf.live].rules if shelf.live else {}
         untested = [p for p in unfit(rules) if live.get(p.path) != found.rules[p.path]]
         if untested:
-            raise RulesError("a live rule without its tests", problems=tuple(untested))
+            raise RulesError(
+                "a live rule without its tests", problems=tuple(untested), texts=found.rules
+            )
         failed = failing(rules, lang)
         if failed:
             told = "".join(f"\n{line}" for line in failed)

@@ -9,10 +9,15 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from engine.cli.backtest import instant
+from engine.adapters.files import read_contracts
+from engine.cli.backtest import instant, proposed
 from engine.cli.bars import show
 from engine.cli.main import main
-from engine.errors import ConfigError
+from engine.cli.mistakes import mistaken
+from engine.errors import ConfigError, RulesError
+from engine.events.contract import Contracts, parse_contracts
+from engine.rules.compile import RuleSet, compile_rules
+from engine.rules.text.problems import report
 from tests.simulation.test_backtest import HEAD, KEEN, LEFT, story
 from tests.turns import ROOT
 
@@ -114,3 +119,42 @@ def test_a_time_is_a_day_an_instant_or_a_length_of_time() -> None:
     assert instant("1d") - instant("2d") == pytest.approx(86_400_000, abs=5_000)
     with pytest.raises(ConfigError):
         instant("soon")
+
+
+def gone(here: Path) -> tuple[RuleSet, Contracts]:
+    """Return live rules whose contract had a field more than that of today, and that of today."""
+    texts = read_contracts(ROOT / "topics")
+    path = next(name for name in texts if name.endswith("cart.updated.yaml"))
+    had = texts[path].replace("\nfields:", "\nfields:\n  points: optional int", 1)
+    rule = "rule: points\nwhen: [{event: cart.updated, where: event.points > 9}]\ndo: [{case: a}]\n"
+    files = {"points.yaml": rule + HEAD.format(status="live"), "shared.yaml": "cases: {a: {}}\n"}
+    then = parse_contracts({**texts, path: had})
+    return compile_rules(files, then, version="v1"), parse_contracts(texts)
+
+
+def test_live_rules_are_as_they_went_live_whatever_the_contracts_say_today(here: Path) -> None:
+    live, today = gone(here)
+    assert proposed(here / "live", today, live)[1] == [], "a folder stands for itself"
+    texts, names = proposed(here / "keen.yaml", today, live)
+    assert names == ["keen"] and texts["points.yaml"] == live.files.texts["points.yaml"]
+    with pytest.raises(RulesError) as caught:
+        compile_rules(texts, today, version="new")
+    assert mistaken(caught.value, "en") == 1, "it shows the line, though no such file is here"
+    assert "event.points > 9" in report(list(caught.value.problems), dict(caught.value.texts))
+
+
+def test_a_file_has_one_name_from_wherever_it_is_asked_for(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, today = gone(here)
+    (here / "shared.yaml").write_text(live.files.texts["shared.yaml"])
+    monkeypatch.chdir(here)
+    names = [
+        sorted(proposed(path, today, live)[0]) for path in (Path("keen.yaml"), here / "keen.yaml")
+    ]
+    assert names == [["keen.yaml", "points.yaml", "shared.yaml"]] * 2
+    monkeypatch.chdir("live")
+    assert sorted(proposed(Path("../keen.yaml"), today, live)[0])[1:] == [
+        "../shared.yaml",
+        "points.yaml",
+    ]
