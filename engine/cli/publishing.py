@@ -29,7 +29,8 @@ from engine.rules.model import Rule
 from engine.rules.text.values import length_ms
 from engine.runtime.connect import count_of, publisher_of, reader_of, store_of
 from engine.runtime.rulesets.catch_up import PER_SECOND
-from engine.runtime.rulesets.publish import WAIT_S, Publication, Who, begin_anew, rules_of
+from engine.runtime.rulesets.people import Who
+from engine.runtime.rulesets.publish import WAIT_S, Publication, begin_anew, rules_of
 from engine.runtime.rulesets.releases import Release, Shelf
 
 NO_HISTORY = "none"

@@ -9,22 +9,18 @@ to, or do less.
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
-from hmac import compare_digest
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from engine.adapters.files import read_text
 from engine.config import DEMO_SECRET, Settings
-from engine.errors import ConfigError, ContractError, EngineError, RulesError
-from engine.events.contract import load_yaml, parse_contracts
+from engine.errors import EngineError, RulesError
+from engine.events.contract import parse_contracts
 from engine.ports import Publisher, Reader, Store
 from engine.rules.compile import RuleSet, compile_rules, unfit
 from engine.rules.model import Rule
 from engine.runtime.learner import version_records
 from engine.runtime.rulesets.catch_up import PER_SECOND, catch_up
+from engine.runtime.rulesets.people import Who, check_known
 from engine.runtime.rulesets.readiness import ask
 from engine.runtime.rulesets.releases import (
     Artefact,
@@ -37,7 +33,6 @@ from engine.runtime.rulesets.releases import (
 from engine.runtime.setup import artefact_of
 from engine.simulation.cases import run_case
 
-STAFF = "staff.yaml"
 WAIT_S = 60.0  # for the workers, before a release
 POLL_S = 0.25
 AGAIN_S = 3.0  # then the artefact is put into the log again: a worker may have forgotten it
@@ -45,14 +40,6 @@ NAMED_MAX = 12  # partitions that an error names
 _STATUS = re.compile(r"^status:[ \t]*[^\s#]+", re.MULTILINE)
 _RULE = re.compile(r"^rule:.*$", re.MULTILINE)
 Checks = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Who:
-    """Somebody of the house, by name; `key` '' where the house has no keys."""
-
-    name: str
-    key: str = ""
 
 
 class Publication:
@@ -110,7 +97,7 @@ class Publication:
         EngineError
             `rules/tests` if a test inside a file fails; `rules/same` if it is what is live.
         """
-        self._known(who)
+        check_known(who, self._settings.topics_dir)
         shelf = await self.shelf()
         found = artefact_of(self._settings, texts, version="proposed", author=who.name)
         if shelf.live and shelf.artefacts[shelf.live].hash == found.hash:
@@ -146,7 +133,7 @@ class Publication:
         shelf = await self.shelf()
         found = _artefact(shelf, version)
         if who is not None:
-            self._known(who)
+            check_known(who, self._settings.topics_dir)
         approver = "" if who is None else who.name
         if self.needs_two and approver in ("", found.author):
             raise EngineError(
@@ -166,7 +153,7 @@ class Publication:
 
     async def roll_back(self, version: str, who: Who, *, why: str = "") -> Release:
         """Make a version live that was live before; '' is the one before the live one."""
-        self._known(who)
+        check_known(who, self._settings.topics_dir)
         shelf = await self.shelf()
         before = [release.version for release in shelf.releases if release.version != shelf.live]
         if not before or (version and version not in before):
@@ -185,7 +172,7 @@ class Publication:
         EngineError
             `rules/unknown` if no such rule is live.
         """
-        self._known(who)
+        check_known(who, self._settings.topics_dir)
         shelf = await self.shelf()
         live = _artefact(shelf, shelf.live)
         rules = compile_rules(live.rules, parse_contracts(live.contracts), version="live").rules
@@ -221,7 +208,7 @@ class Publication:
         tell: Callable[[int], None] = lambda _: None,
     ) -> int:
         """Let rules about dates and silences begin with everybody; return how many persons."""
-        self._known(who)
+        check_known(who, self._settings.topics_dir)
         assert self._store is not None, "who is silent is found in the store only"
         return await catch_up(
             self._store,
@@ -279,21 +266,6 @@ class Publication:
         records = version_records("ruleset", version, self._count, self._secret)
         await self._publisher.publish(records)
 
-    def _known(self, who: Who) -> None:
-        """Check a name against the house's list, where it has one; a name must be there anyhow."""
-        if not who.name:
-            raise EngineError("who are you? name yourself with --as", code="rules/who")
-        path = Path(self._settings.topics_dir) / STAFF
-        if not path.is_file():
-            return
-        people = parse_staff(read_text(path), where=str(path))
-        wanted = people.get(who.name, "")
-        given = sha256(who.key.encode()).hexdigest()
-        if not compare_digest(wanted, given):
-            raise EngineError(
-                f"`{who.name}` is not in {path}, or the key is another; see --key", code="rules/who"
-            )
-
 
 def _not_ready(
     version: str, missing: Mapping[int, str], count: int, reasons: Sequence[str], waited: float
@@ -312,26 +284,6 @@ def _not_ready(
         "(nothing has changed; with --wait 0 it goes live, and these stand still until it is)",
         code="rules/not-ready",
     )
-
-
-def parse_staff(text: str, *, where: str) -> dict[str, str]:
-    """Return who may publish: name -> sha256 of the key, in hex.
-
-    Raises
-    ------
-    ConfigError
-        If the text is anything else than `people: {name: 64 hex digits}`.
-    """
-    try:
-        body = load_yaml(text, where)
-    except ContractError as error:
-        raise ConfigError(str(error), where=where) from None
-    people = body.get("people") if isinstance(body, dict) else None
-    if not isinstance(people, dict) or not all(
-        isinstance(key, str) and re.fullmatch(r"[0-9a-f]{64}", key) for key in people.values()
-    ):
-        raise ConfigError("want people: {name: sha256 of the key}", where=where)
-    return {str(name): key for name, key in people.items()}
 
 
 def failing(rules: RuleSet, lang: str = "en") -> list[str]:

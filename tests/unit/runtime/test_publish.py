@@ -16,7 +16,8 @@ from engine.events import topics
 from engine.events.record import header
 from engine.ports import Ready
 from engine.runtime.rulesets.library import ArtefactLibrary
-from engine.runtime.rulesets.publish import POLL_S, Publication, Who, with_status
+from engine.runtime.rulesets.people import Who
+from engine.runtime.rulesets.publish import POLL_S, Publication, with_status
 from engine.runtime.rulesets.readiness import keep_told
 from engine.runtime.rulesets.releases import Artefact, Release, artefact_record
 from tests.turns import ROOT
