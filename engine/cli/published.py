@@ -30,6 +30,7 @@ WORDS = {
         "unchanged": "As before: {count:,}.",
         "same": "Nothing would change.",
         "waits": "Another person lets it in: engine rules approve {version} --as NAME",
+        "others": "These wait too: {names}. Once one is let in, the others are published again.",
         "live": "It is live.",
         "publish": "{version} is live: asked for by {author}, let in by {approver}; "
         "before: {previous}.",
@@ -67,6 +68,7 @@ WORDS = {
         "unchanged": "不变：{count:,} 条规则。",
         "same": "没有任何变化。",
         "waits": "等待另一人批准：engine rules approve {version} --as 姓名",
+        "others": "同时等待批准的还有：{names}。其中一个生效后，其余须重新提交。",
         "live": "已经生效。",
         "publish": "{version} 已生效：{author} 提交，{approver} 批准；之前是 {previous}。",
         "alone": "{version} 已生效：{author} 发布；之前是 {previous}。",
@@ -116,6 +118,9 @@ class _Teller:
             self.after(found)
         else:
             self.say("waits", found)
+            if found["others"]:
+                told = [f"{each['version']} ({each['author']})" for each in found["others"]]
+                self.say("others", {}, names=self.names(told))
 
     def backtest(self, tried: Any) -> None:
         if not isinstance(tried, Mapping):
@@ -137,7 +142,8 @@ class _Teller:
                 moved = True
                 self.say(name, {}, names=self.names([self.change(each) for each in diff[name]]))
         if moved:
-            self.say("unchanged", {}, count=len(diff["unchanged"]))
+            told = {each["rule"] for each in diff["status"]} | set(diff["scope"])
+            self.say("unchanged", {}, count=len(set(diff["unchanged"]) - told))
         else:
             self.say("same", {})
 
@@ -180,7 +186,7 @@ class _Teller:
         self.difference(found["diff"])
         for line in found["text"].splitlines():
             style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
-            self.console.print(line, style=style, markup=False, highlight=False)
+            self.console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
     def history(self, found: Found) -> None:
         table = Table(box=None, pad_edge=False)

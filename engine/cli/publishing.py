@@ -138,11 +138,13 @@ def _publish(arguments: Namespace, settings: Settings) -> dict[str, Any]:
         found = await house.propose(
             texts, who, why=arguments.why, checks=checks, lang=arguments.lang
         )
+        others = [each for each in (await house.shelf()).waiting if each.version != found.version]
         told = {
             "version": found.version,
             "author": found.author,
             "checks": found.checks,
             "live": not house.needs_two,
+            "others": [{"version": each.version, "author": each.author} for each in others],
             "diff": difference(old, rules_of(found).rules),
         }
         if not house.needs_two:
@@ -296,8 +298,7 @@ def _history(arguments: Namespace, settings: Settings) -> dict[str, Any]:
     shelf = _with(settings, lambda house: house.shelf())
     waiting = [
         {"version": each.version, "author": each.author, "at": iso(each.at), "why": each.why}
-        for each in shelf.artefacts.values()
-        if each.previous == shelf.live and each.version != shelf.live
+        for each in shelf.waiting
     ]
     return {"live": shelf.live, "releases": [_told(r) for r in shelf.releases], "waiting": waiting}
 

@@ -12,8 +12,16 @@ tests fail:{} => 测试未通过：{}
 {} errors of rules in the back-test; see `engine backtest` => \
 回测中规则出错 {} 次；详见 engine backtest
 {} asked for {}; another person lets it in => {1} 由 {0} 提交，须由另一人批准
-{} was made for {}, and {} is live; publish it again => \
-{0} 是针对 {1} 提交的，而现在生效的是 {2}；请重新提交
+{} was proposed before {} went live; publish it again => \
+{0} 提交之后 {1} 已经生效；请重新提交
+{} was live before; make it live again with `engine rules rollback {}` => \
+{} 之前已生效过；要再次生效请运行 engine rules rollback {}
+{} has proposed {} in the place of {} => {0} 已另行提交 {1}，代替 {2}
+{} has proposed the same, as {}; it waits to be let in => \
+{0} 已提交过相同的规则（{1}），正在等待批准
+{} has gone live in the meantime; look at it, and try again => 在此期间 {} 已经生效；请查看后重试
+nothing was live before {}; name what to go back to: {} => \
+{} 之前没有生效过的规则集；请写明要回到哪个：{}
 {} was not live before; {} was => {} 之前没有生效过；生效过的有：{}
 no rule `{}` is live => 没有正在生效的规则“{}”
 no rule `{}` in rule set {} => 规则集 {1} 中没有规则“{0}”

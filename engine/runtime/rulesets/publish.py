@@ -95,13 +95,19 @@ class Publication:
         RulesError
             If any file has a mistake, or makes a rule live without its tests.
         EngineError
-            `rules/tests` if a test inside a file fails; `rules/same` if it is what is live.
+            `rules/tests` if a test inside a file fails; `rules/same` if it is what is live, or what
+            waits to be let in.
         """
         check_known(who, self._settings.topics_dir)
         shelf = await self.shelf()
         found = artefact_of(self._settings, texts, version="proposed", author=who.name)
         if shelf.live and shelf.artefacts[shelf.live].hash == found.hash:
             raise EngineError(f"these rules are live as {shelf.live}", code="rules/same")
+        if same := next((a for a in shelf.waiting if a.hash == found.hash), None):
+            raise EngineError(
+                f"{same.author} has proposed the same, as {same.version}; it waits to be let in",
+                code="rules/same",
+            )
         rules = compile_rules(found.rules, parse_contracts(found.contracts), version=found.version)
         live = shelf.artefacts[shelf.live].rules if shelf.live else {}
         untested = [p for p in unfit(rules) if live.get(p.path) != found.rules[p.path]]
@@ -114,7 +120,8 @@ class Publication:
             told = "".join(f"\n{line}" for line in failed)
             raise EngineError(f"tests fail:{told}", code="rules/tests")
         found.version = shelf.next_version(found.hash)
-        found.previous, found.at, found.why = shelf.live, self._now(), why
+        found.previous, found.after = shelf.live, shelf.number
+        found.at, found.why = self._now(), why
         tests = sum(len(rule.cases) for rule in rules.rules.values())
         found.checks = {"rules": len(rules.rules), "tests": tests, **(checks or {})}
         await self._publisher.publish([artefact_record(found, self._secret)])
@@ -127,8 +134,9 @@ class Publication:
         ------
         EngineError
             `rules/unknown` version, `rules/two-people` if author and approver are one, `rules/old`
-            if other rules have gone live since it was proposed, `rules/not-ready` if a worker has
-            not compiled it in time: then nothing has changed.
+            if it does not wait any more: other rules have gone live since, it was live before, or
+            its author has proposed another in its place; `rules/not-ready` if a worker has not
+            compiled it in time. Then nothing has changed.
         """
         shelf = await self.shelf()
         found = _artefact(shelf, version)
@@ -143,25 +151,30 @@ class Publication:
         if version == shelf.live:
             await self._announce(version)  # again: nobody knows how far the first time came
             return shelf.releases[-1]
-        if found.previous != shelf.live:
-            raise EngineError(
-                f"{version} was made for {found.previous or 'nothing'}, and {shelf.live} is live; "
-                "publish it again",
-                code="rules/old",
-            )
+        _check_waits(shelf, found)
         return await self._release(shelf, found, "publish", found.author, approver, found.why)
 
     async def roll_back(self, version: str, who: Who, *, why: str = "") -> Release:
-        """Make a version live that was live before; '' is the one before the live one."""
+        """Make a version live that was live before; '' is the one before the live one.
+
+        Going back twice goes back twice: never to what was just taken back.
+        """
         check_known(who, self._settings.topics_dir)
         shelf = await self.shelf()
-        before = [release.version for release in shelf.releases if release.version != shelf.live]
-        if not before or (version and version not in before):
+        known = ", ".join(
+            dict.fromkeys(r.version for r in shelf.releases if r.version != shelf.live)
+        )
+        if not version and not shelf.before:
             raise EngineError(
-                f"{version or 'nothing'} was not live before; {', '.join(before) or 'nothing'} was",
+                f"nothing was live before {shelf.live or 'now'}; name what to go back to: "
+                f"{known or 'there is none'}",
                 code="rules/unknown",
             )
-        found = _artefact(shelf, version or before[-1])
+        if version and version not in known.split(", "):
+            raise EngineError(
+                f"{version} was not live before; {known or 'nothing'} was", code="rules/unknown"
+            )
+        found = _artefact(shelf, version or shelf.before[-1])
         return await self._release(shelf, found, "rollback", who.name, "", why)
 
     async def retire(self, rule: str, who: Who, *, why: str = "") -> tuple[Release, str, str]:
@@ -224,8 +237,13 @@ class Publication:
         self, shelf: Shelf, found: Artefact, kind: str, author: str, approver: str, why: str
     ) -> Release:
         await self._until_ready(found)
+        if (now := await self.shelf()).number != shelf.number:
+            raise EngineError(
+                f"{now.live} has gone live in the meantime; look at it, and try again",
+                code="rules/old",
+            )
         release = Release(
-            number=shelf.releases[-1].number + 1 if shelf.releases else 1,
+            number=shelf.number + 1,
             version=found.version,
             previous=shelf.live,
             kind=kind,
@@ -265,6 +283,26 @@ class Publication:
     async def _announce(self, version: str) -> None:
         records = version_records("ruleset", version, self._count, self._secret)
         await self._publisher.publish(records)
+
+
+def _check_waits(shelf: Shelf, found: Artefact) -> None:
+    """Refuse a proposal that does not wait any more."""
+    version = found.version
+    if any(release.version == version for release in shelf.releases):
+        raise EngineError(
+            f"{version} was live before; make it live again with `engine rules rollback {version}`",
+            code="rules/old",
+        )
+    if found.after != shelf.number:
+        raise EngineError(
+            f"{version} was proposed before {shelf.live} went live; publish it again",
+            code="rules/old",
+        )
+    if instead := shelf.instead_of(found):
+        raise EngineError(
+            f"{found.author} has proposed {instead.version} in the place of {version}",
+            code="rules/old",
+        )
 
 
 def _not_ready(

@@ -26,8 +26,8 @@ class Artefact(msgspec.Struct, kw_only=True):
     """All that a worker needs to run a rule set. `rules`, `contracts`: path -> text.
 
     `lateness_ms`: event type -> the largest lateness of the sources that may send it. `author`: who
-    asked for it; `at`: UTC ms; `previous`: what was live then. `checks`: what was found before it
-    was published, for the record.
+    asked for it; `at`: UTC ms; `previous`: what was live then, `after`: by the release of which
+    number. `checks`: what was found before it was published, for the record.
     """
 
     version: str
@@ -39,6 +39,7 @@ class Artefact(msgspec.Struct, kw_only=True):
     why: str = ""
     previous: str = ""
     checks: dict[str, Any] = {}
+    after: int = 0
 
     @property
     def hash(self) -> str:
@@ -80,10 +81,54 @@ class Shelf:
         """The version that was made live last, '' if none ever was."""
         return self.releases[-1].version if self.releases else ""
 
+    @property
+    def number(self) -> int:
+        """The number of the last release, 0 before the first."""
+        return self.releases[-1].number if self.releases else 0
+
+    @property
+    def before(self) -> list[str]:
+        """What was live before, what a rollback returns to last: going back takes back for good."""
+        found: list[str] = []
+        for release in self.releases:
+            if release.version in found:
+                del found[found.index(release.version) :]
+            found.append(release.version)
+        return found[:-1]
+
+    @property
+    def waiting(self) -> list[Artefact]:
+        """Proposals that somebody may let in, in the order in which they were made."""
+        live = {each.version for each in self.releases}
+        made = [a for a in self.artefacts.values() if a.after == self.number]
+        made = sorted((a for a in made if a.version not in live), key=lambda a: _number(a.version))
+        return [a for place, a in enumerate(made) if not self._instead(a, made[place + 1 :])]
+
+    def instead_of(self, proposal: Artefact) -> Artefact | None:
+        """Return what its author has proposed in the place of a proposal: all of it, or more."""
+        later = [a for a in self.waiting if _number(a.version) > _number(proposal.version)]
+        return self._instead(proposal, later)
+
+    def _instead(self, proposal: Artefact, later: list[Artefact]) -> Artefact | None:
+        changed = self._changed(proposal)
+        return next(
+            (a for a in later if a.author == proposal.author and changed <= self._changed(a)), None
+        )
+
+    def _changed(self, proposal: Artefact) -> set[str]:
+        """Return the paths of the files that are not as they are live."""
+        live = self.artefacts[self.live].rules if self.live else {}
+        paths = proposal.rules.keys() | live.keys()
+        return {path for path in paths if proposal.rules.get(path) != live.get(path)}
+
     def next_version(self, artefact_hash: str) -> str:
         """Return the name of a new version: its number, and what is in it."""
-        numbers = [int(v[1:].partition("-")[0]) for v in self.artefacts if _is_numbered(v)]
-        return f"v{max(numbers, default=0) + 1}-{artefact_hash[:8]}"
+        return f"v{max(map(_number, self.artefacts), default=0) + 1}-{artefact_hash[:8]}"
+
+
+def _number(version: str) -> int:
+    """Return the number in the name of a version, 0 of one that somebody has named."""
+    return int(version[1:].partition("-")[0]) if _is_numbered(version) else 0
 
 
 def _is_numbered(version: str) -> bool:

@@ -40,7 +40,8 @@ DONE = {
     "unasked": "", "why": "thanks",
 }  # fmt: skip
 RELEASE = {**DONE, "kind": "publish", "approver": "wang", "begin_with_the_next_event": ["q"]}
-PROPOSED = {"version": "v2-ab", "author": "li", "checks": CHECKS, "diff": DIFF, "live": False}
+PROPOSED = {"version": "v2-ab", "author": "li", "checks": CHECKS, "diff": DIFF, "live": False,
+            "others": [{"version": "v3-cd", "author": "wang"}]}  # fmt: skip
 HISTORY = {
     "live": "v3-cd",
     "releases": [
@@ -51,9 +52,11 @@ HISTORY = {
     ],
     "waiting": [{"version": "v2-ab", "author": "li", "at": AT, "why": "thanks"}],
 }  # fmt: skip
+LONG = "+" + " left" * 100
 CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("publish", PROPOSED, "Back-test over topic: 300 events", "回测（topic）：300 个"),
     ("publish", PROPOSED, '`where: count("web.page_viewed", 10m) >= 3` and a', "占全部事件的 30%"),
+    ("publish", PROPOSED, "These wait too: v3-cd (wang).", "其中一个生效后，其余须重新提交。"),
     ("publish", PROPOSED, "Another status: q (shadow -> live).", "状态变化：q (影子 -> 生效)。"),
     ("publish", {**PROPOSED, "live": True, "asked": 0, "unasked": "--wait 0",
                  "checks": {**CHECKS, "backtest": "none"}}, "was not back-tested", "未做回测。"),
@@ -66,6 +69,8 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("catch-up", {"looked_at": 1234}, "1,234 people were looked at.", "已查看 1,234 位客户。"),
     ("diff", {"live": "v1", "diff": SAME, "text": ""}, "Nothing would change.", "没有任何变化。"),
     ("diff", {"live": "", "diff": DIFF, "text": ""}, "Live: nothing.", "生效中：无。"),
+    ("diff", {"live": "v1", "diff": DIFF, "text": ""}, "As before: 0.", "不变：0 条规则。"),
+    ("diff", {"live": "v1", "diff": DIFF, "text": LONG}, LONG, LONG),  # for `patch`, too
     ("history", HISTORY, "3  2026-03-01 08:30  went back  v3-cd", "3  2026-03-01 08:30  回滚"),
     ("history", HISTORY, "the first rules", "最初的规则"),
 ]  # fmt: skip
