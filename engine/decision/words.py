@@ -24,6 +24,16 @@ def _reason(rule: Rule, shown: list[str], lang: str) -> str:
     return f"{rule.title[lang]}{stop}{sentence}{values}{end}" if sentence else rule.title[lang]
 
 
+def untitled(title: str, reason: str, lang: str) -> str:
+    """Return a reason without the title that it begins with and the stop that it ends with.
+
+    >>> untitled("A cart", "A cart. Cart updated (a = 1).", "en")
+    'Cart updated (a = 1)'
+    """
+    stop, end, _ = _ENDS[lang]
+    return reason.removeprefix(title).removeprefix(stop).removesuffix(end)
+
+
 def _value(value: object) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= LENGTH_MAX else text[:LENGTH_MAX] + "..."

@@ -6,15 +6,17 @@ from typing import Any
 
 import msgspec
 
+from engine.decision.decide import HELD
 from engine.decision.holdout import outside
 from engine.decision.limits import is_reached
 from engine.decision.match import Match
 from engine.decision.reach import ADDRESSES, NEEDS_NO_CONSENT
+from engine.decision.words import untitled
 from engine.events.model import Event
 from engine.matching import absence, guard
 from engine.matching.partial import INSTANCE_LENGTH_MAX, Partial
 from engine.matching.segments import ENTERED, LEFT
-from engine.matching.why.graded import Events, Graded, first_failing, graded, words_of
+from engine.matching.why.graded import LANGUAGES, Events, Graded, first_failing, graded, words_of
 from engine.matching.why.incident import Incident
 from engine.outcome import Note
 from engine.profile.calendar import quiet_until, zone_of
@@ -34,8 +36,9 @@ class Occasion:
     step's condition is false, or needs what is not there), `begun` (`step` of `steps` is done),
     `counted` (it wants several), `waits` (until `until`), `prevented` (what must not happen did),
     `called_off`, `instance` (the event does not say which), `asks` (whether many share its cause,
-    until `until`); of a table: `no_cell` (nothing is to be done for these grades), `no_grade`; of a
-    segment: `entered`, `left`, `member` (already, when it was first looked at). `clause`: the first
+    until `until`), `changed` (another version of the rule ended what had begun); of a table:
+    `no_cell` (nothing is to be done for these grades), `no_grade`; of a segment: `entered`, `left`,
+    `member` (already, when it was first looked at); of a rule: `asleep`. `clause`: the first
     part of the condition that did not hold, by language, or what made a member; `values`: what it
     read. `told`: further facts for the words. `cause`: what a guard asked about. `at`: UTC ms.
     `times`: so often since `first_at` (UTC ms), of which this is the newest.
@@ -72,7 +75,7 @@ def of_note(rule: Rule, note: Note, actor: Actor, *, rival: str) -> Occasion:
         found = replace(found, table=graded(rule.table, match.events, actor, match.at))
     if note.outcome in ACTED:
         told = {"action": note.action, "channels": list(note.channels)}
-        return replace(found, told=told)
+        return replace(found, told={**told, "reason": _reason(rule, note, actor)})
     if note.outcome in ("condition", "unknown", "systemic"):
         return found
     if note.outcome == "scope":
@@ -90,6 +93,35 @@ def of_note(rule: Rule, note: Note, actor: Actor, *, rival: str) -> Occasion:
     if note.outcome == "no_channel":
         return replace(found, told={"channels": _ways(rule, match, actor)})
     return replace(found, until=match.at + rule.fresh_ms)
+
+
+def _reason(rule: Rule, note: Note, actor: Actor) -> dict[str, str]:
+    """Return by language what made it so, with its values: as the trigger says, without the title.
+
+    A rule that only suppresses has no trigger: then what it is about, without values.
+    """
+    reasons = (
+        entry["reason"]
+        for entry in reversed(actor.triggers)
+        if (entry["rule"], entry["at"]) == (rule.id, note.at) and "reason" in entry
+    )
+    found = next(reasons, None)
+    if found is None:
+        return {lang: rule.sentence.get(lang, "") for lang in LANGUAGES}
+    return {lang: untitled(rule.title[lang], found[lang], lang) for lang in LANGUAGES}
+
+
+def of_change(old: Rule, new: Rule, actor: Actor, at: int) -> Occasion | None:
+    """Return that another version ended what had begun under the old one; None: nothing had."""
+    state = actor.rules.get(old.id)
+    begun = state is not None and state.version == old.version and bool(state.partial)
+    starts = tuple(f"{letter}:{old.id}:" for letter in (absence.LETTER, guard.LETTER, HELD))
+    waits = any(
+        timer.data[0] == old.version
+        for name, timer in actor.timers.items()
+        if name.startswith(starts)
+    )
+    return Occasion(at, "changed") if old.version != new.version and (begun or waits) else None
 
 
 def of_event(rule: Rule, event: Event, actor: Actor, *, waited: frozenset[str]) -> Occasion | None:

@@ -13,17 +13,21 @@ from engine.profile.model import Actor
 from engine.rules.model import Rule, Segment
 from engine.rules.sentence import weekly
 
+AWAKE = ("live", "shadow")
 _FACTS = schema.schema()
 
 
 def standing(rule: Rule, segments: Sequence[Segment], actor: Actor, now: int) -> list[Occasion]:
     """Return what holds at `now` (UTC ms): of each segment, and of the schedule, one thing.
 
-    Outcomes: `inside` (since `until`), `outside`, `unasked` of a segment; of a silence `silent`
-    (until `until` at the earliest), `silence_told`, `silence_never`, `silence_unwatched`; of a week
-    `weekly` (next at `until`), `weekly_unwatched`; of a date `date_waits` (until `until`),
-    `date_none`, `date_over`, `date_unreadable`, `date_unwatched`.
+    Of a rule that does not act that alone: `asleep`. Else `inside` (since `until`), `outside`,
+    `unasked` of a segment; of a silence `silent` (until `until` at the earliest), `silence_told`,
+    `silence_never`, `silence_unwatched`; of a week `weekly` (next at `until`), `weekly_unwatched`;
+    of a date `date_waits` (until `until`), `date_none`, `date_over`, `date_unreadable`,
+    `date_unwatched`.
     """
+    if rule.status not in AWAKE:
+        return [Occasion(now, "asleep")]
     found = [_of_segment(each, actor, now) for each in segments_of(rule, segments)]
     if rule.schedule is not None:
         schedule = rule.schedule

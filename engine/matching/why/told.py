@@ -12,6 +12,7 @@ from engine.matching.why.words import ACTIONS, KINDS, OF_THINGS, OFTEN, WORDS
 from engine.profile.calendar import local
 from engine.rules.expression.words import length
 from engine.rules.model import Rule
+from engine.rules.sentence import STATUSES
 
 SHOWN_MAX = 6
 LENGTH_MAX = 60  # of one value
@@ -42,6 +43,8 @@ def told(rule: Rule, occasion: Occasion, contracts: Contracts, zone: Any, lang: 
         "rival": _rival(facts, lang),
         "table": _table(occasion.table, lang),
         "incident": _incident(occasion.incident, zone, lang),
+        "reason": _reason(facts, lang),
+        "status": STATUSES[lang][rule.status],
         "scope": _scope(rule, str(facts.get("scope", "")), lang),
         "segment": facts.get("segment", {}).get(lang, ""),
         **_scheduled(occasion, contracts, zone, lang),
@@ -119,6 +122,12 @@ def _rival(facts: Mapping[str, Any], lang: str) -> str:
     if not rival:
         return ""
     return f"; rule {rival} was first" if lang == "en" else f"；规则 {rival} 在先"
+
+
+def _reason(facts: Mapping[str, Any], lang: str) -> str:
+    """Say what made it so, as a sentence of its own."""
+    reason = facts.get("reason", {}).get(lang, "")
+    return {"en": f" {reason}.", "zh": f"{reason}。"}[lang] if reason else ""
 
 
 def _scope(rule: Rule, name: str, lang: str) -> str:

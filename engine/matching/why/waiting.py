@@ -7,7 +7,7 @@ from engine.clock import iso
 from engine.matching import absence, segments, silence
 from engine.matching.cancel import ASKING
 from engine.matching.why.graded import LANGUAGES
-from engine.matching.why.standing import standing
+from engine.matching.why.standing import AWAKE, standing
 from engine.matching.why.told import action_words, event_name, time_of, told
 from engine.profile.calendar import day_of, zone_of
 from engine.profile.model import Actor, Timer
@@ -15,7 +15,6 @@ from engine.rules.compile import RuleSet
 from engine.rules.expression.words import field
 from engine.rules.model import Rule
 
-AWAKE = ("live", "shadow")
 ACTIONS_MAX = 3  # that are told
 _COLON = {"en": ": ", "zh": "："}
 NOW = {"en": "Now: ", "zh": "当前："}

@@ -1,14 +1,17 @@
 """What `why` says of each outcome: a sentence in English and one in Chinese, with its holes."""
 
 WORDS = {
-    "fired": ("It acted: {action}{ways}{table}{incident}.",
-              "已触发：{action}{ways}{table}{incident}。"),
+    "fired": ("It acted: {action}{ways}{table}{incident}.{reason}",
+              "已触发：{action}{ways}{table}{incident}。{reason}"),
     "held_out": (
-        "It would have acted; the customer is in the comparison group{table}{incident}.",
-        "条件已满足，但客户属于对照组，未触达{table}{incident}。",
+        "It would have acted; the customer is in the comparison group{table}{incident}.{reason}",
+        "条件已满足，但客户属于对照组，未触达{table}{incident}。{reason}",
     ),
-    "shadow": ("It would have acted; the rule only watches{table}{incident}.",
-               "条件已满足，但规则处于影子状态{table}{incident}。"),
+    "shadow": ("It would have acted; the rule only watches{table}{incident}.{reason}",
+               "条件已满足，但规则处于影子状态{table}{incident}。{reason}"),
+    "changed": ("The rule was changed, which ended what had begun; it begins anew.",
+                "规则有改动，正在等待的已结束，重新开始。"),
+    "asleep": ("The rule is {status}: it does not act.", "规则状态为“{status}”，不会触发。"),
     "condition": ("The condition did not hold: {clause}{values}.",
                   "条件不成立：{clause}{values}。"),
     "unknown": (

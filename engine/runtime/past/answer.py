@@ -6,13 +6,13 @@ from typing import Any
 from engine.clock import iso
 from engine.events.contract import Contracts
 from engine.matching.why.occasion import Occasion
+from engine.matching.why.standing import AWAKE
 from engine.matching.why.told import event_name, time_of, told
 from engine.profile.calendar import zone_of
 from engine.profile.model import Actor
 from engine.rules.model import Rule
-from engine.rules.sentence import LANGUAGES, STATUSES
+from engine.rules.sentence import LANGUAGES
 from engine.runtime.past.part import Part
-from engine.runtime.past.watch import AWAKE
 
 
 def answer(
@@ -44,7 +44,7 @@ def answer(
         }
 
     shown, standing_now = [show(each) for each in reversed(occasions)], [show(n) for n in now]
-    newest = (shown or standing_now)[:1] if rule.status in AWAKE else shown[:1]
+    newest = (shown or standing_now if rule.status in AWAKE else standing_now)[:1]
     nothing = _nothing(rule, contracts, "" if part.is_whole else time_of(part.since, zone))
     state = actor.rules.get(rule.id)
     return {
@@ -93,12 +93,7 @@ def _more(each: Occasion) -> dict[str, Any]:
 
 
 def _nothing(rule: Rule, contracts: Contracts, since: str) -> dict[str, str]:
-    """Say why there was no occasion at all; `since`: a time, '' for ever."""
-    if rule.status not in AWAKE:
-        return {
-            "en": f"The rule is {rule.status}: it does not act.",
-            "zh": f"规则状态为“{STATUSES['zh'][rule.status]}”，不会触发。",
-        }
+    """Say that there was no occasion at all; `since`: a time, '' for ever."""
     en, zh = (_names((step.event for step in rule.steps), contracts, lang) for lang in ("en", "zh"))
     if not since:
         return {

@@ -19,6 +19,7 @@ from engine.matching.why.incident import Ask, incident_of
 from engine.matching.why.occasion import ACTED, Occasion
 from engine.matching.why.standing import standing
 from engine.outcome import Meta
+from engine.pipeline.envelope import Arrival
 from engine.pipeline.state import Partition
 from engine.ports import Reader, Store
 from engine.rules.model import Rule
@@ -143,7 +144,9 @@ class Explainer:
         found = {
             arrival.body.id: (arrival.body.at, arrival.body.ids[1])
             for arrival in part.arrivals
-            if arrival.kind == "part" and arrival.body.type == guard.ASKED
+            if isinstance(arrival, Arrival)
+            and arrival.kind == "part"
+            and arrival.body.type == guard.ASKED
         }
         return list(found.values())
 

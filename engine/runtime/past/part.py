@@ -1,5 +1,8 @@
 """One node's part of the log: its own records, and the ticks and versions between them."""
 
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from msgspec import structs
@@ -7,7 +10,7 @@ from msgspec import structs
 from engine.events import topics
 from engine.events.model import Event
 from engine.events.record import Record, partition_of
-from engine.identity.messages import Version
+from engine.identity.messages import Tick, Version
 from engine.ingest.lateness import placed
 from engine.pipeline.envelope import Arrival, read
 from engine.ports import Reader
@@ -19,6 +22,44 @@ _CONTROL = (b"tick", b"ruleset", b"model", b"disable")
 _HAPPENED = ("event", "part")
 
 
+def _column() -> "array[int]":
+    return array("q")
+
+
+@dataclass(slots=True)
+class Ticks:
+    """Ticks with nothing of the node between them: there may be a million, so columns of numbers.
+
+    `now`, `passed`: of each tick and all before it here the latest, UTC ms.
+    """
+
+    offset: "array[int]" = field(default_factory=_column)
+    now: "array[int]" = field(default_factory=_column)
+    passed: "array[int]" = field(default_factory=_column)
+
+    def take(self, offset: int, tick: Tick) -> None:
+        """Take in one that came after all of these."""
+        self.offset.append(offset)
+        self.now.append(max(tick.now, self.now[-1]) if self.now else tick.now)
+        self.passed.append(max(tick.passed, self.passed[-1]) if self.passed else tick.passed)
+
+    def deciding(self, due: Sequence[tuple[int, str]]) -> Iterator[Arrival]:
+        """Yield the first that decides what is due first, and so on, then the last of all.
+
+        `due`: a heap of timers by score; who folds what is yielded changes it meanwhile.
+        """
+        last, place = len(self.offset) - 1, 0
+        while due and (place := bisect_left(self.passed, due[0][0], place)) < last:
+            yield self._at(place)
+            place += 1
+        yield self._at(last)
+
+    def _at(self, place: int) -> Arrival:
+        record = Record(topics.EVENTS, 0, self.offset[place], b"tick", b"")
+        tick = Tick(now=self.now[place], passed=self.passed[place])
+        return Arrival(record, kind="tick", body=tick)
+
+
 @dataclass(slots=True)
 class Part:
     """A node's part of its partition's log. `since`: log time at its begin, UTC ms.
@@ -26,7 +67,7 @@ class Part:
     `is_whole`: it holds all that ever happened to the person or at the thing.
     """
 
-    arrivals: list[Arrival] = field(default_factory=list)
+    arrivals: list[Arrival | Ticks] = field(default_factory=list)
     since: int = 0
     is_whole: bool = True
     own: int = 0
@@ -37,10 +78,11 @@ class Part:
         found: dict[str, Event] = {}
         now = self.since
         for arrival in self.arrivals:
+            if isinstance(arrival, Ticks):
+                now = arrival.now[-1]
+                continue
             body = arrival.body
-            if arrival.kind == "tick":
-                now = body.now
-            elif arrival.kind in _HAPPENED and body.id not in found:
+            if arrival.kind in _HAPPENED and body.id not in found:
                 at = placed(body.at, now)[0] if now and arrival.kind == "event" else body.at
                 found[body.id] = structs.replace(body, at=at)
         return list(found.values())
@@ -74,10 +116,20 @@ async def _take(part: Part, record: Record, library: ArtefactLibrary) -> None:
     arrival = read(record, library.book.secret)
     if arrival.error is not None:
         return
-    if arrival.kind == "tick" and not part.since:
-        part.since = arrival.body.now
-    elif isinstance(arrival.body, Version):
+    if isinstance(arrival.body, Tick):
+        part.since = part.since or arrival.body.now
+        if not part.arrivals or not isinstance(part.arrivals[-1], Ticks):
+            part.arrivals.append(Ticks())
+        ticks = part.arrivals[-1]
+        assert isinstance(ticks, Ticks)
+        ticks.take(record.offset, arrival.body)
+        return
+    if isinstance(arrival.body, Version):
         await library.need(arrival.kind, arrival.body.version)
+    elif arrival.kind == "erase":  # whoever comes by this identifier now is somebody else
+        part.arrivals = [each for each in part.arrivals if isinstance(each, Ticks) or not each.name]
+        part.own, part.is_whole = 0, True
+        return
     part.arrivals.append(arrival)
     part.own += bool(arrival.name)
 
@@ -87,9 +139,10 @@ def _shorten(part: Part) -> None:
     left, place = part.own - OWN_MAX, 0
     while left > 0:
         arrival = part.arrivals[place]
-        if arrival.kind == "tick":
-            part.since = arrival.body.now
-        left -= bool(arrival.name)
+        if isinstance(arrival, Ticks):
+            part.since = arrival.now[-1]
+        else:
+            left -= bool(arrival.name)
         place += 1
     part.arrivals, part.own = part.arrivals[place:], OWN_MAX
     part.is_whole = False

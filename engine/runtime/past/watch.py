@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from engine.events.model import Event
-from engine.identity.messages import Tick
 from engine.keys import node_name
 from engine.matching.segments import ENTERED, LEFT
 from engine.matching.why.occasion import (
@@ -13,12 +12,14 @@ from engine.matching.why.occasion import (
     Occasion,
     asking_of,
     of_asking,
+    of_change,
     of_event,
     of_note,
     of_segments,
     segments_of,
     waits_of,
 )
+from engine.matching.why.standing import AWAKE
 from engine.outcome import Note, Outcome
 from engine.pipeline.book import Book
 from engine.pipeline.envelope import Arrival
@@ -27,8 +28,8 @@ from engine.pipeline.needs import needed_nodes
 from engine.pipeline.state import Live, Partition
 from engine.profile.model import Actor
 from engine.rules.model import Rule
+from engine.runtime.past.part import Ticks
 
-AWAKE = ("live", "shadow")
 NOTED_MAX = 1_000  # occasions, the newest
 _TYPES = {"entered": ENTERED, "left": LEFT}
 
@@ -49,21 +50,15 @@ class Watch:
         self._name = node_name(tenant, node_id)
         self._rule = rule
         self._newest: dict[str, tuple[int, str]] = {}  # group -> when, which rule acted
-        self._tick: Arrival | None = None
 
-    def run(self, arrivals: Sequence[Arrival]) -> None:
-        """Fold all of them; a tick only where it decides something, or something follows it."""
-        due = self._state.due
+    def run(self, arrivals: Sequence[Arrival | Ticks]) -> None:
+        """Fold all of them; a tick only where it decides something, or is the last of several."""
         for arrival in arrivals:
-            if arrival.kind != "tick":
-                self._catch_up()
+            if not isinstance(arrival, Ticks):
                 self._fold(arrival)
                 continue
-            self._tick = arrival
-            assert isinstance(arrival.body, Tick)
-            if due and due[0][0] <= arrival.body.passed:
-                self._catch_up()
-        self._catch_up()
+            for tick in arrival.deciding(self._state.due):
+                self._fold(tick)
 
     @property
     def occasions(self) -> list[Occasion]:
@@ -76,11 +71,6 @@ class Watch:
         node = self._state.nodes.get(self._name)
         return node.actor if isinstance(node, Live) else None
 
-    def _catch_up(self) -> None:
-        tick, self._tick = self._tick, None
-        if tick is not None:
-            self._fold(tick)
-
     def _fold(self, arrival: Arrival) -> None:
         state, rule, actor = self._state, self._current(), self.actor
         before = _Before() if rule is None or actor is None else _before(rule, actor)
@@ -90,8 +80,10 @@ class Watch:
         state.note_timers()
         outcome, state.outcome = state.outcome, Outcome()
         state.dirty.clear()
-        rule, actor = self._current(), self.actor
+        old, rule, actor = rule, self._current(), self.actor
         if rule is not None and actor is not None and rule.status in AWAKE:
+            if old is not None and (ended := of_change(old, rule, actor, state.meta.now)):
+                self._keep(ended, actor)
             self._note(rule, actor, arrival, outcome, before)
 
     def _note(
