@@ -49,7 +49,7 @@ def _partials(a: Any, b: Any) -> Any:
     """Return both, list by list, whatever they hold; their owner puts them in order."""
     mine, theirs = msgspec.to_builtins(a), msgspec.to_builtins(b)
     return [
-        x + [each for each in y if each not in x] if isinstance(x, list) else x or y
+        x + [each for each in y if each not in x] if isinstance(x, list) else {**y, **x}
         for x, y in zip(mine, theirs, strict=True)
     ]
 

@@ -65,8 +65,8 @@ class Wait(msgspec.Struct, array_like=True):
 class Partial(msgspec.Struct, array_like=True):
     """All that one rule remembers of one instance (`per`; without it there is one, '').
 
-    `seen`: of a first step that wants several; `data`: of the last of them. `runs`, `waits`: in
-    the order of their events.
+    `seen`: of a first step that wants several; `data`: by event id what the rule reads of them.
+    `runs`, `waits`: in the order of their events.
     """
 
     seen: list[Mark] = []
@@ -121,7 +121,13 @@ def tidy(turn: Turn, rule: Rule, instance: str) -> None:
     oldest = arrived - rule.fresh_ms
     if partial.seen:
         first = rule.steps[0].within_ms or 0
-        partial.seen = [mark for mark in partial.seen if mark[0] > oldest - first][-SEEN_MAX:]
+        seen = [mark for mark in partial.seen if mark[0] > oldest - first][-SEEN_MAX:]
+        if partial.runs and seen and seen[0][0] <= arrived:
+            seen = _unused(rule, partial.runs, seen, arrived)
+        partial.seen = seen
+    if partial.data:
+        ids = {id for _, id in partial.seen}
+        partial.data = {id: data for id, data in partial.data.items() if id in ids}
     if partial.runs:
         kept = [run for run in partial.runs if _is_open(rule, run, arrived, oldest)]
         if rule.repeat == "keep-first" and len(kept) > 1:
@@ -159,9 +165,15 @@ def leading(rule: Rule, runs: list[Run]) -> list[Run]:
         return runs
     found: list[Run] = []
     for run in runs:
-        if not found or not can_go_on(rule, found[-1], run.began):
+        first = run.match.first_at, ""
+        if not found or has_gone_on(run) or not can_go_on(rule, found[-1], first):
             found.append(run)
     return found
+
+
+def has_gone_on(run: Run) -> bool:
+    """Tell whether a run has taken an event behind its first step: nothing takes that back."""
+    return run.place > 1 or bool(run.seen)
 
 
 def can_go_on(rule: Rule, run: Run, mark: Mark) -> bool:
@@ -171,6 +183,11 @@ def can_go_on(rule: Rule, run: Run, mark: Mark) -> bool:
     return in_time and (run.until is None or run.until > mark)
 
 
+def open_count(rule: Rule, runs: list[Run], mark: Mark) -> int:
+    """Return how many of some runs can take an event of a place in the order of events."""
+    return sum(can_go_on(rule, run, mark) for run in runs)
+
+
 def arrived_until(turn: Turn, rule: Rule) -> int:
     """Return the instant up to which all that the rule listens to has arrived.
 
@@ -178,6 +195,19 @@ def arrived_until(turn: Turn, rule: Rule) -> int:
     late, and what it would have met must not be forgotten by then.
     """
     return turn.passed - max(map(turn.lateness_ms, rule.hears), default=0)
+
+
+def _unused(rule: Rule, runs: list[Run], seen: list[Mark], arrived: int) -> list[Mark]:
+    """Return the events of a first step without those that can be in no other set any more."""
+    over = next((run for run in reversed(runs) if run.began[0] <= arrived), None)
+    if over is None:
+        return seen
+    return [mark for mark in seen if mark[0] > arrived or not is_used(rule, over, mark)]
+
+
+def is_used(rule: Rule, run: Run, mark: Mark) -> bool:
+    """Tell whether an event of a first step is in the set of a run or before, or ignored for it."""
+    return mark <= run.began or (rule.repeat == "keep-first" and can_go_on(rule, run, mark))
 
 
 def _is_open(rule: Rule, run: Run, arrived: int, oldest: int) -> bool:

@@ -3,10 +3,11 @@
 Other events may lie between. In event order, `restart` lets a new first step take over,
 `keep-first` ignores it while the one before can still go on, `each` follows up to RUNS_MAX at once.
 An event that arrives later than one behind it can add a match, never take one back: runs that a
-later start has taken over, single starts that are ignored, and events that came too early, are
-remembered for a while.
+later start has taken over, starts that are ignored, and events that came too early, are remembered
+for a while.
 """
 
+from bisect import insort
 from typing import Any
 
 from engine.decision.match import Mark, Match
@@ -20,10 +21,11 @@ from engine.matching.partial import (
     can_go_on,
     known,
     leading,
+    open_count,
     opened,
     tidy,
 )
-from engine.matching.times import completes
+from engine.matching.times import completes, regroup
 from engine.profile.turn import Turn
 from engine.rules.model import Rule, Step
 
@@ -65,17 +67,18 @@ def _continue(
         done = _step(rule, run, event) or _catch_up(turn, rule, run, partial)
         if done:
             matches.append(run.match)
-            _used_up(rule, partial, run)
+            _used_up(turn, rule, partial, run)
         if rule.repeat != "each":
             break
+    if matches:
+        matches += _caught_up(turn, rule, partial, partial.runs)
     return taken, matches
 
 
 def _start(turn: Turn, rule: Rule, event: Early, instance: str) -> list[Match]:
     """Take the first step, and the ones behind it that had come too early."""
     step = rule.steps[0]
-    partial = known(turn, rule, instance)
-    if step.times > 1 and partial is not None and _is_covered(rule, partial, event):
+    if step.times > 1 and _is_ignored(turn, rule, event, instance):
         return []
     match = Match(
         cause=event.mark[1],
@@ -86,25 +89,41 @@ def _start(turn: Turn, rule: Rule, event: Early, instance: str) -> list[Match]:
         first_at=event.mark[0],
         marks=[event.mark],
     )
-    if step.times > 1:
-        partial = partial or opened(turn, rule, instance)
-        if partial is None or not _counts(turn, rule, partial, match):
-            return []
-    if len(rule.steps) == 1:
+    if step.times == 1 and len(rule.steps) == 1:
         return [match]
-    partial = partial or opened(turn, rule, instance)
+    partial = opened(turn, rule, instance)
     if partial is None:
         return []
-    return _run(turn, rule, partial, Run(1, match))
+    if step.times == 1:
+        return _run(turn, rule, partial, Run(1, match))
+    if match.events[step.alias]:
+        partial.data[match.cause] = match.events[step.alias]
+    if len(rule.steps) == 1:
+        return [match] if _counts(turn, rule, partial, match) else []
+    if event.mark not in partial.seen:
+        insort(partial.seen, event.mark)
+    regroup(turn, rule, partial, match)
+    return _caught_up(turn, rule, partial, partial.runs)
+
+
+def _is_ignored(turn: Turn, rule: Rule, event: Early, instance: str) -> bool:
+    """Tell whether a start, the newest, is only noted: under `keep-first` one before can go on."""
+    if rule.repeat != "keep-first" or (partial := known(turn, rule, instance)) is None:
+        return False
+    runs, seen, mark = partial.runs, partial.seen, event.mark
+    newest = runs and runs[-1].began < mark and (not seen or seen[-1] < mark)
+    if not newest or not can_go_on(rule, runs[-1], mark):
+        return False
+    seen.append(mark)
+    if kept := rule.kept(rule.steps[0].event, event.data):
+        partial.data[mark[1]] = kept
+    return True
 
 
 def _counts(turn: Turn, rule: Rule, partial: Partial, match: Match) -> bool:
-    """Count an event of a first step that wants several; True, with the match about the set."""
-    step, mark, data = rule.steps[0], match.marks[0], match.events
+    """Count an event of a rule's only step; True, with the match about the set, if it is full."""
+    step, mark, seen = rule.steps[0], match.marks[0], partial.seen
     apart: list[Mark] = []
-    if not partial.seen or mark > partial.seen[-1]:
-        partial.data = data[step.alias]  # of the last in event time, whichever arrives last
-    seen = partial.seen
     if rule.cancels:
         seen, apart = cancel.together(turn, rule, partial, seen, mark)
     partial.seen, full = completes(seen, mark, step.times, step.within_ms or 0)
@@ -113,8 +132,7 @@ def _counts(turn: Turn, rule: Rule, partial: Partial, match: Match) -> bool:
         partial.seen = sorted([*partial.seen, *left])
     if not full:
         return False
-    if full[-1] != mark:
-        match.events = {step.alias: partial.data}
+    match.events = {step.alias: partial.data.get(full[-1][1], {})}
     match.first_at, (match.at, match.cause), match.marks = full[0][0], full[-1], [full[-1]]
     return True
 
@@ -127,29 +145,27 @@ def _run(turn: Turn, rule: Rule, partial: Partial, run: Run) -> list[Match]:
             if other.began < run.began and (other.until is None or other.until > run.began):
                 other.until = run.began
         run.until = min((r.began for r in runs if r.began > run.began), default=None)
-    elif rule.repeat == "each" and _open_count(rule, runs, run.last) >= RUNS_MAX:
+    elif rule.repeat == "each" and open_count(rule, runs, run.last) >= RUNS_MAX:
         turn.outcome.count("suppressed")
         return []
     if rule.cancels:
         cancel.ends(turn, rule, partial, run.match, run)
     runs.append(run)
     runs.sort(key=lambda each: each.began)
-    matches = []
     # Under `keep-first` a late start may hide one, and so let another lead that it had hidden.
-    while done := next(
-        (r for r in _behind(rule, runs, run) if _catch_up(turn, rule, r, partial)), None
+    return _caught_up(turn, rule, partial, runs if rule.repeat == "keep-first" else [run])
+
+
+def _caught_up(turn: Turn, rule: Rule, partial: Partial, runs: list[Run]) -> list[Match]:
+    """Let runs take what had come too early for them; return what that completes."""
+    matches = []
+    while partial.early and (
+        done := next((r for r in leading(rule, runs) if _catch_up(turn, rule, r, partial)), None)
     ):
         matches.append(done.match)
-        _used_up(rule, partial, done)
+        _used_up(turn, rule, partial, done)
         runs = partial.runs
     return matches
-
-
-def _behind(rule: Rule, runs: list[Run], run: Run) -> list[Run]:
-    """Return the runs that a new one gives events to that had come too early."""
-    if rule.repeat == "keep-first":
-        return [each for each in leading(rule, runs) if each.began >= run.began]
-    return [each for each in runs if each is run]
 
 
 def _catch_up(turn: Turn, rule: Rule, run: Run, partial: Partial) -> bool:
@@ -190,29 +206,21 @@ def _step(rule: Rule, run: Run, event: Early) -> bool:
     return run.place == len(rule.steps)
 
 
-def _used_up(rule: Rule, partial: Partial, run: Run) -> None:
+def _used_up(turn: Turn, rule: Rule, partial: Partial, run: Run) -> None:
     """A match uses up its run, and, unless each is followed, all that had begun before its end."""
+    if rule.repeat == "each":
+        partial.runs = [other for other in partial.runs if other is not run]
+        partial.seen = [mark for mark in partial.seen if mark > run.began]
+        return
     partial.runs = [
         other
         for other in partial.runs
-        if other is not run and (rule.repeat == "each" or other.began > run.last)
+        if other.began > run.last and other.match.first_at >= run.match.at
     ]
-    if rule.repeat != "each":
-        partial.seen = [mark for mark in partial.seen if mark > run.last]
-        partial.early = [early for early in partial.early if early.mark > run.last]
-
-
-def _is_covered(rule: Rule, partial: Partial, event: Early) -> bool:
-    """Tell whether `keep-first` ignores a start, since an earlier one can still go on."""
-    if rule.repeat != "keep-first":
-        return False
-    earlier = [run for run in partial.runs if run.began < event.mark]
-    return any(can_go_on(rule, run, event.mark) for run in leading(rule, earlier)[-1:])
-
-
-def _open_count(rule: Rule, runs: list[Run], mark: Mark) -> int:
-    """Return how many of some runs can take an event of a place in the order of events."""
-    return sum(can_go_on(rule, run, mark) for run in runs)
+    partial.seen = [mark for mark in partial.seen if mark > run.last]
+    partial.early = [early for early in partial.early if early.mark > run.last]
+    if rule.steps[0].times > 1:
+        regroup(turn, rule, partial, run.match)
 
 
 def _remember(turn: Turn, rule: Rule, places: tuple[int, ...], event: Early, instance: str) -> None:

@@ -14,7 +14,7 @@ from engine.decision.reach import ADDRESSES, NEEDS_NO_CONSENT
 from engine.decision.words import untitled
 from engine.events.model import Event
 from engine.matching import absence, guard
-from engine.matching.partial import INSTANCE_LENGTH_MAX, Partial
+from engine.matching.partial import INSTANCE_LENGTH_MAX, Partial, is_used
 from engine.matching.segments import ENTERED, LEFT
 from engine.matching.why.graded import LANGUAGES, Events, Graded, first_failing, graded, words_of
 from engine.matching.why.incident import Incident
@@ -242,9 +242,9 @@ def _taken(rule: Rule, event: Event, place: int, actor: Actor, found: Occasion) 
         until = min(waits.values())
         return replace(found, outcome="waits", until=until, told={"for": rule.absent.event})
     told = {"steps": len(rule.steps), "times": step.times, "for_ms": step.within_ms}
-    if step.times == 1:
+    if step.times == 1 or not (seen := _seen(rule, event, place, actor)):
         return replace(found, outcome="begun", step=place + 1, told=told)
-    told["seen"] = _seen(rule, event, place, actor)
+    told["seen"] = seen
     return replace(found, outcome="counted", step=place + 1, told=told)
 
 
@@ -256,13 +256,20 @@ def _before(rule: Rule, actor: Actor, event: Event, place: int) -> Events:
 
 
 def _seen(rule: Rule, event: Event, place: int, actor: Actor) -> int:
-    """Return how many events a step that wants several has by now, an event of it included."""
+    """Return how many events a step that wants several has by now, an event of it included.
+
+    0 where that is no longer asked: a match is under way that has it, or for which it is ignored.
+    """
     partial, since = _partial(rule, actor, event), event.at - (rule.steps[place].within_ms or 0)
     if partial is None:
         return 1
     if place:
         return max((len(run.seen) for run in partial.runs if run.place == place), default=1)
-    return sum(at > since for at, _ in partial.seen)
+    last = partial.runs[-1] if partial.runs else None
+    if last is not None and is_used(rule, last, (event.at, event.id)):
+        return 0
+    near = [mark for mark in partial.seen if mark[0] > since]
+    return sum(last is None or not is_used(rule, last, mark) for mark in near)
 
 
 def _partial(rule: Rule, actor: Actor, event: Event) -> Partial | None:
