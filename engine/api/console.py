@@ -13,12 +13,9 @@ from starlette.routing import Route
 
 from engine.api.feed import Feed
 from engine.errors import EngineError
-from engine.matching.why.waiting import waiting
 from engine.ports import Clock
-from engine.profile.card import card
-from engine.profile.contacts import contacts
-from engine.profile.model import Actor
 from engine.rules.compile import RuleSet
+from engine.runtime.cards import worded
 from engine.runtime.lookup import Lookup
 from engine.runtime.totals import Totals
 
@@ -71,9 +68,7 @@ def console(
             return _json(
                 {"error": f"no customer has {name}", "code": "customer/unknown"}, status=404
             )
-        actor, now = found.live.actor, clock.now()
-        told = card(actor, customer=found.customer, aliases=found.aliases, now=now, masked=True)
-        return _json(told if rules is None else {**told, **_words(rules, actor, now)})
+        return _json(worded(found, rules, clock.now(), masked=True))
 
     return Starlette(
         routes=[
@@ -85,16 +80,6 @@ def console(
             Route("/api/customers/{identifier:path}", customer),
         ]
     )
-
-
-def _words(rules: RuleSet, actor: Actor, now: int) -> dict[str, Any]:
-    """Return what the card needs rules and contracts for: waits in words, titles of events."""
-    contracts = rules.contracts.by_name
-    seen = {name for touch in actor.touches.values() for _, name, _ in contacts(touch)}
-    return {
-        "open_waits": waiting(rules, actor, now),
-        "titles": {name: dict(contracts[name].title) for name in seen if name in contracts},
-    }
 
 
 def _file(name: str) -> Response:

@@ -1,4 +1,4 @@
-"""`engine customer user_id:u1`: one person, by any identifier or old id; erase, or part in two."""
+"""`engine customer user_id:u1`: one person by any identifier, or a thing; erase, part in two."""
 
 import asyncio
 import os
@@ -13,14 +13,17 @@ from rich.table import Table
 
 from engine.adapters.clock import clock_of
 from engine.cli.command import Command
-from engine.cli.language import language
+from engine.cli.language import add_language
+from engine.cli.refusals import refused
+from engine.cli.thing import show as show_thing
 from engine.config import Settings
 from engine.errors import EngineError
-from engine.events.ids import TYPES
-from engine.profile.card import card
-from engine.runtime.connect import publisher_of, store_of
+from engine.events.ids import ENTITIES, TYPES
+from engine.runtime.cards import worded
+from engine.runtime.connect import publisher_of, reader_of, store_of
 from engine.runtime.lookup import Lookup
 from engine.runtime.orders.staff import staff_of
+from engine.runtime.rulesets.overview import Overview
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DONE_S = 10  # how long an order is watched until its effect is seen
@@ -29,21 +32,23 @@ ORDERS = {"erase": "erase IDENTIFIER", "split": "split IDENTIFIER OTHER ..."}
 
 def _configure(parser: ArgumentParser) -> None:
     parser.usage = (
-        "engine customer [-h] [--json] [--url URL] [--key KEY] "
+        "engine customer [-h] [--json] [--lang LANG] [--url URL] [--key KEY] "
         "[erase | split] IDENTIFIER [IDENTIFIER ...]"
     )
     parser.add_argument(
         "words",
         nargs="+",
         metavar="IDENTIFIER",
-        help=f"TYPE:VALUE with TYPE of {', '.join(TYPES)}; or a customer id. `erase IDENTIFIER`: "
-        "erase the person. `split IDENTIFIER OTHER ...`: the others are somebody else",
+        help=f"TYPE:VALUE with TYPE of {', '.join(TYPES)}; or a customer id; or a thing, such as "
+        "store:s7. `erase IDENTIFIER`: erase the person. `split IDENTIFIER OTHER ...`: the others "
+        "are somebody else",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
         "--url", default=DEFAULT_URL, help=f"of a running engine ({DEFAULT_URL}), without REDIS_URL"
     )
     parser.add_argument("--key", default="", help="of a source with trust `proves`, for orders")
+    add_language(parser)
 
 
 def _run(arguments: Namespace) -> int:
@@ -55,16 +60,19 @@ def _run(arguments: Namespace) -> int:
             f"one at a time, or `erase`, `split`; got {len(rest)} more", code="identity/which"
         )
     kind, colon, _ = first.partition(":")
-    if colon and kind not in TYPES:
-        known = ", ".join(TYPES)
+    if colon and kind not in TYPES and kind not in ENTITIES:
+        known = ", ".join((*TYPES, *ENTITIES))
         raise EngineError(f"no identifier type `{kind}`; one of {known}", code="identity/type")
     found = asyncio.run(_find(arguments, first))
     if found is None:
-        raise EngineError(f"nobody has {first}", code="identity/unknown")
+        told = f"nothing has come of {first} yet" if kind in ENTITIES else f"nobody has {first}"
+        raise refused(EngineError(told, code="identity/unknown"), arguments.lang)
     if arguments.json:
         print(orjson.dumps(found).decode())
+    elif found["kind"] == "person":
+        _show(found, arguments.lang)
     else:
-        _show(found)
+        show_thing(first, found, Console(), arguments.lang)
     return 0
 
 
@@ -131,22 +139,25 @@ async def _find(arguments: Namespace, name: str) -> dict[str, Any] | None:
 
 
 async def _from_redis(name: str) -> dict[str, Any] | None:
+    """Return the card as the state has it; that of a thing in words, for which the log is asked."""
     settings = Settings.from_env(os.environ)
     store = store_of(settings)
-    lookup = Lookup(
-        store,
-        partition_count=settings.partitions,
-        tenant=settings.tenant,
-        secret=settings.secret_key,
-    )
+    count, secret = settings.partitions, settings.secret_key
+    lookup = Lookup(store, partition_count=count, tenant=settings.tenant, secret=secret)
     try:
         found = await lookup.find(name)
+        rules = None
+        if found is not None and found.live.actor.kind != "person":
+            reader = reader_of(settings)
+            try:
+                overview = Overview(store, reader, partition_count=count, secret=secret)
+                rules = await overview.rules_of(found.customer)
+            finally:
+                await reader.close()
     finally:
         await store.close()
-    if found is None:
-        return None
     now = clock_of(settings).now()
-    return card(found.live.actor, customer=found.customer, aliases=found.aliases, now=now)
+    return None if found is None else worded(found, rules, now, masked=False)
 
 
 async def _from_http(url: str, name: str) -> dict[str, Any] | None:
@@ -165,7 +176,7 @@ async def _from_http(url: str, name: str) -> dict[str, Any] | None:
         ) from None
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(found: dict[str, Any], lang: str) -> None:
     console = Console()
     console.print(f"[bold]{found['customer']}[/]  as of {found['as_of']}")
     for name in ("identifiers", "basic", "trade", "scores"):
@@ -183,13 +194,13 @@ def _show(found: dict[str, Any]) -> None:
         )
     for name in ("enquiry", "complaint"):
         console.print(f"{name}: {found[name]['count']}, open {len(found[name]['open'])}")
-    console.print("open waits:", *map(_wait, found["open_waits"]), sep="\n  ")
+    console.print("open waits:", *(_wait(w, lang) for w in found["open_waits"]), sep="\n  ")
     console.print("last triggers:", *(_line(t) for t in found["last_triggers"]), sep="\n  ")
 
 
-def _wait(wait: dict[str, Any]) -> str:
+def _wait(wait: dict[str, Any], lang: str) -> str:
     """Return what a timer waits for in words, where a running engine has told them."""
-    words = wait.get("words", {}).get(language())
+    words = wait.get("words", {}).get(lang)
     return words or f"{wait['timer']} until {wait['due']}"
 
 
@@ -200,7 +211,7 @@ def _line(entry: dict[str, Any]) -> str:
 
 SPEC = Command(
     name="customer",
-    help="show one person and why they were contacted; erase one, part one in two",
+    help="show one person, or a shop, and why they were contacted; erase one, part one in two",
     configure=_configure,
     run=_run,
 )

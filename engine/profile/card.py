@@ -5,7 +5,9 @@ from typing import Any
 from engine.clock import iso
 from engine.profile.contacts import contacts
 from engine.profile.model import Actor, Care, Touch
+from engine.profile.things import tally
 
+COUNTED_DAYS = (1, 7, 30)
 _HIDDEN = "•••"
 
 
@@ -15,8 +17,10 @@ def card(
     """Return one person or thing as plain JSON types; instants as ISO 8601, money in minor units.
 
     `customer` and `canonical` are the one id that all others lead to, whichever was asked for.
-    `masked` hides contact addresses except their ends, for screens that many can see.
+    `counted` is of a thing alone, at which some rule counts days. `masked` hides contact addresses
+    except their ends, for screens that many can see.
     """
+    counted = {"counted": _counted(actor, now)} if actor.tallies else {}
     return {
         "customer": customer,
         "canonical": customer,
@@ -50,6 +54,15 @@ def card(
             for timer_id, timer in sorted(actor.timers.items(), key=lambda item: item[1].due)
         ],
         "last_triggers": list(reversed(actor.triggers)),
+        **counted,
+    }
+
+
+def _counted(actor: Actor, now: int) -> dict[str, dict[str, int]]:
+    """Return how often each event type happened at a thing, by whole days up to today's."""
+    return {
+        name: {f"{days}d": tally.count(actor, name, now, days) for days in COUNTED_DAYS}
+        for name in sorted(actor.tallies)
     }
 
 
