@@ -10,8 +10,12 @@ SHARED = "shared.yaml"
 SHARED_LEVELS_MAX = 3
 
 
-def read_texts(folder: str | Path, *, ending: str = ".yaml") -> dict[str, str]:
+def read_texts(
+    folder: str | Path, *, ending: str = ".yaml", errors: str = "strict"
+) -> dict[str, str]:
     """Return path -> text of all files with an ending below a folder, paths as given.
+
+    `errors`: as `bytes.decode` has it.
 
     Raises
     ------
@@ -20,16 +24,16 @@ def read_texts(folder: str | Path, *, ending: str = ".yaml") -> dict[str, str]:
     """
     root = Path(folder)
     if root.is_file():
-        return {str(root): read_text(root)}
+        return {str(root): read_text(root, errors=errors)}
     if not root.is_dir():
         raise ConfigError(f"no folder `{folder}`; run from the project's root, or name another")
-    return {str(path): read_text(path) for path in sorted(root.rglob(f"*{ending}"))}
+    return {str(path): read_text(path, errors=errors) for path in sorted(root.rglob(f"*{ending}"))}
 
 
-def read_text(path: str | Path) -> str:
+def read_text(path: str | Path, *, errors: str = "strict") -> str:
     """Return the text of a file; ConfigError says why it cannot be read."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8", errors=errors)
     except OSError as error:
         raise ConfigError(f"cannot read it: {error.strerror}", where=str(path)) from None
     except UnicodeDecodeError as error:
@@ -49,13 +53,14 @@ def read_rules(rules_dir: str | Path) -> dict[str, str]:
     """Return the texts of all rule files below a folder, or of one file.
 
     With them comes what they share: `shared.yaml` of a folder above that is one of rules too.
+    Bytes that are no UTF-8 become surrogates: whoever parses them says where, with all else.
     """
-    found = read_texts(rules_dir)
+    found = read_texts(rules_dir, errors="surrogateescape")
     here = Path(rules_dir)
     for folder in here.parents[:SHARED_LEVELS_MAX]:
         path = folder / SHARED
         if path.is_file():
-            found.setdefault(str(path), read_text(path))
+            found.setdefault(str(path), read_text(path, errors="surrogateescape"))
     return {path: text for path, text in found.items() if not path.endswith(".bad.yaml")}
 
 

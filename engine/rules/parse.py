@@ -44,6 +44,7 @@ REQUIRED = ("rule", "owner", "do", "when")
 # They are not part of a rule's version: who widens a pilot must not end what waits in it.
 WORDS = ("title", "owner", "why", "status", "tests", "scope")
 GUARD_WAIT_MS = 2 * MINUTE_MS
+ID_LENGTH_MAX = 100
 _ID = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 
 
@@ -99,13 +100,16 @@ class _Parser:
         """Return the rule as far as it can be read."""
         reader, root = self.reader, self.root
         identity = reader.text(root, "rule")
-        if not _ID.fullmatch(identity):
-            place = reader.child(root, "rule") or root
-            reader.add(place, "R114", f"'{identity}' is no name", "write small-letters-and-dashes")
+        if identity and not (_ID.fullmatch(identity) and len(identity) <= ID_LENGTH_MAX):
+            hint = "write small-letters-and-dashes"
+            if len(identity) > ID_LENGTH_MAX:
+                hint = f"write at most {ID_LENGTH_MAX} characters"
+            reader.add(root.pairs["rule"][1], "R114", f"'{identity[:120]}' is no name", hint)
         key = reader.text(root, "key", "person")
         if key != "person" and key not in ENTITIES:
             place = reader.child(root, "key") or root
-            reader.add(place, "R115", f"no kind of thing '{key}'", nearest(key, ENTITIES))
+            hint = nearest(key, ENTITIES) or "one of " + ", ".join(ENTITIES)
+            reader.add(place, "R115", f"no kind of thing '{key}'", hint)
         pattern = parse_pattern(reader, root, self.scopes, self.contracts)
         absent, trigger = pattern.absent, pattern.trigger
         context = self._context()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.clock import SECOND_MS
+from engine.profile.calendar import PERIODS
 from engine.profile.things.tally import CUSTOMER
 from engine.rules.expression import operators
 from engine.rules.expression.meaning import (
@@ -313,6 +314,7 @@ class Checker(Report):
     def unknown_root(self, node: Path) -> Meaning:
         root = node.parts[0]
         roots = ["event", "profile", "features", "sets", "local", "conditions", *self.scope.events]
+        roots += PERIODS
         hint = did_you_mean(root.text, roots)
         if not hint and len(node.parts) == 1:
             fields = self.scope.events.get(self.trigger, {})

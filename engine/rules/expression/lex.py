@@ -48,6 +48,9 @@ _LOOKALIKE = {
     "×": "*",
     "÷": "/",
 }
+# What looks like an operator is told whole: ＆＆ is && and not twice an & that is none.
+_NO_QUOTES = "".join(wide for wide, plain in _LOOKALIKE.items() if plain not in "\"'")
+_WIDE = re.compile(f"[{_NO_QUOTES}]+")
 _SIGNS = {"≥": ">=", "≤": "<=", "≠": "!=", "∧": "&&", "∨": "||"}
 _CURLY = {"“": '”“"', "”": '”“"', "„": '”“"', "「": "」", "『": "』", "‘": "’‘'", "’": "’‘'"}
 _STOPS = " \t\r\n()[],"  # where a word that cannot be read is taken to end
@@ -76,8 +79,8 @@ def tokens(text: str, problems: list[Problem]) -> list[Token]:
             place = space.end()
         if place >= len(text):
             break
-        if (plain := _LOOKALIKE.get(text[place])) is not None and plain not in "\"'":
-            text = _plain(text, place, plain, problems)
+        if wide := _WIDE.match(text, place):
+            text = _plain(text, wide, problems)
             continue
         token = _token(text, place, problems)
         if token.kind != "unreadable":
@@ -105,28 +108,19 @@ def _token_of(found: re.Match[str]) -> Token:
     return Token(kind, text, start, end, value)
 
 
-def _plain(text: str, place: int, plain: str, problems: list[Problem]) -> str:
-    """Return the text with one full-width character as its plain one, and tell it."""
-    odd = text[place]
+def _plain(text: str, wide: re.Match[str], problems: list[Problem]) -> str:
+    """Return the text with full-width characters as their plain ones, and tell them."""
+    place, odd = wide.start(), wide.group()
     last = problems[-1] if problems else None
     if last is not None and last.code == "E115" and last.offset + last.length == place:
-        odd = text[last.offset : place + 1]
+        odd = text[last.offset : wide.end()]
         problems.pop()
-        offset = last.offset
-    else:
-        offset = place
-    problems.append(_full_width(odd, offset, _meant(odd)))
-    return text[:place] + plain + text[place + 1 :]
-
-
-def _meant(odd: str) -> str:
-    return "".join(_LOOKALIKE.get(each, each) for each in odd)
-
-
-def _full_width(odd: str, offset: int, plain: str) -> Problem:
-    what = "a space" if plain.isspace() else plain
+        place = last.offset
+    plain = "".join(_LOOKALIKE.get(each, each) for each in odd)
+    what = "a space" if plain.isspace() else plain.strip()
     message = f"{odd!r} is a full-width character"
-    return Problem(offset, len(odd), "E115", message, f"write {what}")
+    problems.append(Problem(place, len(odd), "E115", message, f"write {what}"))
+    return text[: wide.start()] + plain[-len(wide.group()) :] + text[wide.end() :]
 
 
 def _token(text: str, place: int, problems: list[Problem]) -> Token:
@@ -233,6 +227,10 @@ def _escape(text: str, at: int, problems: list[Problem]) -> tuple[str, int]:
 
 
 def _unreadable(text: str, place: int, problems: list[Problem]) -> Token:
+    if text[place] == "#":
+        end = len(text) if (line := text.find("\n", place)) < 0 else line
+        problems.append(Problem(place, 1, "E110", "'#' is no expression", "write // before a note"))
+        return Token("unreadable", "", place, end)
     end = place + 1
     while end < len(text) and text[end] not in _STOPS and not text[end].isascii():
         end += 1

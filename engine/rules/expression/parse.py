@@ -174,7 +174,10 @@ class _Parser:
         yes = self.expression(0)
         if not self.accept(":"):
             token = self.token
-            self.stop(token, "E119", f"'{token.text}' where : was expected", "write a ? b : c")
+            message = f"'{token.text}' where : was expected"
+            if token.kind == "end":
+                message = "the end where : was expected"
+            self.stop(token, "E119", message, "write a ? b : c")
         no = self.expression(0)
         height = _over(condition, yes, no)
         return self.bounded(Ternary(condition, yes, no, condition.start, no.end, height))

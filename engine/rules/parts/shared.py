@@ -145,9 +145,7 @@ class _Files:
         for name in sorted(self.nodes, key=self.names_another):
             self.condition(name)
         segments = {
-            name: segment
-            for name, (reader, node) in self.segments.items()
-            if (segment := self.segment(reader, name, node)) is not None
+            name: self.segment(reader, name, node) for name, (reader, node) in self.segments.items()
         }
         texts = {name: "\0".join(members) for name, members in self.sets.items()}
         texts |= {name: condition.text for name, condition in self.done.items()}
@@ -164,6 +162,8 @@ class _Files:
         if name in self.open:
             circle = " -> ".join([*self.open[self.open.index(name) :], name])
             reader.add(node, "R142", f"conditions name one another in a circle: {circle}")
+            for each in self.open[self.open.index(name) :]:
+                self.done[each] = self.unread()
             return
         self.open.append(name)
         body = _body(reader, node, CONDITION)
@@ -171,17 +171,20 @@ class _Files:
             if other in self.nodes:
                 self.condition(other)
         self.open.pop()
-        found = None if body is None or name in self.done else self.compiled(reader, body)
-        if found is not None:
-            self.done[name] = found
+        if name not in self.done:
+            found = None if body is None else self.compiled(reader, body)
+            self.done[name] = self.unread() if found is None else found
 
-    def segment(self, reader: Reader, name: str, node: Node) -> Segment | None:
+    def segment(self, reader: Reader, name: str, node: Node) -> Segment:
         body = _body(reader, node, SEGMENT)
         found = None if body is None else self.compiled(reader, body)
-        if found is None:
-            return None
+        found = self.unread() if found is None else found
         daily = reader.choice(node, "daily", DAILY, "never") if node.kind == "map" else "never"
         return Segment(name, _title(reader, node, name), found, daily)
+
+    def unread(self) -> Condition:
+        """Stand for a condition with a mistake: it is told once, not by all that name it."""
+        return compile_condition("true", Scopes(self.contracts, Shared()).scope(), trigger="")
 
     def compiled(self, reader: Reader, body: Node) -> Condition | None:
         known: Any = Shared(self.sets, self.done)

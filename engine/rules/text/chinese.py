@@ -35,10 +35,17 @@ a rule file has at most {} bytes => 规则文件最多{}字节
 a rule file has at most {} values => 规则文件最多{}个值
 more than {} levels inside one another => 嵌套超过{}层
 another document begins here; a rule file holds one => 这里开始了另一个文档；一个规则文件只含一个
+this file is no UTF-8 => 此文件不是 UTF-8 编码
+save it as UTF-8 => 请另存为 UTF-8 编码
+the character U+{} cannot stand here => 此处不能有字符 U+{}
+delete it => 请删除
+indent the keys of one step alike => 同一步骤的键要对齐缩进
+write at most {} characters => 最多{}个字符
 this is no text of YAML: {} => 这不是 YAML 文本：{}
 & and * at the start of a value are references => 值不能以 & 或 * 开头（YAML 引用）
 {} is a tag of YAML => {}是 YAML 标签
 mapping values are not allowed here => 此处不能有“: ”
+expected alphabetic or numeric character, but found {} => 此处不能有{}
 could not find expected ':' => 缺少“:”
 expected <block end>, but found {} => 缩进或引号有误，遇到{}
 found character {} that cannot start any token => 不能以字符{}开头
@@ -154,6 +161,7 @@ the expression has {} characters, at most {} may be => 表达式有{}个字符�
 the expression has {} words and signs, at most {} may be => 表达式有{}个词和符号，最多{}个
 unexpected '{}' after a complete expression => 完整的表达式之后多了“{}”
 '{}' where {} was expected => 应为 {1}，写的是“{0}”
+the end where : was expected => 到结尾仍缺少 :
 there is no expression => 没有表达式
 '{}' is never closed => “{}”没有闭合
 nested deeper than {} => 嵌套超过{}层
@@ -190,6 +198,7 @@ for customers who do nothing at all use schedule: => 针对没有任何行为的
 behind a date there is at most one 'not' => 日期之后最多一个“not”
 segments stand in a file of their own => 分群写在单独的文件中
 such as {} => 例如 {}
+write // before a note => 注释请以 // 开头
 write : and a space behind it => 写成英文冒号加空格
 write {} for {} => 用 {} 代替 {1}
 write {} without quotes => 去掉引号写成 {}
@@ -262,9 +271,14 @@ def translated(text: str, sentences: str) -> str:
         return found
     for pattern, form in patterns:
         if match := pattern.fullmatch(text):
-            words = [WORDS.get(each, each) for each in match.groups()]
-            return _filled(form, words)
+            return _filled(form, [_word(match, n) for n in range(1, len(match.groups()) + 1)])
     return text
+
+
+def _word(match: re.Match[str], group: int) -> str:
+    """Return what stands in a hole in Chinese; what is quoted is a word of the file, and stays."""
+    text, before = match[group], match.string[: match.start(group)]
+    return text if before.endswith(("'", '"')) else WORDS.get(text, text)
 
 
 def _filled(form: str, words: list[str]) -> str:
@@ -279,6 +293,12 @@ def _filled(form: str, words: list[str]) -> str:
     return re.sub(r"\{(\d?)\}", word, form)
 
 
+def _pattern(english: str) -> str:
+    """Return the expression that finds a sentence; only a quoted hole may be empty."""
+    found = re.escape(english).replace(r"'\{\}'", "'(.*?)'")
+    return found.replace(r"\{\}", "(.+?)")
+
+
 @cache
 def _rows(sentences: str) -> tuple[dict[str, str], tuple[tuple[re.Pattern[str], str], ...]]:
     """Return (sentences without holes, the others as patterns, the most telling ones first)."""
@@ -290,10 +310,7 @@ def _rows(sentences: str) -> tuple[dict[str, str], tuple[tuple[re.Pattern[str], 
         else:
             holed.append((english, form))
     holed.sort(key=lambda row: -len(row[0].replace("{}", "")))
-    patterns = tuple(
-        (re.compile(re.escape(english).replace(r"\{\}", "(.+?)"), re.DOTALL), form)
-        for english, form in holed
-    )
+    patterns = tuple((re.compile(_pattern(english), re.DOTALL), form) for english, form in holed)
     return plain, patterns
 
 

@@ -36,6 +36,7 @@ def _told(problem: Problem, lines: Sequence[str], lang: str) -> str:
         level, message, hint = LEVELS[level], chinese(message), chinese(hint)
     place = f"{problem.path}:{problem.line}:{problem.column}"
     shown = lines[problem.line - 1] if 0 < problem.line <= len(lines) else ""
+    shown = shown.encode(errors="replace").decode()  # of a file that is no UTF-8
     number = f"{problem.line:>6}"
     # Full-width characters take two columns of a terminal; the caret must stand under them.
     before = sum(_width(c) for c in shown[: problem.column - 1])

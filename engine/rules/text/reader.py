@@ -53,8 +53,10 @@ class Reader:
                 hint = nearest(name, known) or ("a text with a comma stands in quotes" * is_comma)
                 self.add(key, "R101", f"unknown key '{name}'", hint)
         for name in required:
-            if name not in node.pairs:
-                self.add(Node("text", node.line, node.column), "R102", f"'{name}' is missing")
+            pair = node.pairs.get(name)
+            if pair is None or (pair[1].kind == "text" and not pair[1].text.strip()):
+                place = Node("text", node.line, node.column) if pair is None else pair[0]
+                self.add(place, "R102", f"'{name}' is missing")
         return True
 
     def child(self, node: Node, name: str) -> Node | None:

@@ -11,7 +11,7 @@ from engine.events.contract import Contracts
 from engine.events.ids import ENTITIES
 from engine.rules.cases import CASE, EXPECT, GIVEN
 from engine.rules.model import ACTIONS, CHANNELS, CONTEXTS, KINDS, REPEATS, STATUSES
-from engine.rules.parse import CUSTOMERS_MAX, GUARD, REQUIRED, TOP
+from engine.rules.parse import CUSTOMERS_MAX, GUARD, ID_LENGTH_MAX, REQUIRED, TOP
 from engine.rules.parts import shared
 from engine.rules.parts.actions import KEYS as ACTION_KEYS
 from engine.rules.parts.when import DATE, DAYS, EVERY, SILENCE, STEPS, WEEKLY
@@ -77,9 +77,13 @@ def _rule(events: Mapping[str, Any], contracts: Contracts) -> dict[str, Any]:
     cells = {"type": "object", "additionalProperties": cell}
     grades = {"type": "object", "additionalProperties": CONDITION, "maxProperties": 6}
     shapes = {
-        "rule": {"type": "string", "pattern": r"^[a-z0-9]+([-_.][a-z0-9]+)*$"},
+        "rule": {
+            "type": "string",
+            "pattern": r"^[a-z0-9]+([-_.][a-z0-9]+)*$",
+            "maxLength": ID_LENGTH_MAX,
+        },
         "title": TITLE,
-        "owner": TEXT,
+        "owner": {"type": "string", "minLength": 1},
         "why": TEXT,
         "status": {"enum": list(STATUSES)},
         "priority": {"type": "integer", "minimum": -1000, "maximum": 1000},

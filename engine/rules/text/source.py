@@ -21,6 +21,8 @@ DEPTH_MAX = 32
 _QUICK: Any = getattr(yaml, "CSafeLoader", None)  # libyaml: not every build of PyYAML has it
 # What libyaml accepts or counts otherwise than Python's parser (tests/properties/test_rule_source).
 _ODD = "\t\r\x85\u2028\u2029\ufeff"
+_FOREIGN = re.compile("[\ud800-\udfff]")  # bytes that are no UTF-8, as files are read
+_SAVE = "save it as UTF-8"
 _ODD_BLOCK = re.compile("[|>][-+0-9]*#")
 
 
@@ -71,6 +73,10 @@ def parse_source(path: str, text: str) -> tuple[Node, list[Problem]]:
     RulesError
         `problems` has the one place where it stops being YAML.
     """
+    if foreign := _FOREIGN.search(text):
+        line, column = _place(text, foreign.start())
+        problem = Problem(path, line, column, 1, "R107", "this file is no UTF-8", _SAVE)
+        raise RulesError(problem.message, problems=(problem,), where=path)
     if len(text) * 4 > FILE_SIZE_MAX and len(text.encode()) > FILE_SIZE_MAX:
         problem = Problem(path, 1, 1, 1, "R120", f"a rule file has at most {FILE_SIZE_MAX} bytes")
         raise RulesError(problem.message, problems=(problem,), where=path)
@@ -92,9 +98,19 @@ def _slowly(path: str, text: str) -> tuple[Node, list[Problem]]:
     except yaml.MarkedYAMLError as error:
         problem = _unreadable(path, text, error)
         raise RulesError(problem.message, problems=(problem,), where=path) from None
+    except yaml.reader.ReaderError as error:
+        line, column = _place(text, error.position)
+        message = f"the character U+{ord(text[error.position]):04X} cannot stand here"
+        problem = Problem(path, line, column, 1, "R100", message, "delete it")
+        raise RulesError(problem.message, problems=(problem,), where=path) from None
     except yaml.YAMLError as error:
         problem = Problem(path, 1, 1, 1, "R100", f"this is no text of YAML: {error}")
         raise RulesError(problem.message, problems=(problem,), where=path) from None
+
+
+def _place(text: str, index: int) -> tuple[int, int]:
+    """Return (line, column) of a character, both from 1."""
+    return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
 
 
 class _Builder:
@@ -229,8 +245,10 @@ def _unreadable(path: str, text: str, error: yaml.MarkedYAMLError) -> Problem:
             hint = "write : and a space behind it"
             return Problem(path, number, found.end(), 1, "R106", message, hint)
     shown = text.splitlines()[line - 1] if line <= len(text.splitlines()) else ""
-    looks_like_condition = any(key in shown for key in ("where:", "if:", "{{"))
+    looks_like_condition = any(sign in shown for sign in ("where:", "if:", "{{", "&&", "||"))
     hint = _QUOTE if looks_like_condition else ""
+    if str(error.problem).endswith("start>'"):
+        hint = "indent the keys of one step alike"
     if "\t" in shown:
         hint = "indent with spaces, not tabs"
     return Problem(path, line, column, 1, "R100", str(error.problem), hint)

@@ -41,6 +41,19 @@ def test_the_language_is_that_of_the_locale(
     assert "1个文件" in shown.err
 
 
+def test_a_file_of_another_encoding_is_a_mistake_among_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = RULE.format(status="draft")
+    (tmp_path / "a.yaml").write_bytes(("# 购物车\n" + text).encode("gbk"))
+    (tmp_path / "b.yaml").write_text(text.replace("cart.", "crat."), encoding="utf-8")
+    assert main(["rules", "check", str(tmp_path), "--lang", "zh", *TOPICS]) == 1
+    shown = capsys.readouterr().out
+    assert "a.yaml:1:3: 错误 R107: 此文件不是 UTF-8 编码" in shown
+    assert "= 请另存为 UTF-8 编码" in shown
+    assert "错误 E231" in shown
+
+
 def test_a_file_is_checked_with_what_the_folder_shares(tmp_path: Path) -> None:
     (tmp_path / "cart").mkdir()
     (tmp_path / "shared.yaml").write_text("conditions: {rich: profile.trade.total > 1.0}\n")

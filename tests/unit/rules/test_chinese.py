@@ -87,6 +87,8 @@ def test_a_hole_that_is_a_word_of_ours_is_told_in_chinese_and_a_name_stays() -> 
     assert chinese("a number cannot be compared with an amount of money") == "数字不能与金额比较"
     assert chinese("event 'cart.updated' has no field 'valu'") == "事件“cart.updated”没有字段“valu”"
     assert chinese("'x' where ) was expected") == "应为 )，写的是“x”"
+    assert chinese("key 'event' stands here twice") == "键“event”重复"
+    assert chinese("'' is no name") == "“”不能作为名称"
 
 
 def test_a_mistake_is_told_in_chinese_with_its_caret() -> None:

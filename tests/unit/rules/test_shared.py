@@ -89,7 +89,7 @@ def test_a_shared_set_is_read_by_rules() -> None:
     ("old", "new", "code", "line", "hint"),
     [
         ("golden ||", "goldn ||", "E209", 6, "golden"),
-        ("golden: profile", "golden: conditions.valuable && profile", "R142", 7, ""),
+        ("golden: profile", "golden: conditions.valuable && profile", "R142", 5, ""),
         ("near: [s1, s2]", "near: s1", "R105", 2, "such as"),
         ("near:", "tiers:", "R128", 2, "nothing overrides"),
         ("near:", "Near:", "R114", 2, "small_letters"),
@@ -106,6 +106,19 @@ def test_a_mistake_in_what_is_shared_is_told(
     found = problems(shared=SHARED.replace(old, new, 1), r=PERSON)
     assert (code, line) in [(each.code, each.line) for each in found], found
     assert hint in next(each.hint for each in found if each.code == code)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("golden: profile", "golden: conditions.valuable && profile", "R142"),  # in a circle
+        ("profile.tier", "profile.teir", "E204"),
+    ],
+)
+def test_a_mistake_in_what_many_name_is_told_once(old: str, new: str, code: str) -> None:
+    segment = ENTERED.replace("rule: r", "rule: s")
+    found = problems(shared=SHARED.replace(old, new, 1), r=PERSON, s=segment)
+    assert [each.code for each in found] == [code], found
 
 
 def test_without_a_catalogue_any_name_may_be_done() -> None:

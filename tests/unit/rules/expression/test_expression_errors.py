@@ -121,6 +121,17 @@ from tests.unit.rules.expression.expression_scope import SCOPE, problems
         ),
         ("event[0] == 1", "E119", "[", None, "write event.value for a field"),
         ("event.items == None", "E110", "None", "'None' is no value", "write null"),
+        (
+            "event.items > 1 ＆＆ true",
+            "E115",
+            "＆＆",
+            "'＆＆' is a full-width character",
+            "write &&",
+        ),
+        ("event.items ＞＝ 1", "E115", "＞＝", "'＞＝' is a full-width character", "write >="),
+        ("event.items > 1 # a note", "E110", "#", None, "write // before a note"),
+        ("event.items > 1 ? true", "E119", " ", "the end where : was expected", "write a ? b : c"),
+        ("count('order.placed', this_wek) > 1", "E201", None, None, 'did you mean "this_week"?'),
         ("profile.city == 上海", "E110", "上海", None, "write text in double quotes"),
     ],
 )
@@ -150,6 +161,12 @@ def test_all_mistakes_are_told_at_once_in_order() -> None:
         "E205",
     ]
     assert [problem.offset for problem in found] == sorted(problem.offset for problem in found)
+
+
+@pytest.mark.parametrize("text", ["event.items ＞＝ 1 ＆＆ true", "event.items > 1 # a note"])
+def test_a_look_alike_or_a_note_is_one_mistake_each(text: str) -> None:
+    codes = [problem.code for problem in problems(text)]
+    assert codes in (["E115", "E115"], ["E110"])
 
 
 def test_places_are_counted_in_characters_also_after_chinese_text() -> None:
