@@ -42,7 +42,7 @@ def take(
             tidy(turn, rule, instance)
             return matches
     matches = []
-    if places[-1] == 0 and _holds(turn, rule.steps[0], {}, early):
+    if places[-1] == 0 and _holds(turn, rule, rule.steps[0], {}, early):
         matches = _start(turn, rule, early, instance)
     elif places[0]:
         _remember(turn, rule, places, early, instance)
@@ -187,7 +187,7 @@ def _fits(turn: Turn, rule: Rule, run: Run, event: Early) -> bool:
         return False
     if run.until is not None and event.mark >= run.until:
         return False
-    return event.mark not in run.seen and _holds(turn, step, run.match.events, event)
+    return event.mark not in run.seen and _holds(turn, rule, step, run.match.events, event)
 
 
 def _step(rule: Rule, run: Run, event: Early) -> bool:
@@ -232,7 +232,9 @@ def _remember(turn: Turn, rule: Rule, places: tuple[int, ...], event: Early, ins
         partial.early.append(Early(place, event.mark, event.received_at, data))
 
 
-def _holds(turn: Turn, step: Step, before: dict[str, dict[str, Any]], event: Early) -> bool:
+def _holds(
+    turn: Turn, rule: Rule, step: Step, before: dict[str, dict[str, Any]], event: Early
+) -> bool:
     where = step.where
     if where is None:
         return True
@@ -243,4 +245,5 @@ def _holds(turn: Turn, step: Step, before: dict[str, dict[str, Any]], event: Ear
     if doubts is not None and doubts.are_justified(event.data, turn.actor):
         if where.is_open(events, turn.actor, event.mark[0]):
             turn.outcome.count("unknown")
+            turn.outcome.count(f"unknown:{rule.id}")
     return False

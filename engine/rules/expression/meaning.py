@@ -201,6 +201,19 @@ def walk(node: Meaning) -> list[Meaning]:
     return found
 
 
+ALWAYS_KNOWN = ("count", "sum", "distinct")  # of no event they are 0
+
+
+def may_be_unknown(node: Meaning) -> bool:
+    """Tell whether a meaning may be unknown although nothing that it reads is missing."""
+    return any(
+        (isinstance(part, Arithmetic) and part.operator in ("/", "%"))
+        or isinstance(part, Convert)
+        or (isinstance(part, Aggregate) and part.function not in ALWAYS_KNOWN)
+        for part in walk(node)
+    )
+
+
 MISTAKEN = Const(WRONG, None)  # the meaning of a part whose mistake has been told
 
 

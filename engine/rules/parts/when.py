@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from engine.events.contract import Contracts
 from engine.rules.expression.compile import Condition, Value, compile_condition, compile_value
+from engine.rules.expression.meaning import may_be_unknown
 from engine.rules.model import Doubts, Schedule, Step
 from engine.rules.scopes import FACTS, RESERVED, Scopes
 from engine.rules.text.reader import Reader, nearest
@@ -78,13 +79,14 @@ def _doubts(where: Condition | None, event: str, alias: str, contracts: Contract
         return None
     reads, contract = where.reads, contracts.get(event)
     fields = contract.fields if contract is not None else {}
-    own = {name for alias, name in reads.fields if alias == alias}
+    own = {name for step, name in reads.fields if step == alias}
+    of_others = len(own) < len(reads.fields)
     worked_out = {name for name in reads.profile if getattr(FACTS.get(name), "read", None)}
     doubts = Doubts(
         fields=frozenset(n for n in own if n not in fields or fields[n].type.optional),
         traits=frozenset(reads.profile - worked_out),
         features=reads.features,
-        others=bool(worked_out or any(alias != alias for alias, _ in reads.fields)),
+        others=bool(worked_out or of_others or may_be_unknown(where.meaning)),
     )
     return None if doubts == Doubts() else doubts
 

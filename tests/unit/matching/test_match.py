@@ -259,3 +259,24 @@ def test_an_unknown_value_is_counted_and_does_not_fire() -> None:
     customer.send(CART, 1)
     assert customer.fired == []
     assert customer.counts["unknown:r"] == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "where"),
+    [
+        ("order.placed", "1 / event.items > 1"),
+        ("order.placed", "7 % event.items > 1"),
+        ("order.placed", "int(event.cart_id) > 3"),
+        ("order.placed", 'last("checkout.started", it.value) > 3.0'),
+        ("cart.updated", "start.items == 2"),  # not there, while the order has its own
+    ],
+)
+def test_what_cannot_be_worked_out_is_counted_too_per_rule(first: str, where: str) -> None:
+    begin = "" if first == ORDER else f"{{event: {first}, as: start}}, "
+    within = "" if first == ORDER else ", within: 1h"
+    step = f"{{event: {ORDER}, where: '{where}'{within}}}"
+    customer = Customer(rules_of(rule(f"when: [{begin}{step}]")))
+    customer.send(CART, 0, {"value": 100, "cart_id": "a"})
+    customer.send(ORDER, 1, {"value": 100, "cart_id": "a", "items": 0})
+    assert customer.fired == []
+    assert customer.counts == {"unknown": 1, "unknown:r": 1}
