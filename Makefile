@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
+# On two cores in two processes, in the order of the folders (tests/beside.py).
+BESIDE := -n auto --maxprocesses 2 --no-loadscope-reorder
 NOT_HERE := not apache and not sdk and not browser and not ops
 
 .PHONY: demo up test check bench bench-rules simulate simulate-nightly chaos upgrade backlog soak test-kafka test-sdk test-browser test-ops clean
@@ -16,7 +18,7 @@ up: $(VENV)/ready
 	@$(BIN)/engine up $(ARGS)
 
 test: $(VENV)/ready-dev
-	$(PYTEST) -m "$(NOT_HERE)" $(ARGS)
+	$(PYTEST) $(BESIDE) -m "$(NOT_HERE)" $(ARGS)
 
 check: $(VENV)/ready-dev
 	$(BIN)/ruff check .

@@ -2,21 +2,38 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from engine.runtime.local.embedded import EmbeddedBroker, EmbeddedRedis
 from tests.apache.broker import ApacheKafka, missing_tools
+from tests.beside import COMPUTING, Beside, computes
 from tests.clusters import RedisCluster
 from tests.servers import started, unavailable
 
-# No deadlines: a loaded machine is no finding. In CI the same examples on every machine.
-settings.register_profile("here", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
+# No clocks: a loaded machine is no finding. In CI the same examples on every machine.
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("here"), derandomize=True)
 settings.load_profile("here")
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+SERVERS = frozenset({"redis_url", "redis_cluster", "embedded_broker", "apache_kafka"})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Beside:
+    """Return how tests are shared out to several processes, whatever `--dist` says."""
+    return Beside(config, log)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse a test that asks for a server where another process may have one already."""
+    asked = SERVERS.intersection(getattr(item, "fixturenames", ()))
+    if asked and computes(item.nodeid):
+        pytest.fail(f"{min(asked)} is for tests outside {', '.join(COMPUTING)}", pytrace=False)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.clock import YEAR_1970_MS, YEAR_2100_MS, iso, parse_iso
@@ -200,7 +200,7 @@ def test_an_event_survives_the_log(event: Event) -> None:
     ids=["segment", "cloud", "likely"],
 )
 def test_the_door_answers_with_an_event_or_a_reason(messages: Any) -> None:
-    @settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+    @settings(max_examples=500)
     @given(message=messages, source=sources, sent=st.one_of(st.none(), instants))
     def holds(message: dict[str, Any], source: Source, sent: int | None) -> None:
         start = process_time()
