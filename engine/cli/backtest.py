@@ -32,6 +32,7 @@ from engine.rules.text.values import length_ms
 from engine.runtime.connect import count_of, reader_of
 from engine.runtime.past.backtest import Run, dumped, over_events, over_log, story_of
 from engine.runtime.past.mapped import accepted, mapped_messages
+from engine.runtime.past.passed import Passed
 from engine.runtime.rulesets.library import ArtefactLibrary
 from engine.runtime.rulesets.releases import read_shelf
 from engine.runtime.setup import sources_of
@@ -97,13 +98,15 @@ def tried(
     """Return the report, and what was seen; `live`: the live rules, for a history in a file."""
     gc.set_threshold(COLLECT_AT)
     began = monotonic()
+    passed = Passed()
     if arguments.events == TOPIC:
         runs = asyncio.run(_over_topic(arguments, settings))
     else:
-        runs = _over_file(arguments, settings, live)
+        runs = _over_file(arguments, settings, live, passed)
     folder = arguments.rules or arguments.live or Path(settings.rules_dir)
     offers = read_offers(folder if folder.is_dir() else settings.rules_dir)
     found = report(runs[-1].watch, runs[0].watch if len(runs) > 1 else None, offers=offers)
+    found["passed_over"] = {"count": passed.count, "first": passed.told}
     found["events_per_s"] = round(found["events"] * len(runs) / max(monotonic() - began, 1e-3))
     return found, runs[-1].watch
 
@@ -111,19 +114,23 @@ def tried(
 def _write(path: Path, watch: Watch) -> None:
     with path.open("wb") as out:
         for name, (rule, customer, at) in watch.triggers.items():
-            line = {"id": name, "rule": rule, "customer": customer, "at": at}
+            who = None if customer in watch.gone else customer
+            line = {"id": name, "rule": rule, "customer": who, "at": at}
             out.write(orjson.dumps(line) + b"\n")
 
 
-def _over_file(arguments: Namespace, settings: Settings, live: RuleSet | None) -> list[Run]:
+def _over_file(
+    arguments: Namespace, settings: Settings, live: RuleSet | None, passed: Passed
+) -> list[Run]:
     contracts = parse_contracts(read_contracts(settings.topics_dir))
     runs = [] if live is None else [_run_of(live, arguments)]
     runs.append(_proposed_run(arguments, contracts, live))
     path = Path(arguments.events)
     sources = sources_of(settings)
     if arguments.mapping:
-        messages = mapped_messages(path, arguments.mapping)
-        values = (f.value for f in accepted(settings, messages, _refuse(arguments.lang)))
+        messages = mapped_messages(path, arguments.mapping, passed)
+        found = accepted(settings, messages, lambda _message, _raw, error: passed.over(error))
+        values = (each.value for each in found)
         total = len(messages)
     else:
         total = path.stat().st_size if path.is_file() else 0
@@ -134,15 +141,9 @@ def _over_file(arguments: Namespace, settings: Settings, live: RuleSet | None) -
             secret=settings.secret_key,
             lateness_ms=sources.lateness_ms,
             where=str(path),
+            passed=passed,
         )
     return runs
-
-
-def _refuse(lang: str) -> Callable[[dict[str, Any], bytes, Exception], None]:
-    def refuse(message: dict[str, Any], raw: bytes, error: Exception) -> None:
-        print(WORDS[lang]["passed"].format(error=error), file=sys.stderr)
-
-    return refuse
 
 
 def _told(values: Iterator[bytes], tell: Callable[[int], None]) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ BAR_WIDTH = 24
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 SHOWN_MAX = 8  # rows of one answer
 DAYS_MAX = 31
+WHO_MAX = 5
 WORDS = {
     "en": {
         "title": "{events:,} events, {customers:,} customers", "colon": ": ", "comma": ", ",
@@ -35,7 +36,11 @@ WORDS = {
         "must count from zero after it acted, `where: count(\"{event}\", {span}) >= {times}` and a "
         "limit say the same at a fraction of the cost.",
         "cut": "engine: the log was cut: what was before is not known",
-        "passed": "engine: passed over: {error}",
+        "who": "such as", "raised": "{raised:,} cases raised, since many shared the cause",
+        "passed": "{count:,} lines or rows are no events and are passed over:",
+        "further": "  ... and {count:,} more",
+        "twice": "{duplicates:,} events came twice and count once.",
+        "strange": "No contract knows {names}: nothing hears of them.",
     },
     "zh": {
         "title": "{events:,} 个事件，{customers:,} 位客户", "colon": "：", "comma": "，",
@@ -56,7 +61,11 @@ WORDS = {
         "若无须在触发后重新计数，用 where: count(\"{event}\", {span}) >= {times} "
         "加上限额，效果相同，开销小得多。",
         "cut": "engine: 日志不完整：更早的情况未知",
-        "passed": "engine: 已略过：{error}",
+        "who": "例如", "raised": "因多位客户同因，上报工单 {raised:,} 个",
+        "passed": "有 {count:,} 行不是事件，已略过：",
+        "further": "  ……另有 {count:,} 行",
+        "twice": "{duplicates:,} 个事件重复，只计一次。",
+        "strange": "没有契约的事件类型：{names}，任何规则都听不到。",
     },
 }  # fmt: skip
 
@@ -69,12 +78,12 @@ def show(found: Mapping[str, Any], console: Console, *, lang: str) -> None:
     )
     console.print(words["spent"].format(**found["cost"], currency=found["currency"]))
     table = Table(box=None, pad_edge=False)
-    table.add_column(words["rule"], overflow="fold")
+    table.add_column(words["rule"], no_wrap=True)  # a name that is broken cannot be copied
     table.add_column(words["would"], justify="right")
-    table.add_column("", width=BAR_WIDTH)
+    table.add_column("")
     table.add_column(words["people"], justify="right")
     table.add_column(words["held"], justify="right")
-    table.add_column(words["stopped"])
+    table.add_column(words["stopped"], overflow="fold")
     ranked = sorted(found["rules"], key=lambda rule: (-rule["decisions"], rule["rule"]))
     most = max((rule["decisions"] for rule in ranked), default=0)
     for rule in ranked:
@@ -89,7 +98,7 @@ def show(found: Mapping[str, Any], console: Console, *, lang: str) -> None:
         )
     console.print(table)
     for rule in ranked:
-        if rule["decisions"] or rule["lost_to"]:
+        if rule["decisions"] or rule["lost_to"] or rule["raised"]:
             _answers(rule, console, words)
     if found["silent"]:
         console.print(
@@ -99,10 +108,28 @@ def show(found: Mapping[str, Any], console: Console, *, lang: str) -> None:
     for each in found["followed"]:
         text = words["followed"].format(**each, span=span(each["within_ms"] or 0))
         console.print(text, style="yellow", markup=False)
+    _left_out(found, console, words)
     if found["rule_errors"]:
         console.print(words["errors"].format(n=found["rule_errors"]), style="red")
     if "diff" in found:
         _difference(found["diff"], console, words)
+
+
+def _left_out(found: Mapping[str, Any], console: Console, words: Mapping[str, str]) -> None:
+    """Say what of the history counts for nothing."""
+    told: list[str] = []
+    if found["duplicates"]:
+        told.append(words["twice"].format(**found))
+    if strange := found["without_contract"]:
+        names = words["comma"].join(f"{name} ({n:,})" for name, n in strange.items())
+        told.append(words["strange"].format(names=names))
+    passed = found["passed_over"]
+    if passed["count"]:
+        told += [words["passed"].format(**passed), *(f"  {each}" for each in passed["first"])]
+        if (more := passed["count"] - len(passed["first"])) > 0:
+            told.append(words["further"].format(count=more))
+    for line in told:
+        console.print(line, style="yellow", markup=False, highlight=False)
 
 
 def span(ms: int) -> str:
@@ -144,6 +171,11 @@ def _answers(rule: Mapping[str, Any], console: Console, words: Mapping[str, str]
             label = f"[dim]{words[name]}[/]" if number == 0 else ""
             table.add_row(label, escape(key), f"{n:,}", f"[cyan]{bar(n, most)}[/]")
         console.print(table)
+    if rule["who"]:
+        who = words["comma"].join(rule["who"][:WHO_MAX])
+        console.print(f"[dim]{words['who']}[/] {escape(who)}", highlight=False)
+    if rule["raised"]:
+        console.print(words["raised"].format(**rule))
     if rule["goals"] or rule["goals_held_out"]:
         console.print(words["goal"].format(**rule))
 

@@ -136,7 +136,8 @@ def _show(found: Mapping[str, Any], console: Console, lang: str) -> None:
     others = words["others"].format(**found) if found["others"] else ""
     console.print(f"{title} {others}".rstrip(), highlight=False)
     table = Table(box=None, pad_edge=False)
-    for name in words["columns"]:
+    table.add_column(words["columns"][0], no_wrap=True)  # a name that is broken cannot be copied
+    for name in words["columns"][1:]:
         table.add_column(name, overflow="fold")
     stops, comma = STOPS[lang], STOPS[lang]["comma"]
     for row in found["rules"]:

@@ -58,6 +58,9 @@ no folder `{}`; run from the project's root, or name another => \
 cannot read it: {} => 无法读取：{}
 no UTF-8 at byte {} => 第 {} 字节不是 UTF-8
 no event: {} => 不是事件：{}
+no line of it is an event: {}; want a dump (`engine dump FILE`), \
+or name the --mapping of another file => \
+其中没有一行是事件：{}；应为 engine dump 的转储，或用 --mapping 说明其他文件的格式
 rule set {} has {} bytes compressed; a record holds {} => \
 规则集 {} 压缩后有 {} 字节；一条记录最多 {} 字节
 rule set record `{}` is refused: {}; publish it again with the secret of the workers => \

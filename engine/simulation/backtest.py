@@ -1,23 +1,26 @@
 """What some rules would have done: whom they reach, what stops them, what another set does."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
-from engine.clock import iso
+from engine.identity.node import Tombstone
 from engine.keys import node_name
 from engine.outcome import Note, Outcome
 from engine.pipeline.envelope import Arrival
 from engine.pipeline.state import Live, Partition
+from engine.profile.calendar import day_of, zone_of
 from engine.rules.compile import RuleSet, index
 from engine.rules.expression.types import MINOR_UNITS
 from engine.rules.model import Rule
 from engine.rules.offers import Offers
 
 ACTED = ("fired", "held_out", "shadow")
+INCIDENT = "incident"  # of which kind the entity is that raises a guard's case
+STRANGE_MAX = 8
 UNKNOWN = "-"  # a customer without the trait that makes the segments
 SAMPLE_MAX = 20  # customers named per rule and list
 RIVALS = {"limit", "suppressed"}  # stops that another rule may be the cause of
@@ -37,6 +40,7 @@ class _Left(msgspec.Struct):
     status: str = "live"
     held_out: bool = False
     at: int = 0
+    entity: str = ""
 
 
 _left = msgspec.json.Decoder(_Left).decode
@@ -47,7 +51,7 @@ class RuleTally:
     """What one rule did. `stops`: reason -> times; `lost_to`: the other rule -> times.
 
     `decisions` counts matches that acted, `held_out` those of the comparison group, `actions` each
-    thing done; `days` are UTC.
+    thing done; `days` are the customer's. `raised`: cases of its guard.
     """
 
     decisions: int = 0
@@ -63,6 +67,7 @@ class RuleTally:
     beats: Counter[str] = field(default_factory=Counter)
     goals: int = 0
     goals_held_out: int = 0
+    raised: int = 0
 
 
 class Watch:
@@ -84,7 +89,9 @@ class Watch:
         self._until = until or 2**63
         self._segment = segment
         self._newest: dict[tuple[str, str], tuple[int, str]] = {}  # customer, group -> when, rule
-        self._last: tuple[str, str, int, str] | None = None  # a decision has a note for each action
+        self.strange: Counter[str] = Counter()  # event types without a contract
+        self.gone: set[str] = set()  # who was erased: counted, and named nowhere
+        self._last: Any = None  # the match of the last decision: it has a note for each action
 
     def heard(self, state: Partition, arrival: Arrival, outcome: Outcome) -> None:
         """Count one record's effects."""
@@ -102,6 +109,11 @@ class Watch:
         Their number is what logs still hold, which is less than there were of a busy customer.
         """
         self.counts.update(state.outcome.counts)
+        self.gone |= {
+            name.rpartition(":")[2]
+            for name, node in state.nodes.items()
+            if isinstance(node, Tombstone) and node.erased
+        }
         followers = [rule for rule in self.rules.values() if _follows(rule)]
         for node in state.nodes.values() if followers else ():
             if isinstance(node, Live):
@@ -123,6 +135,8 @@ class Watch:
             tally.goals += not left.held_out
         elif left.type == "trigger" and left.status == "live" and not left.held_out:
             self.triggers[left.id] = (left.rule, left.customer, left.at)
+            if left.entity == INCIDENT:
+                self.of(left.rule).raised += 1
 
     def _note(self, note: Note, state: Partition) -> None:
         tally = self.of(note.rule)
@@ -132,8 +146,7 @@ class Watch:
                 tally.lost_to[rival] += 1
                 self.of(rival).beats[note.rule] += 1
             return
-        place = (note.rule, note.customer, note.at, note.outcome)
-        again, self._last = place == self._last, place
+        again, self._last = note.match is self._last, note.match
         if note.outcome == "held_out":
             tally.held_out += not again
             return
@@ -147,8 +160,11 @@ class Watch:
             return
         tally.decisions += 1
         tally.customers.add(note.customer)
-        tally.segments[self._segment_of(note, state)] += 1
-        tally.days[iso(note.at)[:10]] += 1
+        live = state.nodes[node_name(note.tenant, note.customer)]
+        assert isinstance(live, Live), "who decides is alive"
+        trait = live.actor.traits.get(self._segment)
+        tally.segments[UNKNOWN if trait is None else str(trait.value)] += 1
+        tally.days[day_of(note.at, zone_of(live.actor))] += 1
 
     def _remember(self, note: Note) -> None:
         rule = self.rules.get(note.rule)
@@ -167,12 +183,6 @@ class Watch:
             if (note.customer, group) in self._newest
         ]
         return next((rule for _, rule in sorted(found, reverse=True) if rule != note.rule), "")
-
-    def _segment_of(self, note: Note, state: Partition) -> str:
-        live = state.nodes[node_name(note.tenant, note.customer)]
-        assert isinstance(live, Live), "who decides is alive"
-        trait = live.actor.traits.get(self._segment)
-        return UNKNOWN if trait is None else str(trait.value)
 
 
 def awake(rules: RuleSet, names: Iterable[str]) -> RuleSet:
@@ -201,10 +211,15 @@ def report(
     `diff` says, by rule, what the proposed set does and the live one does not (`more`), and the
     other way round (`fewer`); the same trigger id in both is the same decision.
     """
-    rules = [_of_rule(name, tally, offers) for name, tally in sorted(proposed.tallies.items())]
+    rules = [
+        _of_rule(name, tally, offers, proposed.gone)
+        for name, tally in sorted(proposed.tallies.items())
+    ]
     counts = proposed.counts
     found: dict[str, Any] = {
         "events": counts["applied"],
+        "duplicates": counts["duplicate"],
+        "without_contract": dict(proposed.strange.most_common(STRANGE_MAX)),
         "customers": counts["customers"],
         "decisions": sum(rule["decisions"] for rule in rules),
         "held_out": sum(rule["held_out"] for rule in rules),
@@ -258,7 +273,7 @@ def _by_rule(counts: Mapping[str, int], start: str) -> dict[str, int]:
     return {name[len(start) :]: n for name, n in sorted(counts.items()) if name.startswith(start)}
 
 
-def _of_rule(name: str, tally: RuleTally, offers: Offers) -> dict[str, Any]:
+def _of_rule(name: str, tally: RuleTally, offers: Offers, gone: Set[str]) -> dict[str, Any]:
     taken_away = sum(n for why, n in tally.stops.items() if why not in WAITS)
     return {
         "rule": name,
@@ -267,7 +282,7 @@ def _of_rule(name: str, tally: RuleTally, offers: Offers) -> dict[str, Any]:
         "held_out": tally.held_out,
         "shadow": tally.shadow,
         "customers": len(tally.customers),
-        "who": sorted(tally.customers)[:SAMPLE_MAX],
+        "who": sorted(tally.customers - gone)[:SAMPLE_MAX],
         "actions": dict(tally.actions.most_common()),
         "channels": dict(tally.channels.most_common()),
         "segments": dict(tally.segments.most_common()),
@@ -277,6 +292,7 @@ def _of_rule(name: str, tally: RuleTally, offers: Offers) -> dict[str, Any]:
         "beats": dict(tally.beats.most_common()),
         "goals": tally.goals,
         "goals_held_out": tally.goals_held_out,
+        "raised": tally.raised,
         "cost": _cost(tally, offers),
     }
 
@@ -311,6 +327,6 @@ def _only(one: Watch, other: Watch) -> dict[str, Any]:
         rule, customer, _ = one.triggers[trigger]
         found.setdefault(rule, []).append(customer)
     return {
-        rule: {"count": len(who), "who": sorted(set(who))[:SAMPLE_MAX]}
+        rule: {"count": len(who), "who": sorted(set(who) - one.gone)[:SAMPLE_MAX]}
         for rule, who in sorted(found.items())
     }

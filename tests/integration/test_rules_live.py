@@ -140,6 +140,7 @@ async def _back_tested(stack: Stack, engine: Engine, folder: Path) -> None:
     over_file = ("backtest", "--events", file, "--rules", str(folder / "keen.yaml"))
     assert (await run(engine, stack, *over_file))["events"] == len(events)
     other = await run(engine, stack, *topic, "--rules", str(folder))
+    assert "said" not in other, other["said"]
     assert set(other["diff"]["more"]) == {"new"} and other["diff"]["same"] == len(found)
     one_file = await run(engine, stack, *topic, "--rules", str(folder / "keen.yaml"))
     assert one_file["diff"]["is_same"], "a file takes its place among the live ones"

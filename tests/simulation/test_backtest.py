@@ -2,15 +2,20 @@
 
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 
 import msgspec
 import pytest
 
+from engine.clock import HOUR_MS
 from engine.decision.model import Trigger
 from engine.events import topics
 from engine.events.ids import birth_id
 from engine.events.model import Event
-from engine.events.record import Record
+from engine.events.record import Outgoing, Record, partition_of
+from engine.identity import mac
+from engine.identity.messages import Erase
+from engine.identity.registrar import ADDRESS
 from engine.outcome import Outcome
 from engine.pipeline.book import Book
 from engine.pipeline.envelope import Arrival
@@ -94,6 +99,13 @@ def lived(rules: RuleSet, seed: int) -> World:
         script += [("event", event), ("work", 2)]
     run(world, [*script, ("tick", 3_600_000), ("work", 99), ("tick", 60_000)])
     return world
+
+
+def order_of(kind: str, to: str, body: Any, count: int) -> Outgoing:
+    """Return a record that the engine gives itself, sealed."""
+    key, value = to.encode(), msgspec.json.encode(body)
+    headers = (("kind", kind.encode()), ("mac", mac.sign(kind, key, value, SECRET)))
+    return Outgoing(topics.EVENTS, partition_of(to, count), key, value, headers)
 
 
 def records(world: World, topic: str, partition: int) -> list[Record]:
@@ -227,6 +239,124 @@ def test_a_message_costs_what_its_first_channel_costs_and_an_offer_what_it_gives
 def test_two_identifiers_in_a_file_become_one_person() -> None:
     found = report(watched(rules_of(keen=KEEN), story(Random(9), now=1_700_000_000_000)))
     assert found["customers"] == 12
+
+
+def at(hour: float, person: str, type: str, **data: object) -> Event:
+    """Return an event of a person on 1 March 2026, `hour` by the clock of Shanghai."""
+    when = HAND + round(hour * HOUR_MS)
+    return Event(
+        id=event_id(f"{hour}{person}{type}{data}"), tenant=TENANT, source="sim", type=type, at=when,
+        original_at=when, received_at=when,
+        ids=[birth_id("user_id", person, tenant=TENANT, secret=SECRET)], data=data,
+    )  # fmt: skip
+
+
+def known(hour: float, person: str, tier: str, **more: object) -> Event:
+    """Return what makes somebody known, with an address and the consent to write to it."""
+    who = {"user_id": person, "tier": tier, "consent.push": True}
+    return at(hour, person, "customer.identified", **{**who, **more})
+
+
+def cart(hour: float, person: str, name: str = "c") -> Event:
+    """Return an update of a cart."""
+    return at(hour, person, "cart.updated", value=15_000, cart_id=name, items=1)
+
+
+HAND = 1_772_294_400_000  # 2026-03-01T00:00+08:00
+BY_HAND = {
+    "first": """rule: first
+priority: 9
+when: [{event: web.page_viewed}]
+do: [{message: hello, channels: [push]}]
+limits: [9 per 7d in group promo]
+group: promo
+""",
+    "left": """rule: left
+when: [{event: cart.updated}, {not: order.placed, within: 30m}]
+per: cart_id
+do: [{offer: cart-10-off, channels: [email, push]}]
+limits: [2 per 7d, 2 per day in group promo]
+quiet_hours: "22:00-08:00"
+goal: {event: order.placed, within: 1d}
+""",
+    "all_held": """rule: all_held
+when: [{event: web.page_viewed}]
+do: [{offer: cart-10-off, channels: [push]}]
+holdout: 100%
+""",
+}
+
+
+def test_the_report_of_a_small_history_is_what_a_person_works_out_on_paper() -> None:
+    events = [
+        known(6, "ann", "gold"),
+        known(6.01, "bob", "silver"),
+        known(6.02, "cid", "silver", **{"consent.push": False}),
+        known(6.03, "eve", "gold"),
+        at(6.5, "eve", "web.page_viewed", page="/"),  # 28 February in UTC; acts, and is held out
+        cart(7, "ann", "a"),  # 7:30 is quiet: held until 8:00, acts; ordered at 8:30: the goal
+        at(8.5, "ann", "order.placed", value=100, currency="CNY"),
+        cart(9, "bob", "b"),  # 9:30 acts
+        cart(9, "bob", "c"),  # 9:30 acts too, in the same moment
+        cart(10, "bob", "d"),  # 10:30: the rule's own limit, twice in 7 days
+        cart(11, "cid", "e"),  # 11:30: no consent
+        at(12, "ann", "web.page_viewed", page="/"),  # `first` acts; the other is held out
+        cart(13, "ann", "f"),  # 13:30: twice a day in the group, by `left` at 8:00 and by `first`
+        cart(23, "dan", "g"),  # 23:30 is quiet: held until 8:00, which is 2 March; no address
+        cart(23.2, "ann", "h"),  # 23:42: quiet; at 8:00 of the next day it acts
+        at(33, "dan", "web.page_viewed", page="/"),  # 9:00 of 2 March: time goes on; no address
+    ]
+    offers = parse_offers(
+        "offers: {cart-10-off: 10.0}\nchannels: {push: 0.5, email: 0.1}\n", where="o.yaml"
+    )
+    found = report(watched(rules_of(**BY_HAND), events), offers=offers)
+    by = {each["rule"]: each for each in found["rules"]}
+    ann, bob, eve = (at(0, name, "x").ids[0] for name in ("ann", "bob", "eve"))
+    left, first, held = by["left"], by["first"], by["all_held"]
+    assert (left["decisions"], left["customers"], left["who"]) == (4, 2, sorted([ann, bob]))
+    assert left["days"] == {"2026-03-01": 3, "2026-03-02": 1}
+    assert left["segments"] == {"gold": 2, "silver": 2} and left["channels"] == {"push": 4}
+    assert left["stopped"] == {"quiet": 3, "limit": 2, "no_channel": 2}
+    assert (left["lost_to"], first["beats"]) == ({"first": 1}, {"left": 1})
+    assert (left["goals"], left["goals_held_out"]) == (1, 0)
+    assert left["cost"] == {"messages": 2.0, "offers_at_most": 40.0}
+    assert (first["decisions"], first["who"]) == (2, sorted([ann, eve]))
+    assert (first["stopped"], first["days"]) == ({"no_channel": 1}, {"2026-03-01": 2})
+    assert first["cost"] == {"messages": 1.0, "offers_at_most": 0.0}
+    assert (held["decisions"], held["held_out"], held["stopped"]) == (0, 2, {"no_channel": 1})
+    assert (found["decisions"], found["held_out"], found["customers"]) == (6, 2, 5)
+    assert found["cost"] == {"messages": 3.0, "offers_at_most": 40.0} and found["events"] == 16
+
+
+def test_a_case_of_many_is_counted_beside_those_whom_it_held_back() -> None:
+    guard = "guard: {same: cart.cart_id, more_than: 2, within: 10m, wait: 2m, raise: many}\n"
+    text = f"rule: r\nwhen: [{{event: cart.updated, as: cart}}]\ndo: [{{case: a}}]\n{guard}"
+    events = [cart(9 + n / 100, f"u{n}") for n in range(4)]
+    (rule,) = report(watched(rules_of(r=text), events))["rules"]
+    assert (rule["raised"], rule["decisions"], rule["stopped"]) == (1, 0, {"systemic": 4})
+
+
+def test_who_was_erased_is_counted_and_named_nowhere() -> None:
+    world = lived(rules_of(keen=KEEN, left=LEFT), 1)
+
+    def seen() -> Watch:
+        watch = Watch(world.book.rule_sets["v1"].rules)
+        for partition in range(world.count):
+            past = Past(world.book, watch.heard, index=partition, count=world.count)
+            for record in records(world, topics.EVENTS, partition):
+                past.record(record)
+            watch.ended(past.state)
+        return watch
+
+    before = report(seen())
+    someone = next(rule["who"][0] for rule in before["rules"] if rule["who"])
+    world.log.append(order_of("erase", ADDRESS, Erase(TENANT, someone, world.now), world.count))
+    run(world, [("work", 99), ("tick", 60_000), ("work", 99)])
+    watch = seen()
+    after = report(watch, Watch({}))
+    assert someone in str(before) and someone in watch.gone and someone not in str(after)
+    for one, other in zip(before["rules"], after["rules"], strict=True):
+        assert (one["decisions"], one["customers"]) == (other["decisions"], other["customers"])
 
 
 FOLLOWS = """rule: follows

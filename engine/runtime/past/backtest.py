@@ -6,11 +6,13 @@ is made anew, with the ticks of its own time.
 """
 
 import gzip
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import orjson
 
 from engine.errors import ConfigError, MappingError
 from engine.events import topics
@@ -20,12 +22,15 @@ from engine.pipeline.book import Book
 from engine.pipeline.envelope import read
 from engine.ports import Reader
 from engine.rules.compile import RuleSet
+from engine.runtime.past.passed import Passed
 from engine.runtime.rulesets.library import ArtefactLibrary
 from engine.simulation.backtest import Watch
 from engine.simulation.past import Past, book_of
 
+CUSTOM = "custom."  # types that have no contract, and of which rules cannot speak
 CHUNK = 2_000  # events that one rule set sees before the next one sees them
 _GZIP = b"\x1f\x8b"
+_MARK = b"\xef\xbb\xbf"  # with which some editors begin a file
 Tell = Callable[[int], None]
 """Told how much further it is: bytes of a dump, events of a mapped file, records of a log."""
 
@@ -39,9 +44,10 @@ class Run:
 
 
 def dumped(path: Path, tell: Tell) -> Iterator[bytes]:
-    """Yield the events of an NDJSON dump: a value of topic `channel.events` in each line.
+    """Yield the lines of an NDJSON dump: values of topic `channel.events`.
 
-    Control records, which a dump by other tools may have among them, are passed over.
+    Of a line without an event b"": an empty one, or a control record, which a dump by other tools
+    may have among them.
 
     Raises
     ------
@@ -55,13 +61,21 @@ def dumped(path: Path, tell: Tell) -> Iterator[bytes]:
             at = 0
             lines = gzip.GzipFile(fileobj=file) if zipped else file
             for number, line in enumerate(lines, 1):
-                if line.startswith(b"{") and b'"ids":' in line:
-                    yield line
+                value = line.removeprefix(_MARK) if number == 1 else line
+                yield value if b'"ids":' in value or not _is_other(value) else b""
                 if number % CHUNK == 0:
                     tell(file.tell() - at)
                     at = file.tell()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ConfigError(f"cannot read it: {error}", where=str(path)) from None
+
+
+def _is_other(line: bytes) -> bool:
+    """Tell whether a line without identifiers is in order all the same."""
+    try:
+        return not line.strip() or isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def over_events(
@@ -71,13 +85,17 @@ def over_events(
     secret: bytes,
     lateness_ms: Callable[[str], int],
     where: str = "",
+    passed: Passed | None = None,
 ) -> int:
     """Let events happen, in the order in which they came, under each rule set; return how many.
+
+    b"" stands for a line without one. `passed`: told of a value that is no event, with its number
+    from 1; the others happen.
 
     Raises
     ------
     MappingError
-        For a value that is no event, with its number.
+        For a value that is no event, if `passed` is None; and if there is no event at all.
     """
     pasts = []
     for run in runs:
@@ -85,29 +103,59 @@ def over_events(
         book = book_of(run.rules, secret=secret, lateness_ms=lateness_ms)
         pasts.append(Past(book, run.watch.heard, version=run.rules.version))
     count = 0
-    chunk: list[bytes] = []
-    for value in values:
-        chunk.append(value)
+    chunk: list[_Line] = []
+    for line in enumerate(values, 1):
+        chunk.append(line)
         if len(chunk) == CHUNK:
-            _let_happen(pasts, chunk, count, where)
-            count += len(chunk)
+            count += _let_happen(runs, pasts, chunk, where, passed)
             chunk.clear()
-    _let_happen(pasts, chunk, count, where)
+    count += _let_happen(runs, pasts, chunk, where, passed)
+    if not count:
+        first = passed.told[0] if passed is not None and passed.told else "it is empty"
+        raise MappingError(
+            f"no line of it is an event: {first}; want a dump (`engine dump FILE`), "
+            "or name the --mapping of another file",
+            where=where,
+        )
     for run, past in zip(runs, pasts, strict=True):
         past.end()
         run.watch.ended(past.state)
-    return count + len(chunk)
+    return count
 
 
-def _let_happen(pasts: Sequence[Past], values: Sequence[bytes], before: int, where: str) -> None:
-    for past in pasts:
-        for number, value in enumerate(values, before + 1):
+_Line = tuple[int, bytes]
+
+
+def _let_happen(
+    runs: Sequence[Run],
+    pasts: Sequence[Past],
+    lines: Sequence[_Line],
+    where: str,
+    passed: Passed | None,
+) -> int:
+    """Return how many lines were events; what is none is told once, and no other past sees it."""
+    for run, past in zip(runs, pasts, strict=True):
+        assert run.rules is not None
+        contracts, good = run.rules.contracts.by_name, []
+        for line in lines:
+            number, value = line
+            if not value:
+                continue
             try:
                 event = decode(value)
             except (msgspec.MsgspecError, ValueError) as error:
-                raise MappingError(f"no event: {error}", where=f"{where}:{number}") from None
+                wrong = MappingError(f"no event: {error}", where=f"{where}:{number}")
+                if passed is None:
+                    raise wrong from None
+                passed.over(wrong)
+                continue
+            good.append(line)
+            if event.type not in contracts and not event.type.startswith(CUSTOM):
+                run.watch.strange[event.type] += 1
             if event.ids:
                 past.event(event, value)
+        lines = good
+    return len(lines)
 
 
 @dataclass(slots=True)

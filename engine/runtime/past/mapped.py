@@ -12,25 +12,41 @@ from engine.config import Settings
 from engine.errors import ContractError, MappingError
 from engine.ingest.accept import Accepted, accept
 from engine.ingest.mapping import message_maker, parse_mapping
+from engine.runtime.past.passed import Passed
 from engine.runtime.setup import contracts_of, sources_of
 
 SOURCE = "history"  # of topics/sources.yaml: its events are believed, and none is too late
 Refused = Callable[[dict[str, Any], bytes, ContractError], None]
 
 
-def mapped_messages(file: Path, mapping_file: Path) -> list[dict[str, Any]]:
+def mapped_messages(
+    file: Path, mapping_file: Path, passed: Passed | None = None
+) -> list[dict[str, Any]]:
     """Return the messages of a file's rows in the order of their time; equal times stay in order.
+
+    `passed`: told of a row that the mapping cannot read; the others count.
 
     Raises
     ------
     MappingError
-        For a mistake of the mapping, a row that it cannot read, or a file of which no row counts.
+        For a mistake of the mapping, a file of which no row counts, or, if `passed` is None, a row
+        that the mapping cannot read.
     """
     where = str(mapping_file)
     mapping = parse_mapping(read_text(mapping_file), where=where)
     make = message_maker(mapping, file_name=file.name)
-    made = (make(number, row) for number, row in enumerate(rows(file, mapping), 1))
-    messages = [message for message in made if message is not None]
+    messages = []
+    for number, row in enumerate(rows(file, mapping), 1):
+        try:
+            message = make(number, row)
+        except MappingError as error:
+            error.where = str(file)
+            if passed is None:
+                raise
+            passed.over(error)
+            continue
+        if message is not None:
+            messages.append(message)
     if not messages:
         raise MappingError("no row of the file counts; see `when` and `type`", where=where)
     messages.sort(key=lambda message: str(message["time"]))

@@ -100,11 +100,74 @@ def test_the_table_says_all_of_it(
     assert ("would act" in text) == (lang == "en")
 
 
+@pytest.mark.parametrize(
+    "wrong", [b'{"id":"cut of', b"no JSON", b'\xff\xfe"ids":', b'{"ids":[],"at":"noon"}', b"[1]"]
+)
+def test_a_line_that_is_no_event_is_told_with_its_place_and_the_others_count(
+    here: Path, capsys: pytest.CaptureFixture[str], wrong: bytes
+) -> None:
+    lines = (here / "log.ndjson").read_bytes().splitlines()
+    broken = [b"\xef\xbb\xbf" + lines[0], b"", *lines[1:80], wrong, *lines[80:]]
+    (here / "broken.ndjson").write_bytes(b"\r\n".join(broken))
+    wanted, found = (
+        run(capsys, "--rules", here / "live", "--live", here / "live", "--events", here / name)
+        for name in ("log.ndjson", "broken.ndjson")
+    )
+    passed = found.pop("passed_over")
+    assert passed["count"] == 1 and len(passed["first"]) == 1, "once, though two sets look at it"  # type: ignore[index]
+    assert f"{here}/broken.ndjson:82: no event: " in passed["first"][0]  # type: ignore[index]
+    assert wanted.pop("passed_over") == {"count": 0, "first": []}
+    assert found.pop("events_per_s") and wanted.pop("events_per_s")
+    assert found == wanted
+
+
+def test_a_row_that_the_mapping_cannot_read_is_told_and_the_others_count(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{n % 3} 1997010{n} 1 200.00" for n in range(1, 9)]
+    rows[4], rows[5] = "1 noon 1 200.00", "1 19970106 1 dear"
+    (here / "sales.txt").write_text("\n".join(["header", *rows]))
+    found = run(
+        capsys, "--rules", here / "live", "--events", here / "sales.txt",
+        "--mapping", "topics/mappings/cdnow.yaml",
+    )  # fmt: skip
+    passed: dict[str, object] = found["passed_over"]  # type: ignore[assignment]
+    assert (found["events"], passed["count"]) == (6, 2)
+    assert f"{here}/sales.txt: row 5: " in passed["first"][0]  # type: ignore[index]
+    assert "dear" in passed["first"][1]  # type: ignore[index]
+
+
+def test_what_counts_for_nothing_is_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = (here / "log.ndjson").read_bytes().splitlines()
+    odd = [line.replace(b"order.placed", b"order.palced") for line in lines]
+    (here / "odd.ndjson").write_bytes(b"\n".join([*odd, *odd[:10]]))
+    found = run(capsys, "--rules", here / "live", "--events", here / "odd.ndjson")
+    orders = sum(b"order.placed" in line for line in lines)
+    again = sum(b"order.placed" in line for line in lines[:10])
+    assert found["without_contract"] == {"order.palced": orders + again}
+    assert found["duplicates"] == 9, "the tick among them is no event"
+    for lang, *words in (
+        ("en", "9 events came twice", "No contract knows order.palced (", "... and 1 more"),
+        ("zh", "9 个事件重复", "没有契约的事件类型：order.palced", "另有 1 行"),
+    ):
+        console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+        show({**found, "passed_over": {"count": 21, "first": ["a:1: b"] * 20}}, console, lang=lang)
+        text = console.export_text()
+        assert all(each in text for each in (*words, "a:1: b")), text
+
+
 def test_mistakes_are_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "bad.ndjson").write_text('{"ids":[],"id":1}\n')
+    (here / "empty.ndjson").write_text("")
+    packed = bytearray((here / "log.ndjson.gz").read_bytes())
+    packed[40:44] = b"torn"
+    (here / "torn.gz").write_bytes(packed)
     for arguments, words in (
         (["--events", here / "nothing.ndjson"], "cannot read it"),
+        (["--events", here / "bad.ndjson"], "no line of it is an event: "),
         (["--events", here / "bad.ndjson"], "bad.ndjson:1: no event"),
+        (["--events", here / "empty.ndjson"], "no line of it is an event: it is empty"),
+        (["--events", here / "torn.gz"], "cannot read it: "),
         (["--events", here / "log.ndjson", "--rule", "kene"], "no rule kene"),
         (["--events", here / "log.ndjson", "--since", "yesterday"], "`yesterday` is no time"),
     ):
