@@ -104,6 +104,7 @@ def a_log(rows: int) -> Log:
 
 def fresh_append(log: Log) -> None:
     """Append to the same log each time: its bytes are put back after."""
+    assert log.numbers is not None and log.words is not None
     before = log.times, dict(log.numbers), dict(log.words)
     windows.append({"x": log}, "x", NOW, {"value": 5_000, "category": "c3"}, COLUMNS)
     log.times, log.numbers, log.words = before

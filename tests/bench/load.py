@@ -4,7 +4,7 @@ Messages are page views, screens, carts, orders and reviews, two hundred a secon
 of them are scored. Rules are spread over 20 event types, so an event meets a twentieth of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -23,7 +23,8 @@ from engine.runtime.ticker import tick_records
 
 START_MS = 1_773_100_000_000
 GROUPS = 400  # pages, screens, products and coupons: what most rules name one of
-MIX = (  # share so far, event, the field that names a group, other fields
+# Share so far, event, the field that names a group, other fields.
+MIX: tuple[tuple[float, str, str, dict[str, Any]], ...] = (
     (0.70, "web.page_viewed", "page", {"category": "food"}),
     (0.82, "app.screen_viewed", "screen", {}),
     (0.85, "cart.updated", "coupon", {"value": 150.0, "cart_id": "c", "items": 1}),
@@ -94,9 +95,12 @@ class Kept:
     def __init__(self) -> None:
         self.records: list[Outgoing] = []
 
-    async def publish(self, records: list[Outgoing]) -> None:
+    async def publish(self, records: Sequence[Outgoing]) -> None:
         """Keep them."""
         self.records += records
+
+    async def close(self) -> None:
+        """What is kept stays."""
 
 
 async def fill(

@@ -27,7 +27,7 @@ import orjson
 
 from engine.adapters.kafka.producer import KafkaPublisher
 from engine.adapters.kafka.reader import KafkaReader
-from engine.adapters.kafka.topics import create_topics
+from engine.adapters.kafka.topics import TopicSpec, create_topics
 from engine.adapters.redis.store import RedisStore
 from engine.clock import SECOND_MS
 from engine.config import Settings
@@ -187,7 +187,7 @@ def measure(*, count: int, customers: int, runs: int, apache: bool, rate: int) -
         bootstrap = settings.kafka_bootstrap
         publisher = KafkaPublisher(bootstrap, timeout_s=60.0)
         asyncio.run(_fill(settings, publisher, count, customers))
-        create_topics(bootstrap, [shell.TopicSpec(shell.TOPIC, shell.PARTITIONS)])
+        create_topics(bootstrap, [TopicSpec(shell.TOPIC, shell.PARTITIONS)])
         few = max(10_000, count // 5)
         asyncio.run(shell.fill(bootstrap, few))
         ours, wall, plain, batched = [], [], [], []
@@ -198,7 +198,8 @@ def measure(*, count: int, customers: int, runs: int, apache: bool, rate: int) -
             plain.append(shell.measure("faust agent", bootstrap, f"plain-{run}", few)[0])
             batched.append(shell.measure("shell", bootstrap, f"shell-{run}", few)[0])
     total, baseline = statistics.median(ours), statistics.median(plain)
-    steady, half = [], []
+    steady: list[dict[str, Any]] = []
+    half: list[dict[str, Any]] = []
     shadow, half_rate = rule_texts(20), int(0.5e6 / statistics.median(wall))
     loads = ((steady, rate, shadow), (half, half_rate, {**shadow, **always()}))
     for _ in range(runs):

@@ -188,7 +188,7 @@ def new_device(entries: Plain, crowd: list[list[str]], random: Random) -> int:
 def redis_cost(client: Any, held: dict[str, bytes]) -> int:
     """Return the bytes of memory that some values take in Redis."""
     client.flushall()
-    before = client.info("memory")["used_memory"]
+    before = int(client.info("memory")["used_memory"])
     pipe = client.pipeline(transaction=False)
     for number, (name, value) in enumerate(held.items()):
         pipe.set(SPACE.key(5, registrar_name(TENANT, name)), value)

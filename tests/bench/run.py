@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import shutil
 import statistics
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
@@ -19,11 +19,12 @@ from tests.bench.load import rule_texts
 
 MANY_CUSTOMERS = 1_000_000
 EVENTS = 40_000
+Figures = dict[str, float]  # by name
 
 
-def median(runs: int, measure: Callable[[], Awaitable[dict[str, float]]]) -> dict[str, float]:
+def median(runs: int, measure: Callable[[], Coroutine[Any, Any, Figures]]) -> Figures:
     """Return the median of each figure."""
-    found = [asyncio.run(measure()) for _ in range(runs)]  # type: ignore[arg-type]
+    found = [asyncio.run(measure()) for _ in range(runs)]
     return {name: round(statistics.median(each[name] for each in found), 2) for name in found[0]}
 
 

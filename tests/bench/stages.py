@@ -9,7 +9,7 @@ stage is timed by wrapping it, so the sum is a little more than the whole withou
 import argparse
 import asyncio
 import gc
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from time import process_time
 from typing import Any
@@ -64,12 +64,15 @@ class Log:
         """Return artefacts from an offset on."""
         return self.artefacts.get(topic, [])[offset : offset + count_max]
 
+    async def close(self) -> None:
+        """What is there stays."""
+
 
 class Stopwatch:
     """CPU seconds by stage; a stage inside a stage is taken off the outer one."""
 
     def __init__(self) -> None:
-        self.spent: Counter[str] = Counter()
+        self.spent: defaultdict[str, float] = defaultdict(float)
         self._inner = [0.0]
 
     def sync(self, name: str, step: Callable[..., Any]) -> Callable[..., Any]:

@@ -105,7 +105,7 @@ class Running:
 
     def add(self, at: int, data: dict[str, Any]) -> None:
         """Take an event in, wherever it belongs."""
-        value = data.get(self.column)
+        value: Any = data.get(self.column)
         if self.word is not None and value != self.word:
             return
         rows = self.rows
