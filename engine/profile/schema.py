@@ -18,7 +18,8 @@ class Fact:
     """One name of the profile. It reads as a contract's field type does: base, choices, optional.
 
     `base`: money, string, int, double, bool, time or duration. `read(actor, at)`: its value at a
-    time (UTC ms), None where it is unknown; without `read` it is the trait of that name.
+    time (UTC ms), None where it is unknown; without `read` it is the trait of that name. `between`:
+    the least and the most that a number may be, None where there is no such bound.
     """
 
     base: str
@@ -27,6 +28,7 @@ class Fact:
     choices: str | None = None
     read: Reader | None = None
     optional: bool = True
+    between: tuple[float, float] | None = None
 
 
 _TRAITS = {
@@ -129,7 +131,11 @@ _CARE = {**_care("complaint", "complaints", "投诉"), **_care("enquiry", "enqui
 _JOURNEY = {
     "stage": Fact("string", "journey stage", "旅程阶段", read=lambda actor, _: actor.stage or None),
     "churn.band": Fact(
-        "string", "churn band", "流失风险等级", read=lambda actor, _: actor.churn.band or None
+        "string",
+        "churn band",
+        "流失风险等级",
+        choices="bands",
+        read=lambda actor, _: actor.churn.band or None,
     ),
     "created_at": Fact(
         "time", "known since", "建档时间", read=lambda actor, _: _instant(actor.created_at)
@@ -143,12 +149,22 @@ def _local(part: Callable[[datetime], Any]) -> Reader:
 
 
 _LOCAL = {  # a rule names them `local.hour` and so on
-    "local.hour": Fact("int", "local hour", "当地小时", read=_local(lambda now: now.hour)),
-    "local.weekday": Fact(
-        "int", "local weekday (1 = Monday)", "当地星期(1=周一)", read=_local(datetime.isoweekday)
+    "local.hour": Fact(  # people write `< 24`
+        "int", "local hour", "当地小时", read=_local(lambda now: now.hour), between=(0, 24)
     ),
-    "local.day": Fact("int", "local day of the month", "当地日", read=_local(lambda now: now.day)),
-    "local.month": Fact("int", "local month", "当地月份", read=_local(lambda now: now.month)),
+    "local.weekday": Fact(
+        "int",
+        "local weekday (1 = Monday)",
+        "当地星期(1=周一)",
+        read=_local(datetime.isoweekday),
+        between=(1, 7),
+    ),
+    "local.day": Fact(
+        "int", "local day of the month", "当地日", read=_local(lambda now: now.day), between=(1, 31)
+    ),
+    "local.month": Fact(
+        "int", "local month", "当地月份", read=_local(lambda now: now.month), between=(1, 12)
+    ),
     "local.date": Fact(
         "string", "local date", "当地日期", read=_local(lambda now: now.date().isoformat())
     ),
@@ -165,15 +181,21 @@ def _rfm(bins: rfm.Bins) -> dict[str, Fact]:
         return read
 
     return {
-        "rfm.recency": Fact("int", "recency (1-5)", "最近购买得分", read=part("recency")),
-        "rfm.frequency": Fact("int", "frequency (1-5)", "购买频率得分", read=part("frequency")),
-        "rfm.monetary": Fact("int", "monetary value (1-5)", "消费金额得分", read=part("monetary")),
+        "rfm.recency": Fact(
+            "int", "recency (1-5)", "最近购买得分", read=part("recency"), between=(1, 5)
+        ),
+        "rfm.frequency": Fact(
+            "int", "frequency (1-5)", "购买频率得分", read=part("frequency"), between=(1, 5)
+        ),
+        "rfm.monetary": Fact(
+            "int", "monetary value (1-5)", "消费金额得分", read=part("monetary"), between=(1, 5)
+        ),
     }
 
 
 AGES = frozenset({"trade.age", "rfm.recency"})
 
 FEATURES = {
-    "churn_risk": Fact("double", "churn risk", "流失风险"),
+    "churn_risk": Fact("double", "churn risk", "流失风险", between=(0.0, 1.0)),
     "clv": Fact("double", "customer lifetime value", "客户终身价值"),
 }

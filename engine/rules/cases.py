@@ -8,6 +8,7 @@ from engine.clock import iso, parse_iso
 from engine.errors import ContractError
 from engine.events.contract import Contracts
 from engine.profile.schema import FEATURES
+from engine.rules.expression.types import field_type
 from engine.rules.model import ACTIONS, Case
 from engine.rules.scopes import profile_of
 from engine.rules.text.reader import Reader, nearest
@@ -54,14 +55,14 @@ def _case(reader: Reader, node: Node, contracts: Contracts) -> Case:
         line=node.line,
         start=start_at,
         held_out=reader.choice(given, "held_out", ("true", "false"), "false") == "true",
-        features=_features(reader, given),
+        features=_features(reader, given, contracts),
         profile=_profile(reader, given, contracts),
         events=tuple(each for found in events for each in found),
         expect=tuple(item for item in expect if item is not None),
     )
 
 
-def _features(reader: Reader, given: Node) -> dict[str, float]:
+def _features(reader: Reader, given: Node, contracts: Contracts) -> dict[str, float]:
     node = reader.child(given, "features")
     if node is None or not reader.keys(node, FEATURES):
         return {}
@@ -70,6 +71,7 @@ def _features(reader: Reader, given: Node) -> dict[str, float]:
         number = reader.data(value)
         if isinstance(number, int | float) and not isinstance(number, bool):
             found[name] = float(number)
+            _fits(reader, value, name, FEATURES.get(name), contracts)
         else:
             reader.add(value, "R113", f"'{value.text}' is no number", "such as 0.7")
     return found
@@ -89,7 +91,29 @@ def _profile(reader: Reader, given: Node, contracts: Contracts) -> dict[str, Any
             reader.add(key, "R139", f"'{name}' is worked out, so it cannot be given", hint)
         else:
             found[name] = reader.data(value)
+            _fits(reader, value, name, fact, contracts)
     return found
+
+
+def _fits(reader: Reader, node: Node, name: str, fact: Any, contracts: Contracts) -> None:
+    """Tell a given fact or score that can be no such thing; null is what is not known."""
+    value = reader.data(node)
+    if fact is None or value is None:
+        return
+    type, between = field_type(fact), getattr(fact, "between", None)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    choices = () if type.choices in contracts.open_sets else contracts.sets.get(type.choices or "")
+    if type.base in ("int", "double", "money") and not is_number:
+        reader.add(node, "R138", f"{name}: want number, got '{node.text}'")
+    elif between is not None and is_number and not between[0] <= value <= between[1]:
+        reader.add(node, "E214", f"{value:g} is outside of {between[0]:g} to {between[1]:g}")
+    elif type.base == "bool" and not isinstance(value, bool):
+        reader.add(node, "R138", f"{name}: want true or false, got '{node.text}'")
+    elif type.base == "string" and not isinstance(value, str):
+        reader.add(node, "R138", f"{name}: want text, got '{node.text}'", "write it in quotes")
+    elif choices and value not in choices:
+        hint = nearest(str(value), choices) or "one of " + ", ".join(choices)
+        reader.add(node, "E213", f'"{value}" is not one of {type.choices}', hint)
 
 
 def _flat(node: Node, prefix: str = "") -> Iterator[tuple[str, Node, Node]]:

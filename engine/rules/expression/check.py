@@ -163,6 +163,7 @@ class Checker(Report):
             else:
                 item = pair[0]
                 operators.check_choice(self, place, item, pair[1])
+                operators.check_range(self, place, item, pair[1])
                 fitting.append(pair[1])
         return MISTAKEN if MISTAKEN in fitting else Member(item, ListOf(tuple(fitting)))
 

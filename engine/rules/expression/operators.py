@@ -97,9 +97,10 @@ def comparison(report: Report, node: Infix, left: Meaning, right: Meaning) -> Me
             if isinstance(bound, Const) and bound.value > LOG_MAX:
                 message = f"count() sees the newest {LOG_MAX} events, so it is never {bound.value}"
                 return report.tell(node, "E224", message, "ask for less, or over fewer days")
-    if operator in ("==", "!="):
-        check_choice(report, node.right, left, right)
-        check_choice(report, node.left, right, left)
+    for place, field, constant in ((node.right, left, right), (node.left, right, left)):
+        check_range(report, place, field, constant)
+        if operator in ("==", "!="):
+            check_choice(report, place, field, constant)
     return Compare(operator, left, right)
 
 
@@ -175,6 +176,20 @@ def check_choice(report: Report, place: Place, field: Meaning, word: Meaning) ->
         message = f'"{word.value[:60]}" is not one of {field.type.choices}'
         near = did_you_mean(word.value, choices)
         report.tell(place, "E213", message, near or "one of " + ", ".join(choices[:12]))
+
+
+def check_range(report: Report, place: Place, field: Meaning, number: Meaning) -> None:
+    """Tell a constant that the field can neither reach nor pass."""
+    if not isinstance(field, Read) or not isinstance(number, Const):
+        return
+    known = {"profile": report.scope.profile, "feature": report.scope.features}
+    between = getattr(known.get(field.source, {}).get(field.name), "between", None)
+    if between is None or between[0] <= number.value <= between[1]:
+        return
+    least, most = between
+    message = f"{number.value:g} is outside of {least:g} to {most:g}"
+    is_percent = most == 1.0 and 1.0 < number.value <= 100.0
+    report.tell(place, "E214", message, f"write {number.value / 100:g}" if is_percent else "")
 
 
 def arithmetic(report: Report, node: Infix, left: Meaning, right: Meaning) -> Meaning:

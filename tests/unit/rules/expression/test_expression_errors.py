@@ -132,6 +132,11 @@ from tests.unit.rules.expression.expression_scope import SCOPE, problems
         ("event.items > 1 # a note", "E110", "#", None, "write // before a note"),
         ("event.items > 1 ? true", "E119", " ", "the end where : was expected", "write a ? b : c"),
         ("count('order.placed', this_wek) > 1", "E201", None, None, 'did you mean "this_week"?'),
+        ("features.churn_risk > 40", "E214", "40", "40 is outside of 0 to 1", "write 0.4"),
+        ("1.5 < features.churn_risk", "E214", "1.5", None, "write 0.015"),
+        ("local.weekday == 0", "E214", "0", "0 is outside of 1 to 7", ""),
+        ("local.weekday in [6, 8]", "E214", "8", "8 is outside of 1 to 7", ""),
+        ("profile.rfm.recency >= 6", "E214", "6", "6 is outside of 1 to 5", ""),
         ("profile.city == 上海", "E110", "上海", None, "write text in double quotes"),
     ],
 )
