@@ -33,7 +33,9 @@ AT = {"type": "string", "pattern": r"^-?(\d+(\.\d+)?[smhdw])+$"}
 WHO = {"type": ["string", "integer"], "examples": ["ann", "1-20", "incident"]}
 LIMIT = {
     "type": "string",
-    "pattern": r"^\s*\d+\s+per\s+\S+(\s+in\s+group\s+\S+)?\s*$",
+    # 1 to 64: as many decisions as a customer's state remembers.
+    "pattern": r"^\s*([1-9]|[1-5]\d|6[0-4])\s+per\s+(day|(\d{1,7}(\.\d+)?[smhdw])+)"
+    r"(\s+in\s+group\s+\S+)?\s*$",
     "examples": ["1 per 7d", "3 per day in group promo"],
 }
 TITLE = {
@@ -89,8 +91,8 @@ def _rule(events: Mapping[str, Any], contracts: Contracts) -> dict[str, Any]:
         "priority": {"type": "integer", "minimum": -1000, "maximum": 1000},
         "kind": {"enum": list(KINDS)},
         "key": {"enum": ["person", *ENTITIES]},
-        "per": TEXT,
-        "when": _one_or_more(_step(events)),
+        "per": {"enum": sorted({name for c in contracts.by_name.values() for name in c.fields})},
+        "when": _when(events),
         "if": CONDITION,
         "table": {"type": "object", "additionalProperties": grades, "maxProperties": 2},
         "repeat": {"enum": list(REPEATS)},
@@ -129,6 +131,14 @@ def _rule(events: Mapping[str, Any], contracts: Contracts) -> dict[str, Any]:
     return _object(TOP, shapes, REQUIRED)
 
 
+def _when(events: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the shape of steps: one at least that happens, or is a date."""
+    step = _step(events)
+    begins = {"anyOf": [{"required": [kind]} for kind in STEPS if kind not in ("not", "unless")]}
+    several = {"type": "array", "items": step, "contains": begins}
+    return {"anyOf": [{"allOf": [step, begins]}, several]}
+
+
 def _step(events: Mapping[str, Any]) -> dict[str, Any]:
     date = {"date": TEXT, "before": LENGTH, "at": CLOCK, "every": {"enum": list(EVERY)}}
     weekly = {"every": _one_or_more({"enum": list(DAYS)}), "at": CLOCK}
@@ -155,20 +165,30 @@ def _step(events: Mapping[str, Any]) -> dict[str, Any]:
             ]
         },
     }
-    return {"anyOf": [_object(keys, shapes, (kind,)) for kind, keys in STEPS.items()]}
+    found = {kind: _object(keys, shapes, (kind,)) for kind, keys in STEPS.items()}
+    found["not"]["required"].append("within")
+    several = {"properties": {"times": {"minimum": 2}}, "required": ["times"]}
+    found["event"] |= {"if": several, "then": {"required": ["within"]}}
+    return {"anyOf": list(found.values())}
 
 
 def _action(kind: str) -> dict[str, Any]:
     scalar = {"type": ["string", "number", "boolean"]}
     shapes = {
         kind: TEXT,
-        "channels": _one_or_more({"enum": list(CHANNELS)}),
+        "channels": {
+            "anyOf": [
+                {"enum": list(CHANNELS)},
+                {"type": "array", "items": {"enum": list(CHANNELS)}, "minItems": 1},
+            ]
+        },
         "fields": {"type": "object", "additionalProperties": scalar},
         "kind": {"enum": list(KINDS)},
         "deadline": LENGTH,
         "for": LENGTH,
     }
-    return _object((kind, *ACTION_KEYS[kind]), shapes, (kind,))
+    needed = {"offer": ("channels",), "message": ("channels",), "suppress": ("for",)}
+    return _object((kind, *ACTION_KEYS[kind]), shapes, (kind, *needed.get(kind, ())))
 
 
 def _test(contracts: Contracts) -> dict[str, Any]:
