@@ -11,7 +11,13 @@ from engine.runtime.roles import Engine
 from engine.runtime.rulesets.overview import Overview
 
 EXPLAINED_MAX = 200_000  # records of a partition that a page waits for; the command reads more
-_STATUSES = {"identity/unknown": 404, "rules/unknown": 404, "rules/kind": 400}
+_STATUSES = {
+    "identity/unknown": 404,
+    "rules/unknown": 404,
+    "identity/type": 400,
+    "identity/value": 400,
+    "rules/kind": 400,
+}
 
 
 def overview_of(engine: Engine) -> Overview:

@@ -45,6 +45,8 @@ who does nothing is found in the state; set REDIS_URL, KAFKA_BOOTSTRAP and GENER
 no engine answers at {} ({}); start one with `engine up`, or set REDIS_URL, KAFKA_BOOTSTRAP and \
 GENERATION => \
 {} 没有响应（{}）；请用 engine up 启动，或设置 REDIS_URL、KAFKA_BOOTSTRAP 和 GENERATION
+no identifier type `{}`; one of {} => 没有标识类型“{}”；应为 {} 之一
+`{}` is no {} => “{}”不是有效的 {}
 nobody has {} => 没有标识为 {} 的客户
 nothing has come of {} yet => {} 尚无任何事件
 rule `{}` is about customers, and {} is none; ask of one, such as {} => \

@@ -57,6 +57,8 @@ class Lookup:
 
     async def by_node(self, node_id: str) -> Found | None:
         """Return the person that a node id leads to; None if unknown or erased."""
+        if not node_id.isascii():  # a name in Chinese, say: no id of ours looks so
+            return None
         end = await self._end(node_id)
         return end if isinstance(end, Found) else None
 

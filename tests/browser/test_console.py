@@ -118,4 +118,6 @@ def test_nobody_is_said_to_be_nobody(engine: str) -> None:
         page.goto(engine + "/")
         page.fill("#who", "user_id:nobody")
         page.get_by_role("button", name="Look up").click()
-        page.locator("#card .error", has_text="no customer has user_id:nobody").wait_for()
+        page.locator("#card .error", has_text="Nobody is known by this").wait_for()
+        page.get_by_role("button", name="中文").click()
+        page.locator("#card .error", has_text="没有这个标识的客户").wait_for()

@@ -116,6 +116,10 @@ CASES = [
      "held_out", "comparison group", "对照组"),
     (CART + CASE, [("cart.updated", 5)], "fired", "It acted: case a. Cart updated.",
      "已触发：开工单 a。更新购物车。"),
+    ("per: cart_id\n" + CART + CASE, [("cart.updated", 5)], "fired", "cart c: It acted: case a.",
+     "购物车 c：已触发：开工单 a。更新"),
+    ("per: cart_id\nwhen: [{event: cart.updated}, {not: order.placed, within: 3d}]\n" + CASE,
+     [("cart.updated", 5)], "waits", "cart c: It waits until", "购物车 c：等待至"),
     (CART + "if: event.value > 100.0\n" + CASE, [("cart.updated", 5)], "fired",
      "Cart updated; the event's value is above 100 (event.value = 150).",
      "更新购物车;事件的金额高于100"),
@@ -293,7 +297,13 @@ def test_where_nothing_happened_that_is_the_answer() -> None:
 
 @pytest.mark.parametrize(
     ("rule", "who", "code"),
-    [("r", "user_id:nobody", "identity/unknown"), ("x", ME, "rules/unknown")],
+    [
+        ("r", "user_id:nobody", "identity/unknown"),
+        ("x", ME, "rules/unknown"),
+        ("r", "userid:u0", "identity/type"),
+        ("r", "phone:12", "identity/value"),
+        ("r", "王芳", "identity/unknown"),
+    ],
 )
 def test_who_and_what_must_be_known(rule: str, who: str, code: str) -> None:
     world = lived(told("r", CART + CASE), ("cart.updated", 5))

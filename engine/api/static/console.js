@@ -7,6 +7,7 @@ const WORDS = {
     why: "Why, and why not", ask: "Ask", waits: "Open waits, in the customer's own time", triggers: "Last triggers", orders: "orders", spent: "spent", last: "last order",
     none: "none", stage: "stage", risk: "churn risk", events_in: "events in", events_applied: "applied",
     trig: "triggers", delivered: "delivered", customers: "customers", dead_letters: "dead letters", heldOut: "held out",
+    nobody: "Nobody is known by this: want TYPE:VALUE, such as user_id:u1 or store:s7, or a customer id.",
     open: "open", counted: "Whole days: today, 7 days, 30 days",
     outcomes: { fired: "acted", held_out: "comparison group", shadow: "only watched", limit: "often enough", suppressed: "left alone",
       no_channel: "no consent or address", expired: "too late", systemic: "many share the cause", failed: "not delivered" },
@@ -16,7 +17,7 @@ const WORDS = {
     identifiers: "标识", basic: "基本信息", trade: "交易", behaviour: "最近接触", complaint: "投诉", enquiry: "咨询",
     why: "为什么触发或未触发", ask: "查询原因", scores: "评分", waits: "等待中（客户当地时间）", triggers: "最近触发", orders: "订单", spent: "消费", last: "最近下单", none: "无",
     stage: "阶段", risk: "流失风险", events_in: "接收事件", events_applied: "已处理", trig: "触发", delivered: "已送达",
-    customers: "客户", dead_letters: "死信", heldOut: "对照组", open: "未结", counted: "按自然日：今天、7 天、30 天",
+    customers: "客户", dead_letters: "死信", heldOut: "对照组", open: "未结", nobody: "没有这个标识的客户；请写 类型:值，如 user_id:u1 或 store:s7，或客户编号。", counted: "按自然日：今天、7 天、30 天",
     outcomes: { fired: "已触发", held_out: "对照组", shadow: "影子", limit: "频次上限", suppressed: "被抑制", no_channel: "无授权或无地址",
       expired: "已过时效", systemic: "多位客户同因", failed: "未送达" },
   },
@@ -71,7 +72,10 @@ function rows(pairs) {
 
 function drawCard() {
   if (!card) return;
-  if (card.error) return $("card").replaceChildren(el("p", { className: "error", textContent: card.error }));
+  if (card.error) {
+    const words = card.code === "customer/unknown" ? t("nobody") : card.error;
+    return $("card").replaceChildren(el("p", { className: "error", textContent: words }));
+  }
   const section = (word, node) => [el("h3", { textContent: t(word) }), node];
   const list = (items) => items.length ? el("ul", {}, ...items.map((text) => el("li", { textContent: text })))
     : el("p", { className: "quiet", textContent: t("none") });
@@ -124,7 +128,7 @@ function whyForm() {
   pick.addEventListener("change", () => { asked = pick.value; });
   const ask = el("button", { type: "button", textContent: t("ask") });
   ask.addEventListener("click", () => explain(pick.value));
-  const told = [...(why?.last ? [why.last.words[language]] : []), ...(why?.now ?? []).map((x) => x.words[language]), ...(why?.occasions ?? []).slice(0, 8).map((x) => `${when(x.at)}  ${x.words[language]}`)];
+  const told = [...(why?.last ? [why.last.words[language]] : []), ...(why?.now ?? []).map((x) => x.words[language]), ...(why?.occasions ?? []).slice(0, 8).map((x) => `${x.local}  ${x.words[language]}`)];
   const isTold = why?.now?.length || why?.occasions?.length;
   const lines = why?.error ? [why.error] : isTold ? told : why ? [why.verdict[language], ...told] : [];
   return el("div", { className: "why" }, pick, ask, el("ul", {}, ...lines.map((text) => el("li", { textContent: text }))));

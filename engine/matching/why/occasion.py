@@ -41,7 +41,8 @@ class Occasion:
     `member` (already, when it was first looked at); of a rule: `asleep`. `clause`: the first
     part of the condition that did not hold, by language, or what made a member; `values`: what it
     read. `told`: further facts for the words. `cause`: what a guard asked about. `at`: UTC ms.
-    `times`: so often since `first_at` (UTC ms), of which this is the newest.
+    `instance`: which cart, order or booking, where the rule is `per` one. `times`: so often since
+    `first_at` (UTC ms), of which this is the newest.
     """
 
     at: int
@@ -58,6 +59,7 @@ class Occasion:
     incident: Incident | None = None
     times: int = 1
     first_at: int = 0
+    instance: str = ""
 
 
 def of_note(rule: Rule, note: Note, actor: Actor, *, rival: str) -> Occasion:
@@ -66,7 +68,7 @@ def of_note(rule: Rule, note: Note, actor: Actor, *, rival: str) -> Occasion:
     `rival`: the other rule that acted last on this customer in one of the rule's groups, or ''.
     """
     match: Match = note.match
-    found = Occasion(note.at, note.outcome, event_id=match.cause)
+    found = Occasion(note.at, note.outcome, event_id=match.cause, instance=match.instance)
     if rule.guard is not None and note.outcome in (*ACTED, "systemic"):
         found = replace(found, cause=guard.cause_of(rule.guard, match, actor))
     if note.outcome in ("condition", "unknown"):
@@ -100,10 +102,11 @@ def _reason(rule: Rule, note: Note, actor: Actor) -> dict[str, str]:
 
     A rule that only suppresses has no trigger: then what it is about, without values.
     """
+    decided = (rule.id, note.at, note.match.instance)
     reasons = (
         entry["reason"]
         for entry in reversed(actor.triggers)
-        if (entry["rule"], entry["at"]) == (rule.id, note.at) and "reason" in entry
+        if (entry["rule"], entry["at"], entry.get("instance", "")) == decided and "reason" in entry
     )
     found = next(reasons, None)
     if found is None:
@@ -129,10 +132,10 @@ def of_event(rule: Rule, event: Event, actor: Actor, *, waited: frozenset[str]) 
 
     `waited`: names of the rule's timers before it.
     """
-    found = Occasion(event.at, "", event.type, event.id)
     if event.type not in rule.hears:
         return None
-    if rule.per and event.data.get(rule.per) is None:
+    found = Occasion(event.at, "", event.type, event.id, instance=_instance(rule, event))
+    if rule.per and not found.instance:
         return replace(found, outcome="instance", told={"field": rule.per})
     over = waited - waits_of(rule, actor).keys()
     if over and rule.absent is not None and event.type == rule.absent.event:
@@ -166,7 +169,10 @@ def of_asking(rule: Rule, timers: Mapping[str, Timer], actor: Actor) -> list[Occ
         match = msgspec.convert(timer.data[1], Match)
         cause = None if rule.guard is None else guard.cause_of(rule.guard, match, actor)
         outcome = "asks" if rule.guard is not None else "asks_context"
-        asks = Occasion(match.at, outcome, event_id=match.cause, until=timer.due, cause=cause)
+        asks = Occasion(
+            match.at, outcome, event_id=match.cause, until=timer.due, cause=cause,
+            instance=match.instance,
+        )  # fmt: skip
         found.append(asks)
     return found
 
@@ -272,11 +278,16 @@ def _seen(rule: Rule, event: Event, place: int, actor: Actor) -> int:
     return sum(last is None or not is_used(rule, last, mark) for mark in near)
 
 
+def _instance(rule: Rule, event: Event) -> str:
+    """Return which one an event is about, '' where the rule has none or the event does not say."""
+    value = event.data.get(rule.per) if rule.per else None
+    return "" if value is None else str(value)[:INSTANCE_LENGTH_MAX]
+
+
 def _partial(rule: Rule, actor: Actor, event: Event) -> Partial | None:
     if (state := actor.rules.get(rule.id)) is None:
         return None
-    instance = str(event.data[rule.per])[:INSTANCE_LENGTH_MAX] if rule.per else ""
-    found = state.partial.get(instance)
+    found = state.partial.get(_instance(rule, event))
     return found if isinstance(found, Partial) else None
 
 

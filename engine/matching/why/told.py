@@ -10,12 +10,13 @@ from engine.matching.why.incident import Incident
 from engine.matching.why.occasion import Occasion
 from engine.matching.why.words import ACTIONS, KINDS, OF_THINGS, OFTEN, WORDS
 from engine.profile.calendar import local
-from engine.rules.expression.words import length
+from engine.rules.expression.words import field, length
 from engine.rules.model import Rule
 from engine.rules.sentence import STATUSES
 
 SHOWN_MAX = 6
 LENGTH_MAX = 60  # of one value
+_COLON = {"en": ": ", "zh": "："}
 _MISSING = {"address": ("no address", "无地址"), "consent": ("no consent", "未授权")}
 
 
@@ -53,6 +54,8 @@ def told(rule: Rule, occasion: Occasion, contracts: Contracts, zone: Any, lang: 
     if rule.key != "person":
         forms = OF_THINGS.get(occasion.outcome, forms)
     text = forms[place].format(**words)
+    if occasion.instance:
+        text = f"{field(rule.per, lang)} {occasion.instance}{_COLON[lang]}{text}"
     if occasion.times > 1:
         since = time_of(occasion.first_at, zone)
         text += OFTEN[place].format(times=occasion.times, since=since)

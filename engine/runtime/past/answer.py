@@ -39,6 +39,7 @@ def answer(
             "step": each.step,
             "clause": dict(each.clause),
             "values": dict(each.values),
+            **({"instance": each.instance} if each.instance else {}),
             **_more(each),
             "words": {lang: told(rule, each, contracts, zone, lang) for lang in LANGUAGES},
         }

@@ -10,7 +10,7 @@ from sys import maxsize
 from typing import Any
 
 from engine.errors import EngineError
-from engine.events.ids import ENTITIES
+from engine.events.ids import ENTITIES, TYPES, normalise
 from engine.events.record import partition_of
 from engine.identity.node import MINE
 from engine.keys import node_name
@@ -66,14 +66,12 @@ class Explainer:
         Raises
         ------
         EngineError
-            `identity/unknown` person or thing, `rules/unknown` rule, `rules/kind`: it is about
-            another kind of them.
+            `identity/unknown` person or thing, `identity/type` or `identity/value`: no identifier
+            looks so; `rules/unknown` rule, `rules/kind`: it is about another kind of them.
         """
         found = await self._lookup.find(who)
         if found is None:
-            if who.partition(":")[0] in ENTITIES:
-                raise EngineError(f"nothing has come of {who} yet", code="identity/unknown")
-            raise EngineError(f"nobody has {who}", code="identity/unknown")
+            raise _nobody(who)
         partition = partition_of(found.customer, self._count)
         meta = await self._store.meta(partition)
         await self._library.need("ruleset", meta.ruleset)
@@ -163,6 +161,19 @@ class Explainer:
             count=self._count,
             records_max=self._records_max,
         )
+
+
+def _nobody(who: str) -> EngineError:
+    """Return why nobody is found: nobody is there, or it is no identifier."""
+    kind, colon, value = who.partition(":")
+    if kind in ENTITIES:
+        return EngineError(f"nothing has come of {who} yet", code="identity/unknown")
+    if colon and kind not in TYPES:
+        known = ", ".join((*TYPES, *ENTITIES))
+        return EngineError(f"no identifier type `{kind}`; one of {known}", code="identity/type")
+    if colon and normalise(kind, value) is None:
+        return EngineError(f"`{value}` is no {kind}", code="identity/value")
+    return EngineError(f"nobody has {who}", code="identity/unknown")
 
 
 def _check_kind(rule: Rule, kind: str, who: str) -> None:
