@@ -44,6 +44,8 @@ WORDS = {
         "everybody": "With everybody: engine rules catch-up --as NAME",
         "file": "{file} says `status: retired` now.",
         "no_file": "{file} here is not what is live: write `status: retired` into it yourself.",
+        "unfit": "It runs under the contracts that it went live with. With those of today it would "
+        "be refused, so these may never come true:",
         "looked": "{looked_at:,} people were looked at.",
         "now": "Live: {live}.",
         "releases": ("", "when (UTC)", "what", "version", "who", "let in by", "why"),
@@ -81,6 +83,7 @@ WORDS = {
         "everybody": "让所有客户都开始：engine rules catch-up --as 姓名",
         "file": "{file} 已写入 status: retired。",
         "no_file": "这里的 {file} 与生效的不同，请自行写入 status: retired。",
+        "unfit": "它按当初生效时的契约运行。按今天的契约会被拒绝，因此以下规则可能永远不会触发：",
         "looked": "已查看 {looked_at:,} 位客户。",
         "now": "生效中：{live}。",
         "releases": ("", "时间（UTC）", "操作", "版本", "操作人", "批准人", "原因"),
@@ -160,6 +163,10 @@ class _Teller:
         if found.get("why"):
             self.say("why", {}, why=self.reason(found))
         self.after(found)
+        if found.get("unfit"):
+            self.say("unfit", found)
+            for line in found["unfit"]:
+                self.console.print(line, style="yellow", markup=False, highlight=False)
         if "file" in found:
             self.say("file" if found["file_changed"] else "no_file", found)
 

@@ -5,7 +5,6 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from rich.console import Console
 from engine.adapters.clock import clock_of
 from engine.adapters.files import read_contracts
 from engine.cli.backtest import TOPIC, proposed, tried
+from engine.cli.difference import difference, text_diff, unfit
 from engine.cli.language import add_language
 from engine.cli.mistakes import mistaken
 from engine.cli.published import show
@@ -183,9 +183,14 @@ def _approve(arguments: Namespace, settings: Settings) -> dict[str, Any]:
 
 def _roll_back(arguments: Namespace, settings: Settings) -> dict[str, Any]:
     who, why = Who(arguments.name, arguments.key), arguments.why
-    return _released(
+    told = _released(
         arguments, settings, lambda house: house.roll_back(arguments.version, who, why=why)
     )
+    shelf = _with(settings, lambda house: house.shelf())
+    return {
+        **told,
+        "unfit": unfit(shelf.artefacts[told["version"]].rules, settings.topics_dir, arguments.lang),
+    }
 
 
 def _released(
@@ -290,7 +295,7 @@ def _diff(arguments: Namespace, settings: Settings) -> dict[str, Any]:
     return {
         "live": shelf.live,
         "diff": difference(old, new),
-        "text": _text_diff(before, texts, old, new),
+        "text": text_diff(before, texts, old, new),
     }
 
 
@@ -306,39 +311,6 @@ def _history(arguments: Namespace, settings: Settings) -> dict[str, Any]:
 def _live(shelf: Shelf) -> RuleSet | None:
     """Return the rules that are live, under the contracts that they went live with."""
     return rules_of(shelf.artefacts[shelf.live]) if shelf.live else None
-
-
-def difference(old: Mapping[str, Rule], new: Mapping[str, Rule]) -> dict[str, list[Any]]:
-    """Return rules by what happens to them; those of `changed` begin anew, the others go on."""
-    both = sorted(old.keys() & new.keys())
-    return {
-        "added": sorted(new.keys() - old.keys()),
-        "removed": sorted(old.keys() - new.keys()),
-        "changed": [name for name in both if old[name].version != new[name].version],
-        "status": [
-            {"rule": name, "from": old[name].status, "to": new[name].status}
-            for name in both
-            if old[name].status != new[name].status
-        ],
-        "scope": [name for name in both if old[name].scope != new[name].scope],
-        "unchanged": [name for name in both if old[name].version == new[name].version],
-    }
-
-
-def _text_diff(
-    live: Mapping[str, str],
-    texts: Mapping[str, str],
-    old: Mapping[str, Rule],
-    new: Mapping[str, Rule],
-) -> str:
-    lines: list[str] = []
-    for name in sorted(old.keys() | new.keys()):
-        before = live[old[name].path] if name in old else ""
-        after = texts[new[name].path] if name in new else ""
-        lines += unified_diff(
-            before.splitlines(), after.splitlines(), f"live/{name}", f"new/{name}", lineterm=""
-        )
-    return "\n".join(lines)
 
 
 def _told(release: Release) -> dict[str, Any]:

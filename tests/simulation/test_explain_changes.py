@@ -63,6 +63,16 @@ def test_a_rule_that_acts_no_more_says_so_before_what_was() -> None:
     )
 
 
+def test_what_a_rule_did_is_told_also_when_its_file_is_gone() -> None:
+    world = lived({**told("r", CART + CASE), **told("s", CART + CASE)}, ("cart.updated", 5))
+    released(world, "v2", told("s", CART + CASE))
+    found = why(world, "r")
+    assert [each["outcome"] for each in found["occasions"]] == ["fired"]
+    assert found["verdict"]["en"] == "The rule is retired: it does not act."
+    with pytest.raises(EngineError, match="no rule `q` in rule set v2"):
+        why(world, "q")
+
+
 def test_a_change_of_the_rule_that_ended_a_wait_is_told() -> None:
     world = lived(told("r", WAITS), ("cart.updated", 5))
     retitled = {n: "title: Another\n" + t for n, t in told("r", WAITS).items()}

@@ -76,10 +76,13 @@ class Explainer:
         meta = await self._store.meta(partition)
         await self._library.need("ruleset", meta.ruleset)
         rules = self._library.book.rule_sets[meta.ruleset]
-        if rule not in rules.rules:
-            raise EngineError(f"no rule `{rule}` in rule set {meta.ruleset}", code="rules/unknown")
-        _check_kind(rules.rules[rule], found.live.actor.kind, who)
+        if rule in rules.rules:
+            _check_kind(rules.rules[rule], found.live.actor.kind, who)
         part = await self._part(found, found.customer)
+        known = rules.rules.get(rule) or self._taken_out(rule, part)
+        if known is None:
+            raise EngineError(f"no rule `{rule}` in rule set {meta.ruleset}", code="rules/unknown")
+        _check_kind(known, found.live.actor.kind, who)
         state = Partition(partition, self._count, Meta(), timers_max=maxsize)
         if not part.is_whole:
             # Without a model scores stay as they are: what they were made of is of today.
@@ -90,12 +93,20 @@ class Explainer:
         if part.is_whole:
             occasions += await self._before(found, rule)
         occasions.sort(key=lambda each: each.at)
-        status = "disabled" if rule in meta.disabled else rules.rules[rule].status
-        shown = replace(rules.rules[rule], status=status)
+        shown = replace(known, status="disabled") if rule in meta.disabled else known
         occasions = await self._with_incidents(shown, found, occasions[-OCCASIONS_MAX:])
         now = standing(shown, rules.segments, found.live.actor, meta.now)
         told = answer(shown, found.live.actor, part, occasions, now, rules.contracts)
         return {"who": who, "customer": found.customer, **told}
+
+    def _taken_out(self, rule: str, part: Part) -> Rule | None:
+        """Return a rule that is in no file any more, as the newest set had it that a log names."""
+        for arrival in reversed(part.arrivals):
+            if isinstance(arrival, Arrival) and arrival.kind == "ruleset":
+                found = self._library.book.rule_sets[arrival.body.version].rules.get(rule)
+                if found is not None:
+                    return replace(found, status="retired")
+        return None
 
     async def _watched(
         self, state: Partition, part: Part, node_id: str, rule: str

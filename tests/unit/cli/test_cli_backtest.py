@@ -12,6 +12,7 @@ from rich.console import Console
 from engine.adapters.files import read_contracts
 from engine.cli.backtest import instant, proposed
 from engine.cli.bars import show
+from engine.cli.difference import unfit
 from engine.cli.main import main
 from engine.cli.mistakes import mistaken
 from engine.errors import ConfigError, RulesError
@@ -204,6 +205,15 @@ def test_live_rules_are_as_they_went_live_whatever_the_contracts_say_today(here:
         compile_rules(texts, today, version="new")
     assert mistaken(caught.value, "en") == 1, "it shows the line, though no such file is here"
     assert "event.points > 9" in report(list(caught.value.problems), dict(caught.value.texts))
+
+
+def test_what_of_old_rules_does_not_fit_the_contracts_of_today_is_told(here: Path) -> None:
+    live, _ = gone(here)
+    (told,) = unfit(live.files.texts, str(ROOT / "topics"), "en")
+    assert "event 'cart.updated' has no field 'points'" in told and "event.points > 9" in told
+    rest = {path: text for path, text in live.files.texts.items() if path != "points.yaml"}
+    assert unfit(rest, str(ROOT / "topics"), "en") == []
+    assert unfit(live.files.texts, str(here / "nowhere"), "en") == []
 
 
 def test_a_file_has_one_name_from_wherever_it_is_asked_for(

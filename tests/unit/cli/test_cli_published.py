@@ -64,6 +64,8 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("approve", RELEASE, "of 2 partitions have it ready.", "2 个分区的工作进程已准备好。"),
     ("approve", {**RELEASE, "asked": 0, "unasked": "REDIS_URL"}, "not asked", "未询问工作进程"),
     ("rollback", {**DONE, "kind": "rollback"}, "is live again: li went back", "v2-ab 重新生效"),
+    ("rollback", {**DONE, "kind": "rollback", "unfit": ["rules/new.yaml"]},
+     "so these may never come true:\nrules/new.yaml", "可能永远不会触发：\nrules/new.yaml"),
     ("retire", {**DONE, "kind": "retire", "file": "rules/new.yaml", "file_changed": False},
      "write `status: retired` into it yourself", "请自行写入 status: retired"),
     ("catch-up", {"looked_at": 1234}, "1,234 people were looked at.", "已查看 1,234 位客户。"),
