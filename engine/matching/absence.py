@@ -19,6 +19,7 @@ from engine.matching.partial import (
     Partial,
     Wait,
     arrived_until,
+    awaits_sets,
     known,
     opened,
     tidy,
@@ -38,13 +39,13 @@ def wait(turn: Turn, rule: Rule, match: Match) -> None:
     if partial is None:
         return
     new = Wait(match.at + within, match)
-    if rule.repeat == "each" and len(partial.waits) >= RUNS_MAX:
+    if rule.repeat == "each" and len(alive("each", partial.waits)) >= RUNS_MAX:
         turn.outcome.count("suppressed")
         return
     partial.waits.append(new)
     partial.waits.sort(key=lambda each: each.mark)
     _look_back(turn, rule, partial, new)
-    _plan(turn, rule, match.instance, partial)
+    plan(turn, rule, match.instance, partial)
 
 
 def stop(turn: Turn, rule: Rule, event: Event, instance: str) -> None:
@@ -64,7 +65,7 @@ def stop(turn: Turn, rule: Rule, event: Event, instance: str) -> None:
         return
     for each in partial.waits:
         _end(turn, rule, each, happened)
-    _plan(turn, rule, instance, partial)
+    plan(turn, rule, instance, partial)
 
 
 def look_again(turn: Turn, rule: Rule, instance: str) -> None:
@@ -73,7 +74,7 @@ def look_again(turn: Turn, rule: Rule, instance: str) -> None:
     if partial is not None:
         for each in partial.waits:
             _look_back(turn, rule, partial, each)
-        _plan(turn, rule, instance, partial)
+        plan(turn, rule, instance, partial)
 
 
 def come_up(turn: Turn, rule: Rule, instance: str, due: int) -> list[Match]:
@@ -84,11 +85,16 @@ def come_up(turn: Turn, rule: Rule, instance: str, due: int) -> list[Match]:
     for each in partial.waits:  # a merge may have brought what neither of the two knew alone
         _look_back(turn, rule, partial, each)
     over = [each for each in alive(rule.repeat, partial.waits) if each.due <= due]
+    kept = partial.waits
     if rule.repeat == "each":
-        partial.waits = [each for each in partial.waits if each.due > due]
+        kept = [each for each in kept if each.due > due]
     elif over:
-        partial.waits = [each for each in partial.waits if each.match.at > over[-1].due]
-    _plan(turn, rule, instance, partial)
+        kept = [each for each in kept if each.match.at > over[-1].due]
+    if awaits_sets(rule) and len(kept) < len(partial.waits):
+        last = max(each.mark for each in partial.waits if each not in kept)
+        partial.seen = [mark for mark in partial.seen if mark > last]
+    partial.waits = kept
+    plan(turn, rule, instance, partial)
     for each in over:
         each.match.at, each.match.waited = each.due, True
     return [each.match for each in over]
@@ -178,7 +184,7 @@ def _note_late(turn: Turn, rule: Rule, event: Event) -> None:
             turn.outcome.count("late_event")
 
 
-def _plan(turn: Turn, rule: Rule, instance: str, partial: Partial) -> None:
+def plan(turn: Turn, rule: Rule, instance: str, partial: Partial) -> None:
     """Arm the timer of the next wait that is over, and forget those that nothing can bring back."""
     absent = rule.absent
     assert absent is not None
@@ -199,7 +205,7 @@ def _plan(turn: Turn, rule: Rule, instance: str, partial: Partial) -> None:
 
 def _worth_keeping(turn: Turn, rule: Rule, waits: list[Wait], living: list[Wait]) -> list[Wait]:
     """Return the living, and the lost that may still decide about one that arrives late."""
-    if rule.repeat == "each":
+    if rule.repeat == "each" and not awaits_sets(rule):
         return living
     arrived, alive_ids = arrived_until(turn, rule), set(map(id, living))
     if rule.repeat == "keep-first":
@@ -210,7 +216,7 @@ def _worth_keeping(turn: Turn, rule: Rule, waits: list[Wait], living: list[Wait]
         if id(each) not in alive_ids and max(each.match.at, each.end or 0) > arrived
     ][-RUNS_MAX:]
     for each in lost:
-        if each.end is not None or rule.repeat == "restart":
+        if (each.end is not None or rule.repeat == "restart") and not awaits_sets(rule):
             each.match.events = {}  # it will never be decided: only its times are needed
     return sorted([*living, *lost], key=lambda each: each.mark)
 

@@ -77,6 +77,11 @@ class Partial(msgspec.Struct, array_like=True):
     stops: list[Early] = []
 
 
+def awaits_sets(rule: Rule) -> bool:
+    """Tell whether a rule waits for something not to happen after several events of one step."""
+    return rule.absent is not None and len(rule.steps) == 1 and rule.steps[0].times > 1
+
+
 def known(turn: Turn, rule: Rule, instance: str) -> Partial | None:
     """Return what this version of a rule remembers of an instance, None if nothing."""
     state = turn.actor.rules.get(rule.id)

@@ -12,12 +12,13 @@ from typing import Any
 
 from engine.decision.match import Mark, Match
 from engine.events.model import Event
-from engine.matching import cancel
+from engine.matching import absence, cancel
 from engine.matching.partial import (
     RUNS_MAX,
     Early,
     Partial,
     Run,
+    awaits_sets,
     can_go_on,
     known,
     leading,
@@ -25,7 +26,7 @@ from engine.matching.partial import (
     opened,
     tidy,
 )
-from engine.matching.times import completes, regroup
+from engine.matching.times import completes, new_sets, regroup
 from engine.profile.turn import Turn
 from engine.rules.model import Rule, Step
 
@@ -78,7 +79,7 @@ def _continue(
 def _start(turn: Turn, rule: Rule, event: Early, instance: str) -> list[Match]:
     """Take the first step, and the ones behind it that had come too early."""
     step = rule.steps[0]
-    if step.times > 1 and _is_ignored(turn, rule, event, instance):
+    if step.times > 1 and len(rule.steps) > 1 and _is_ignored(turn, rule, event, instance):
         return []
     match = Match(
         cause=event.mark[1],
@@ -98,6 +99,12 @@ def _start(turn: Turn, rule: Rule, event: Early, instance: str) -> list[Match]:
         return _run(turn, rule, partial, Run(1, match))
     if match.events[step.alias]:
         partial.data[match.cause] = match.events[step.alias]
+    if awaits_sets(rule):
+        before = len(partial.waits)
+        found = new_sets(turn, rule, partial, match)
+        if not found and len(partial.waits) < before:
+            absence.plan(turn, rule, instance, partial)
+        return found
     if len(rule.steps) == 1:
         return [match] if _counts(turn, rule, partial, match) else []
     if event.mark not in partial.seen:

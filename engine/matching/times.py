@@ -1,14 +1,23 @@
 """`times: n, within: w`: n events whose last and first lie less than w apart."""
 
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
 import msgspec
 
 from engine.decision.match import Mark, Match
 from engine.matching.cancel import called_off_at, ends
-from engine.matching.partial import RUNS_MAX, Partial, Run, can_go_on, has_gone_on, open_count
+from engine.matching.partial import (
+    RUNS_MAX,
+    Partial,
+    Run,
+    Wait,
+    arrived_until,
+    can_go_on,
+    has_gone_on,
+    open_count,
+)
 from engine.profile.turn import Turn
 from engine.rules.model import Rule
 
@@ -59,7 +68,7 @@ def regroup(turn: Turn, rule: Rule, partial: Partial, match: Match) -> None:
             counted = count(turn, rule, partial, runs, counted, mark)
             if len(counted) < rule.steps[0].times:
                 continue
-            run = run or _begun(turn, rule, partial, match, mark)
+            run = run or _begun(turn, rule, partial, match, counted)
             run.match.first_at = counted[0][0]
         counted = []
         if mark not in before and rule.repeat == "each" and _are_many(rule, runs, mark):
@@ -70,6 +79,58 @@ def regroup(turn: Turn, rule: Rule, partial: Partial, match: Match) -> None:
     if rule.repeat == "restart" and (before or len(runs) > len(partial.runs)):
         _take_over(runs)
     partial.runs = runs
+
+
+def new_sets(turn: Turn, rule: Rule, partial: Partial, match: Match) -> list[Match]:
+    """Return matches about the full sets of an only step that nothing waits for yet.
+
+    `match`: of the event that makes it necessary, the newest of `seen` by arrival. Waits for sets
+    that there are no more in event order go.
+    """
+    seen, mark = partial.seen, match.marks[0]
+    is_newest = not seen or mark > seen[-1]
+    if not is_newest:
+        _forget(turn, rule, partial, _sets(turn, rule, partial))
+    insort(partial.seen, mark)
+    found = _sets(turn, rule, partial)
+    if is_newest:  # the usual case: it parts none anew
+        own = [each for each in found if each[-1] == mark]
+        found = _forget(turn, rule, partial, found) or own
+    full = {each[-1]: each for each in found}
+    if not is_newest:
+        partial.waits = [each for each in partial.waits if _is_wait(each, full, partial.seen)]
+    known = {each.mark for each in partial.waits}
+    return [_about(rule, partial, match, each) for end, each in full.items() if end not in known]
+
+
+def _is_wait(wait: Wait, full: Mapping[Mark, list[Mark]], seen: list[Mark]) -> bool:
+    """Tell whether a wait is for a set, now that these are full; one partly forgotten stays."""
+    if wait.mark in full:
+        wait.match.first_at = full[wait.mark][0][0]
+        return True
+    return wait.match.first_at < seen[0][0] or wait.mark not in seen
+
+
+def _sets(turn: Turn, rule: Rule, partial: Partial) -> list[list[Mark]]:
+    """Return the full sets of what is remembered, one behind the other."""
+    found: list[list[Mark]] = []
+    counted: list[Mark] = []
+    for mark in partial.seen:
+        counted = count(turn, rule, partial, [], counted, mark)
+        if len(counted) == rule.steps[0].times:
+            found.append(counted)
+            counted = []
+    return found
+
+
+def _forget(turn: Turn, rule: Rule, partial: Partial, found: list[list[Mark]]) -> list[list[Mark]]:
+    """Forget the events of sets that nothing can part any more; return the other sets."""
+    arrived = arrived_until(turn, rule)
+    left = [each for each in found if each[-1][0] > arrived]
+    if len(left) < len(found):
+        last = found[len(found) - len(left) - 1][-1]
+        partial.seen = [mark for mark in partial.seen if mark > last]
+    return left
 
 
 def count(
@@ -100,15 +161,20 @@ def _are_many(rule: Rule, runs: list[Run], mark: Mark) -> bool:
     return open_count(rule, runs, mark) >= RUNS_MAX
 
 
-def _begun(turn: Turn, rule: Rule, partial: Partial, match: Match, mark: Mark) -> Run:
-    """Return the run of a set that is full at `mark`, by the arrival of `match`."""
-    at, cause = mark
-    events = {rule.steps[0].alias: partial.data.get(cause, {})}
-    found = msgspec.structs.replace(match, cause=cause, at=at, events=events, marks=[mark])
-    run = Run(1, found)
+def _begun(turn: Turn, rule: Rule, partial: Partial, match: Match, full: list[Mark]) -> Run:
+    """Return the run of a set that is full, by the arrival of `match`."""
+    run = Run(1, _about(rule, partial, match, full))
     if rule.cancels:
-        ends(turn, rule, partial, found, run)
+        ends(turn, rule, partial, run.match, run)
     return run
+
+
+def _about(rule: Rule, partial: Partial, match: Match, full: list[Mark]) -> Match:
+    at, cause = full[-1]
+    events = {rule.steps[0].alias: partial.data.get(cause, {})}
+    return msgspec.structs.replace(
+        match, cause=cause, at=at, events=events, first_at=full[0][0], marks=[full[-1]]
+    )
 
 
 def _take_over(runs: list[Run]) -> None:

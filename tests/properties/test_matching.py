@@ -100,6 +100,46 @@ def test_absence_is_told_by_the_events_alone_whatever_their_order_of_arrival(
     assert not customer.actor.timers
 
 
+def sets(stream: list[Happening], times: int, span: int) -> list[Happening]:
+    """Return the last event of each full set of A, one behind the other, and all of C."""
+    found, counted = [], []
+    for at, id, type in stream:
+        if type == A:
+            counted = [earlier for earlier in counted if at - earlier < span] + [at]
+            if len(counted) < times:
+                continue
+            counted = []
+        found.append((at, id, type))
+    return found
+
+
+@pytest.mark.parametrize("repeat", ["restart", "keep-first", "each"])
+@pytest.mark.parametrize("behind_ms", [0, 600_000])
+@given(
+    stream=streams(A, A, A, C),
+    late=delays(),
+    times=st.integers(2, 3),
+    span=st.integers(1, 9),
+    within=st.integers(1, 12),
+)
+@settings(max_examples=100)
+def test_absence_after_several_is_told_by_the_events_alone_too(
+    repeat: str,
+    behind_ms: int,
+    stream: list[Happening],
+    late: list[int],
+    times: int,
+    span: int,
+    within: int,
+) -> None:
+    when = steps(f"event: {A}, times: {times}, within: {span}s", f"not: {C}, within: {within}s")
+    customer = Customer(rules_of(rule(when, repeat)))
+    customer.behind_ms = behind_ms
+    played(customer, stream, late)
+    found = sorted(((t.at - NOON) // 1000, t.cause) for t in customer.triggers)
+    assert found == absent(sets(stream, times, span), within, repeat)
+
+
 @given(stream=streams(A, B, C), within=st.integers(1, 8), wait=st.integers(1, 8))
 @settings(max_examples=150)
 def test_a_sequence_that_ends_in_absence_waits_from_its_last_step(

@@ -274,7 +274,8 @@ def _seen(rule: Rule, event: Event, place: int, actor: Actor) -> int:
     last = partial.runs[-1] if partial.runs else None
     if last is not None and is_used(rule, last, (event.at, event.id)):
         return 0
-    near = [mark for mark in partial.seen if mark[0] > since]
+    used = partial.waits[-1].mark if partial.waits else (0, "")
+    near = [mark for mark in partial.seen if mark[0] > since and mark > used]
     return sum(last is None or not is_used(rule, last, mark) for mark in near)
 
 

@@ -59,6 +59,16 @@ def test_what_a_forwarded_event_would_have_met_is_remembered_until_all_have_pass
     assert customer.fired == [(90, "hit")]
 
 
+def test_a_set_that_is_full_by_an_event_later_than_it_may_be_is_waited_for() -> None:
+    step = f"{{event: {CART}, times: 2, within: 1m}}"
+    customer = Customer(rules_of(rule(f"when: [{step}, {{not: {ORDER}, within: 30m}}]")))
+    customer.send(CART, 0)
+    customer.tick(300)
+    customer.send(CART, 10)
+    customer.tick(3_600)
+    assert customer.fired == [(1_810, "hit")]
+
+
 def test_a_stop_is_remembered_for_a_forwarded_start() -> None:
     body = f"when: [{{event: {CART}}}, {{not: {ORDER}, where: event.value > 1.0, within: 30s}}]"
     customer = Customer(rules_of(rule(body)))
