@@ -7,6 +7,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ class Module:
     @property
     def tree(self) -> ast.Module:
         """Its syntax tree."""
-        return ast.parse(self.text)
+        return _parsed(self.text)
 
     def imports(self) -> Iterator[str]:
         """Yield the dotted names that it imports."""
@@ -72,6 +73,9 @@ class Module:
             elif isinstance(node, ast.ImportFrom) and node.module:
                 yield node.module
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+_parsed = cache(ast.parse)  # every rule reads every module
 
 
 def modules() -> list[Module]:
