@@ -5,8 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
-# On two cores in two processes, in the order of the folders (tests/beside.py).
-BESIDE := -n auto --maxprocesses 2 --no-loadscope-reorder
+# On two cores in two processes (tests/beside.py).
+BESIDE := -n auto --maxprocesses 2
 NOT_HERE := not apache and not sdk and not browser and not ops
 
 .PHONY: demo up test check bench bench-rules simulate simulate-nightly chaos upgrade backlog soak test-kafka test-sdk test-browser test-ops clean
@@ -28,7 +28,7 @@ check: $(VENV)/ready-dev
 	$(PYTEST) tests/test_tidy.py
 
 test-kafka: $(VENV)/ready-dev
-	$(PYTEST) -m apache $(ARGS)
+	$(PYTEST) $(BESIDE) -m apache $(ARGS)
 
 test-sdk: $(VENV)/ready-dev
 	$(PYTEST) -m sdk $(ARGS)

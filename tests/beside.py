@@ -1,7 +1,7 @@
 """Which tests may run beside each other, where several processes test (`make test`).
 
-All tests with servers are in one process: there is one of each server then, and what waits for the
-clock of the wall has no other of its kind beside it. What only computes is in any process.
+What only computes is in any process; so is what starts an installation of its own, a file at once.
+All other tests share servers, one of each, and so one process.
 """
 
 from xdist.scheduler import LoadFileScheduling
@@ -9,6 +9,7 @@ from xdist.scheduler import LoadFileScheduling
 COMPUTING = tuple(
     f"tests/{name}" for name in ("unit/", "properties/", "rules/", "simulation/", "test_tidy.py")
 )
+OWN = ("tests/apache/", "tests/chaos/", "tests/endurance/")  # each file: Kafka, Redis, and workers
 
 
 def computes(nodeid: str) -> bool:
@@ -17,11 +18,12 @@ def computes(nodeid: str) -> bool:
 
 
 class Beside(LoadFileScheduling):
-    """Hands out files to processes; those with servers are one piece.
+    """Hands out files to processes; those that share servers are one piece.
 
     Not by `--dist loadgroup`: xdist 3.8 writes the group into an id that pytest 9.2 reads no more,
     and then hands out the tests as if there were no groups.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return super()._split_scope(nodeid) if computes(nodeid) else "servers"
+        alone = nodeid.startswith((*COMPUTING, *OWN))
+        return super()._split_scope(nodeid) if alone else "servers"
