@@ -1,8 +1,10 @@
 """All rule files become one RuleSet, indexed by event type, or all mistakes of all files."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
 from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
 
 from engine.errors import RulesError
 from engine.events.contract import Contracts
@@ -29,12 +31,11 @@ class Read(NamedTuple):
     noted: tuple[Problem, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Files:
+class Files(msgspec.Struct, frozen=True):
     """The files that a set was made of, by path: the next one reads only what is new in it."""
 
-    shared: Mapping[str, str] = field(default_factory=dict)
-    rules: Mapping[str, Read] = field(default_factory=dict)
+    shared: Mapping[str, str] = {}
+    rules: Mapping[str, Read] = {}
 
     @property
     def texts(self) -> dict[str, str]:
@@ -42,8 +43,7 @@ class Files:
         return {**self.shared, **{path: read.text for path, read in self.rules.items()}}
 
 
-@dataclass(frozen=True, slots=True)
-class RuleSet:
+class RuleSet(msgspec.Struct, frozen=True):
     """Every rule of one version. `columns`: what the logs must keep, by event type.
 
     `tallies`: what a thing counts by day. `listeners`: (kind of actor, event type) -> the rules
@@ -55,21 +55,21 @@ class RuleSet:
 
     version: str
     contracts: Contracts
-    rules: Mapping[str, Rule] = field(default_factory=dict)
-    columns: Mapping[str, Columns] = field(default_factory=dict)
-    listeners: Mapping[tuple[str, str], Listeners] = field(default_factory=dict)
+    rules: Mapping[str, Rule] = {}
+    columns: Mapping[str, Columns] = {}
+    listeners: Mapping[tuple[str, str], Listeners] = {}
     goals: frozenset[str] = frozenset()
     scheduled: tuple[Rule, ...] = ()
-    arming: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
+    arming: Mapping[str, tuple[Rule, ...]] = {}
     always: tuple[Rule, ...] = ()
     warnings: tuple[Problem, ...] = ()
-    plans: Mapping[str, Plan] = field(default_factory=dict)
+    plans: Mapping[str, Plan] = {}
     shared: Shared = NOTHING
     segments: tuple[Segment, ...] = ()  # those that some rule waits for
     looks_daily: bool = False  # at the segments of everybody
     leaving: tuple[str, ...] = ()  # segments whose members are looked at daily
-    tallies: Mapping[tuple[str, str], Tallied] = field(default_factory=dict)
-    files: Files = field(default_factory=Files)
+    tallies: Mapping[tuple[str, str], Tallied] = {}
+    files: Files = Files()
 
 
 def compile_rules(
@@ -258,7 +258,7 @@ def _moved_by(segment: Segment, contracts: Contracts) -> frozenset[str] | None:
 def without(rules: RuleSet, names: Collection[str]) -> RuleSet:
     """Return a rule set in which some rules sleep; what the logs keep for them stays the same."""
     asleep = {
-        name: replace(rule, status="paused") if name in names else rule
+        name: rule.with_status("paused") if name in names else rule
         for name, rule in rules.rules.items()
     }
     rest = index(asleep, rules.contracts, version=rules.version)

@@ -1,8 +1,9 @@
 """A rule, checked and compiled: plain frozen data with its conditions as functions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from engine.profile.model import Actor
 from engine.rules.expression.compile import Condition, Value
@@ -21,8 +22,7 @@ Template = tuple[str | Value, ...]
 """Text and values, one behind the other; a single part keeps its type."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One step of `when`: `times` events of one type.
 
     `within_ms`: of a first step, last - first is less than it; behind another step, each lies in
@@ -39,8 +39,7 @@ class Step:
     doubts: "Doubts | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class Doubts:
+class Doubts(msgspec.Struct, frozen=True):
     """What may leave a step's `where` unknown: names that may be missing.
 
     `fields`: of the event; `others`: of something else, so that only the condition can tell.
@@ -60,8 +59,7 @@ class Doubts:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(msgspec.Struct, frozen=True):
     """What comes by itself, as the first step: a date of the profile, a silence, or some weekdays.
 
     A date: `before_ms` before it. A silence: nothing of type `event` ('': nothing that is not
@@ -79,8 +77,7 @@ class Schedule:
     weekdays: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(msgspec.Struct, frozen=True):
     """Customers for whom a condition holds.
 
     `daily`: who is looked at every day, since time alone changes it: "members" (who is in it may
@@ -102,8 +99,7 @@ class Segment:
         return not self.ages or (self.daily == "members" and not since)
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+class Axis(msgspec.Struct, frozen=True):
     """One scale of a table: its grades, the strongest first; None holds otherwise."""
 
     name: str
@@ -117,8 +113,7 @@ class Axis:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(msgspec.Struct, frozen=True):
     """What to do by grade: grades of all axes -> places in the rule's actions."""
 
     axes: tuple[Axis, ...]
@@ -133,8 +128,7 @@ class Table:
         return known if len(known) == len(found) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(msgspec.Struct, frozen=True):
     """One thing to do. `fields`: name -> text, or parts of text and values."""
 
     type: str
@@ -142,11 +136,10 @@ class Action:
     channels: tuple[str, ...] = ()
     deadline_ms: int = 0
     for_ms: int = 0
-    fields: Mapping[str, Template] = field(default_factory=dict)
+    fields: Mapping[str, Template] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(msgspec.Struct, frozen=True):
     """At most `count` decisions in a rolling `span_ms`, or, with None, on a local calendar day."""
 
     count: int
@@ -154,27 +147,24 @@ class Limit:
     group: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
+class Goal(msgspec.Struct, frozen=True):
     """What the rule wants to happen within `within_ms` after its decision."""
 
     event: str
     within_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(msgspec.Struct, frozen=True):
     """Where a rule is tried: facts of the profile with the values that count, and a share of those.
 
     `share`: 0 to 1, always the same customers; who lacks a fact is outside.
     """
 
-    facts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    facts: Mapping[str, frozenset[str]] = {}
     share: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
+class Guard(msgspec.Struct, frozen=True):
     """More than `more_than` customers of one cause (`same`) within `within_ms`: none is contacted.
 
     Each waits `wait_ms` to hear of it; the incident is a case of the name `case`.
@@ -192,8 +182,7 @@ class Guard:
         return 4 * self.more_than + 16
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(msgspec.Struct, frozen=True):
     """A test inside the file; times are ms from its start. `start`: UTC ms of 0m.
 
     `events`: at, arrives, type, data, who it happens to ('' for the test's own customer).
@@ -209,8 +198,7 @@ class Case:
     expect: tuple[Mapping[str, Any], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """One rule. `version`: hash of what it says; partial matches of another version end.
 
     `status` retired: it never acts again, but goals of its decisions are still reported.
@@ -246,14 +234,18 @@ class Rule:
     fresh_ms: int = 3_600_000
     cases: tuple[Case, ...] = ()
     groups: frozenset[str] = frozenset()  # they can suppress this rule, or cap it; service: none
-    keeps: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # event type -> fields read
+    keeps: Mapping[str, tuple[str, ...]] = {}  # event type -> fields read
     sketched: frozenset[tuple[str, str]] = frozenset()  # (event type, column) that things sketch
-    sentence: Mapping[str, str] = field(default_factory=dict)  # by language: when it comes true
+    sentence: Mapping[str, str] = {}  # by language: when it comes true
     is_simple: bool = False  # one step, once: nothing is remembered until it holds
 
     def kept(self, event: str, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the rule reads of an event: all that a state keeps of it."""
         return {name: data[name] for name in self.keeps.get(event, ()) if name in data}
+
+    def with_status(self, status: str) -> "Rule":
+        """Return the same rule in another status."""
+        return msgspec.structs.replace(self, status=status)
 
     @property
     def ends(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -189,7 +189,7 @@ def awake(rules: RuleSet, names: Iterable[str]) -> RuleSet:
     """Return the rule set with the drafts and shadows of `names` live: what they would do."""
     wanted = set(names)
     found = {
-        name: replace(rule, status="live")
+        name: rule.with_status("live")
         if name in wanted and rule.status in ("draft", "shadow")
         else rule
         for name, rule in rules.rules.items()

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -136,7 +135,7 @@ class Shop:
 
 def run_case(rule: Rule, case: Case, rules: RuleSet, lang: str = "en") -> list[str]:
     """Run one test of a rule alone; return in words what differs from what it expects."""
-    only = {rule.id: replace(rule, status="live")}
+    only = {rule.id: rule.with_status("live")}
     alone = index(only, rules.contracts, version="test", shared=rules.shared)
     nodes = _nodes(rule, case)
     shop = Shop(alone, {node_id: (who, _actor(rule, case)) for who, node_id in nodes.items()})

@@ -11,7 +11,7 @@ import lzma
 from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from engine.adapters.memory import MemoryLog, MemoryStore
 from engine.adapters.redis.store import decode_meta, encode_meta

@@ -1,8 +1,9 @@
 """Text in, function out: `compile_condition` and `compile_value`, which is all that others call."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from engine.profile.model import Actor
 from engine.profile.things.tally import Tallied
@@ -32,8 +33,7 @@ Events = Mapping[str, dict[str, Any]]
 Answer = Callable[[Events, Actor, int], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Reads:
+class Reads(msgspec.Struct, frozen=True):
     """What an expression looks at.
 
     `columns`: event type -> columns that its log must keep; `tallies`: what a thing must count by
@@ -41,12 +41,12 @@ class Reads:
     `pins`: field of the trigger -> the only texts with which the condition can hold.
     """
 
-    columns: Mapping[str, Columns] = field(default_factory=dict)
-    tallies: Mapping[str, Tallied] = field(default_factory=dict)
+    columns: Mapping[str, Columns] = {}
+    tallies: Mapping[str, Tallied] = {}
     profile: frozenset[str] = frozenset()
     features: frozenset[str] = frozenset()
     fields: frozenset[tuple[str, str]] = frozenset()
-    pins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pins: Mapping[str, tuple[str, ...]] = {}
 
 
 class Condition:
@@ -119,8 +119,7 @@ def chooser(conditions: Sequence[Condition]) -> Chooser:
     return choose
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(msgspec.Struct, frozen=True):
     """A compiled value; `get` answers None for unknown, money in major units, times in ms."""
 
     text: str

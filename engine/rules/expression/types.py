@@ -1,9 +1,10 @@
 """What an expression may name and with which type, and how its mistakes are told."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, NamedTuple
+
+import msgspec
 
 from engine.errors import RulesError
 
@@ -11,8 +12,7 @@ BASES = ("money", "string", "int", "double", "bool", "time", "list")
 MINOR_UNITS = 100  # of a major unit of money: rule files write major units, state holds minor ones
 
 
-@dataclass(frozen=True, slots=True)
-class FieldType:
+class FieldType(msgspec.Struct, frozen=True):
     """Type of a field: one of `BASES`, inside an expression also duration and null.
 
     `choices`: name of the set that a string is one of. `optional`: may be missing by contract.
@@ -29,8 +29,7 @@ DURATION, NULL = FieldType("duration"), FieldType("null")
 WRONG = FieldType("wrong")  # of a part with a mistake that has been told: no further complaint
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(msgspec.Struct, frozen=True):
     """Everything that one rule's expressions may name.
 
     A field is anything with `base`, `choices` and `optional`, or with a `type` that has them; a
@@ -59,9 +58,9 @@ class Scope:
     sets: Mapping[str, tuple[str, ...]]
     aggregates: Callable[[str], Mapping[str, Any] | None]
     event_types: Collection[str] = ()
-    types: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    conditions: Mapping[str, Any] = field(default_factory=dict)
+    types: Mapping[str, str] = {}
+    labels: Mapping[str, Mapping[str, str]] = {}
+    conditions: Mapping[str, Any] = {}
     thing: str = ""
 
 

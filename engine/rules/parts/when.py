@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from engine.events.contract import Contracts
 from engine.rules.expression.compile import Condition, Value, compile_condition, compile_value
@@ -36,8 +37,7 @@ TIMES_MAX = 100
 NINE = 540  # minutes of the local day
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(msgspec.Struct, frozen=True):
     """What a rule waits for. `trigger`: alias of the last positive step: `event` in conditions."""
 
     schedule: Schedule | None

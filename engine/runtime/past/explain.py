@@ -93,7 +93,7 @@ class Explainer:
         if part.is_whole:
             occasions += await self._before(found, rule)
         occasions.sort(key=lambda each: each.at)
-        shown = replace(known, status="disabled") if rule in meta.disabled else known
+        shown = known.with_status("disabled") if rule in meta.disabled else known
         occasions = await self._with_incidents(shown, found, occasions[-OCCASIONS_MAX:])
         now = standing(shown, rules.segments, found.live.actor, meta.now)
         told = answer(shown, found.live.actor, part, occasions, now, rules.contracts)
@@ -105,7 +105,7 @@ class Explainer:
             if isinstance(arrival, Arrival) and arrival.kind == "ruleset":
                 found = self._library.book.rule_sets[arrival.body.version].rules.get(rule)
                 if found is not None:
-                    return replace(found, status="retired")
+                    return found.with_status("retired")
         return None
 
     async def _watched(

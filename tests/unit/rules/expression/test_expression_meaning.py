@@ -1,8 +1,7 @@
 """What conditions and values mean, by example."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from engine.profile.model import Actor, Trait
 from engine.profile.windows import Columns
