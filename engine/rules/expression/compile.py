@@ -20,7 +20,6 @@ from engine.rules.expression.meaning import (
     Meaning,
     Member,
     Read,
-    parts,
     walk,
 )
 from engine.rules.expression.operators import AGGREGATES_MAX
@@ -139,7 +138,8 @@ def compile_condition(text: str, scope: Scope, *, trigger: str) -> Condition:
     problems: list[Problem] = []
     meaning, found = _checked(text, scope, trigger, problems, Checker.condition)
     condition = Condition(text, meaning, _reads(meaning, found, trigger), scope)
-    if _steps_most(meaning) > STEPS_MAX:  # only its code can tell
+    # So few parts never take more, even each inside the one before; of others only code can tell.
+    if 3 << len(found) > STEPS_MAX and _steps_most(meaning) > STEPS_MAX:
         try:
             condition.holds = _truth(meaning, True)
         except TooLarge:
@@ -178,7 +178,7 @@ def _checked(
 
 def _steps_most(meaning: Meaning) -> int:
     """Return more steps than a writer of its code takes: each part may be written twice."""
-    return 3 + 2 * sum([_steps_most(part) for part in parts(meaning)])
+    return 3 + 2 * sum([_steps_most(part) for part in meaning.parts()])
 
 
 def _too_costly(text: str) -> Problem:

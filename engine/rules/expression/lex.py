@@ -1,7 +1,10 @@
 """The text of an expression as tokens; look-alikes of other keyboards are told and read on."""
 
 import re
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
 
 from engine.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from engine.rules.expression.types import Problem
@@ -30,7 +33,7 @@ _PLAIN = re.compile(
     r"|(?P<string>\"[^\"\\\n]*\"|'[^'\\\n]*')"
     r"|(?P<int>[0-9]{1,18})(?![\w.])"
     r"|(?P<double>[0-9]{1,18}\.[0-9]{1,18})(?![\w.])"
-    r"|(?P<duration>([0-9]{1,9})(ms|[smhdw]))(?!\w)"
+    r"|(?P<duration>[0-9]{1,9}(?:ms|[smhdw]))(?!\w)"
     r")"
 )
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"', "'": "'", "`": "`", "?": "?"}
@@ -56,7 +59,7 @@ _CURLY = {"“": '”“"', "”": '”“"', "„": '”“"', "「": "」", "�
 _STOPS = " \t\r\n()[],"  # where a word that cannot be read is taken to end
 
 
-class Token(NamedTuple):
+class Token(msgspec.Struct, frozen=True, gc=False):
     """`kind`: int, double, string, duration, name, operator or end; `text`: as it is meant."""
 
     kind: str
@@ -71,9 +74,13 @@ def tokens(text: str, problems: list[Problem]) -> list[Token]:
     found: list[Token] = []
     place = 0
     while True:
-        if plain_token := _PLAIN.match(text, place):
-            found.append(_token_of(plain_token))
-            place = plain_token.end()
+        if matched := _PLAIN.match(text, place):
+            kind = matched.lastgroup or ""  # each alternative has one
+            start, place = matched.span(kind)
+            written = text[start:place]
+            worth = _WORTH.get(kind)
+            value = None if worth is None else worth(written)
+            found.append(Token(kind, written, start, place, value))
             continue
         if space := _SPACE.match(text, place):
             place = space.end()
@@ -91,21 +98,18 @@ def tokens(text: str, problems: list[Problem]) -> list[Token]:
     return found
 
 
-def _token_of(found: re.Match[str]) -> Token:
-    kind = found.lastgroup or ""  # each alternative has one
-    text = found[kind]
-    start, end = found.span(kind)
-    value: Any = None
-    match kind:
-        case "string":
-            value = text[1:-1]
-        case "int":
-            value = int(text)
-        case "double":
-            value = float(text)
-        case "duration":
-            value = int(found[7]) * UNIT_MS[found[8]]
-    return Token(kind, text, start, end, value)
+def _length(written: str) -> int:
+    """Return the ms of a number with one unit."""
+    unit = "ms" if written.endswith("ms") else written[-1]
+    return int(written.removesuffix(unit)) * UNIT_MS[unit]
+
+
+_WORTH: dict[str, Callable[[str], Any]] = {  # kind of token -> its value, None where it has none
+    "string": lambda written: written[1:-1],
+    "int": int,
+    "double": float,
+    "duration": _length,
+}
 
 
 def _plain(text: str, wide: re.Match[str], problems: list[Problem]) -> str:

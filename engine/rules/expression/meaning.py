@@ -1,4 +1,7 @@
-"""The meaning of an expression (checked, typed, money in minor units), and where mistakes go."""
+"""The meaning of an expression (checked, typed, money in minor units), and where mistakes go.
+
+`parts()` of a meaning: those that it is made of, in the order in which they were written.
+"""
 
 from typing import Any, Protocol
 
@@ -19,11 +22,17 @@ _SAY = {
 }
 
 
+Parts = tuple["Meaning", ...]
+
+
 class Const(msgspec.Struct, frozen=True, gc=False):
     """A value known when the rule is loaded."""
 
     type: FieldType
     value: Any
+
+    def parts(self) -> Parts:
+        return ()
 
 
 class Read(msgspec.Struct, frozen=True, gc=False):
@@ -38,6 +47,9 @@ class Read(msgspec.Struct, frozen=True, gc=False):
     name: str
     text: str
     reader: Any = None
+
+    def parts(self) -> Parts:
+        return ()
 
 
 class Aggregate(msgspec.Struct, frozen=True, gc=False):
@@ -59,12 +71,18 @@ class Aggregate(msgspec.Struct, frozen=True, gc=False):
     tallied: bool = False
     percent: int = 0
 
+    def parts(self) -> Parts:
+        return tuple(part for part in (self.column, self.where) if part is not None)
+
 
 class ListOf(msgspec.Struct, frozen=True, gc=False):
     """A list written out; unknown when one of its items is."""
 
     items: tuple["Meaning", ...]
     type: FieldType = LIST
+
+    def parts(self) -> Parts:
+        return self.items
 
 
 class Compare(msgspec.Struct, frozen=True, gc=False):
@@ -75,6 +93,9 @@ class Compare(msgspec.Struct, frozen=True, gc=False):
     right: "Meaning"
     type: FieldType = BOOL
 
+    def parts(self) -> Parts:
+        return self.left, self.right
+
 
 class Member(msgspec.Struct, frozen=True, gc=False):
     """`item in container`."""
@@ -83,12 +104,18 @@ class Member(msgspec.Struct, frozen=True, gc=False):
     container: "Meaning"
     type: FieldType = BOOL
 
+    def parts(self) -> Parts:
+        return self.item, self.container
+
 
 class Given(msgspec.Struct, frozen=True, gc=False):
     """The value is there: `has(x)`, `x != null`. Never unknown."""
 
     value: "Meaning"
     type: FieldType = BOOL
+
+    def parts(self) -> Parts:
+        return (self.value,)
 
 
 class Not(msgspec.Struct, frozen=True, gc=False):
@@ -97,6 +124,9 @@ class Not(msgspec.Struct, frozen=True, gc=False):
     operand: "Meaning"
     type: FieldType = BOOL
 
+    def parts(self) -> Parts:
+        return (self.operand,)
+
 
 class All(msgspec.Struct, frozen=True, gc=False):
     """`a && b && ...`."""
@@ -104,12 +134,18 @@ class All(msgspec.Struct, frozen=True, gc=False):
     operands: tuple["Meaning", ...]
     type: FieldType = BOOL
 
+    def parts(self) -> Parts:
+        return self.operands
+
 
 class Either(msgspec.Struct, frozen=True, gc=False):
     """`a || b || ...`."""
 
     operands: tuple["Meaning", ...]
     type: FieldType = BOOL
+
+    def parts(self) -> Parts:
+        return self.operands
 
 
 class Choice(msgspec.Struct, frozen=True, gc=False):
@@ -120,6 +156,9 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
     yes: "Meaning"
     no: "Meaning"
 
+    def parts(self) -> Parts:
+        return self.condition, self.yes, self.no
+
 
 class Arithmetic(msgspec.Struct, frozen=True, gc=False):
     """`+ - * / %`; of two ints `/` and `%` cut towards zero, as in CEL; by zero is unknown."""
@@ -129,6 +168,9 @@ class Arithmetic(msgspec.Struct, frozen=True, gc=False):
     left: "Meaning"
     right: "Meaning"
 
+    def parts(self) -> Parts:
+        return self.left, self.right
+
 
 class Size(msgspec.Struct, frozen=True, gc=False):
     """Characters of a text, or items of a list."""
@@ -136,12 +178,18 @@ class Size(msgspec.Struct, frozen=True, gc=False):
     of: "Meaning"
     type: FieldType = INT
 
+    def parts(self) -> Parts:
+        return (self.of,)
+
 
 class Convert(msgspec.Struct, frozen=True, gc=False):
     """`int(x)`, `double(x)`, `string(x)`: `type` is what it makes of `of`, or unknown."""
 
     type: FieldType
     of: "Meaning"
+
+    def parts(self) -> Parts:
+        return (self.of,)
 
 
 class TextTest(msgspec.Struct, frozen=True, gc=False):
@@ -151,6 +199,9 @@ class TextTest(msgspec.Struct, frozen=True, gc=False):
     target: "Meaning"
     argument: "Meaning"
     type: FieldType = BOOL
+
+    def parts(self) -> Parts:
+        return self.target, self.argument
 
 
 Meaning = (
@@ -172,31 +223,10 @@ Meaning = (
 )
 
 
-def parts(node: Meaning) -> tuple[Meaning, ...]:
-    """Return the meanings that a meaning is made of, in the order in which they were written."""
-    match node:
-        case Const() | Read():
-            return ()
-        case Aggregate():
-            return tuple(part for part in (node.column, node.where) if part is not None)
-        case ListOf(items=items) | All(operands=items) | Either(operands=items):
-            return items
-        case Compare(left=left, right=right) | Arithmetic(left=left, right=right):
-            return left, right
-        case Member(item=item, container=container):
-            return item, container
-        case Given(value=part) | Not(operand=part) | Size(of=part) | Convert(of=part):
-            return (part,)
-        case Choice(condition=condition, yes=yes, no=no):
-            return condition, yes, no
-        case TextTest(target=target, argument=argument):
-            return target, argument
-
-
 def walk(node: Meaning) -> list[Meaning]:
     """Return a meaning and all that is in it, outermost first."""
     found = [node]
-    for part in parts(node):
+    for part in node.parts():
         found += walk(part)
     return found
 

@@ -1,5 +1,7 @@
 """Tokens become a tree: a Pratt parser with CEL's precedence and bounds on size and depth."""
 
+from msgspec.structs import replace
+
 from engine.rules.expression.lex import Token, tokens
 from engine.rules.expression.tree import (
     Call,
@@ -157,7 +159,7 @@ class _Parser:
             return ""
         message = f"unexpected '{token.text}' after a complete expression"
         self.tell(token, "E111", message, f"write {sign} for {token.text}")
-        self.token = self.tokens[self.index] = token._replace(kind="operator", text=sign)
+        self.token = self.tokens[self.index] = replace(token, kind="operator", text=sign)
         return sign
 
     def bounded(self, node: Node) -> Node:
@@ -219,10 +221,10 @@ class _Parser:
     def named(self, token: Token) -> Node:
         if token.text in ("not", "NOT"):
             self.tell(token, "E111", f"'{token.text}' is no operator", "write ! for not")
-            return self.signed(token._replace(kind="operator", text="!"))
+            return self.signed(replace(token, kind="operator", text="!"))
         if (meant := _FOREIGN.get(token.text)) is not None:
             self.tell(token, "E110", f"'{token.text}' is no value", f"write {meant}")
-            token = token._replace(text=meant)
+            token = replace(token, text=meant)
         if token.text in _CONSTANTS:
             kind, value = _CONSTANTS[token.text]
             return self.postfix(Literal(kind, value, token.start, token.end))
@@ -265,4 +267,8 @@ class _Parser:
 
 
 def _over(*nodes: Node) -> int:
-    return 1 + max([node.height for node in nodes], default=0)
+    height = 0
+    for node in nodes:
+        if node.height > height:
+            height = node.height
+    return height + 1
