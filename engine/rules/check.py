@@ -132,6 +132,11 @@ def _limits(reader: Reader, root: Node, rule: Rule) -> None:
     if holdout is not None and rule.kind == "service":
         message = "a service rule leaves nobody out, so 'holdout' has no effect"
         reader.add(holdout, "R133", message, level="warning")
+    named = "limits" if any(limit.group for limit in rule.limits) else "group"
+    if rule.kind == "service" and (place := reader.child(root, named)) is not None:
+        message = "a service rule is in no group, so this has no effect"
+        hint = "add kind: marketing if it is no service"
+        reader.add(place, "R133", message, hint, level="warning")
     offers = any(action.type == "offer" for action in rule.actions)
     place = reader.child(root, "rule")
     if offers and rule.kind == "marketing" and holdout is None and place is not None:

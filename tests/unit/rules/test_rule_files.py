@@ -158,6 +158,8 @@ WARNINGS = [
     ("", "", "R130"),  # no limits
     ("do:", "status: live\ndo:", "R131"),  # no tests
     ("- case: look", "- offer: x\n    channels: [email]", "R133"),  # no holdout
+    ("do:", "group: promo\ndo:", "R133"),  # a rule of cases only is a service
+    ("do:", "limits: [1 per day in group promo]\ndo:", "R133"),
     ("- case: look", "- suppress: promo\n    for: 3d", "R132"),  # a group of nobody
     ("do:", "  - event: order.placed\ndo:", "R135"),  # waits for ever
 ]
