@@ -231,10 +231,15 @@ class _Parser:
             if name == "share":
                 continue
             words: set[str] = set()
+            named = getattr(self.scopes.profile.get(name), "choices", None) or ""
+            choices = sets.get(named, ())
             for item in reader.items(node, name):
                 of = item.text.removeprefix("sets.")
                 if of == item.text:
-                    words.add(item.text)
+                    words.add(of)
+                    if choices and of not in choices:
+                        near = nearest(of, choices) or "one of " + ", ".join(choices)
+                        reader.add(item, "E213", f'"{of}" is not one of {named}', near)
                 elif of in sets:
                     words.update(sets[of])
                 else:

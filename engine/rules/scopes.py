@@ -62,7 +62,7 @@ class Scopes:
         return Scope(
             events=self._events,
             profile=self.profile,
-            features=schema.FEATURES,
+            features={} if self.thing else schema.FEATURES,  # scores are of people
             sets={**self.contracts.sets, **self.shared.sets},
             conditions=self.shared.conditions,
             thing=self.thing,

@@ -25,7 +25,7 @@ COMPUTED = {"type": "string", "pattern": r"^\s*\{\{.*\}\}\s*$"}
 CLOCK = {"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d$", "examples": ["09:00"]}
 SHARE = {
     "anyOf": [
-        {"type": "string", "pattern": r"^\s*\d+(\.\d+)?%\s*$", "examples": ["10%"]},
+        {"type": "string", "pattern": r"^\s*(\d{1,2}(\.\d+)?|100)%\s*$", "examples": ["10%"]},
         {"type": "number", "minimum": 0, "maximum": 1},
     ]
 }

@@ -105,6 +105,8 @@ MISTAKES = [
     ("do:", "limits: [65 per 1d]\ndo:", "R123", (6, 10), "at most 64"),
     ("do:", "limits: [1 per week]\ndo:", "R123", (6, 10), "1 per 7d"),
     ("do:", "holdout: 40\ndo:", "R113", (6, 10), "10%"),
+    ("do:", "scope: {tier: [gold, dimond]}\ndo:", "E213", (6, 22), "diamond"),
+    ("do:", "scope: {city: [杭州], share: 150%}\ndo:", "R113", (6, 28), "10%"),
     ("do:", "quiet_hours: 21-22\ndo:", "R113", (6, 14), "22:00-08:00"),
     ("do:", "goal: {event: order.place, within: 1d}\ndo:", "E231", (6, 15), "order.placed"),
     ("do:", "fresh: 99999999d\ndo:", "R110", (6, 8), "30m"),
@@ -147,6 +149,13 @@ def test_a_mistake_is_told_where_it_is(
 @pytest.mark.parametrize("text", ["when: " + "[" * 3000, "when: &a [*a]", "\x00", "- a", "", "a"])
 def test_a_text_that_is_no_rule_is_a_mistake_not_a_crash(text: str) -> None:
     assert problems(text)
+
+
+def test_a_score_is_of_people_and_not_of_things() -> None:
+    text = GOOD.replace("event: cart.updated", "event: store.served").replace(
+        "event.value > 100.0", "features.churn_risk > 0.5"
+    )
+    assert [p.code for p in problems(f"key: store\n{text}")] == ["E205"]
 
 
 def test_two_rules_of_one_name_are_told_apart() -> None:

@@ -20,7 +20,7 @@ COMMITTED = Path(ROOT) / "rules" / "rule.schema.json"
 FILES = read_rules(ROOT / "rules")
 CHECK = Draft7Validator(schema(contracts()))
 # What only the checker can know: names inside of expressions, and what belongs together.
-MEANING = {"E203", "E211", "R134", "R136", "R140", "E115", "R103", "R104"}
+MEANING = {"E203", "E211", "E213", "R134", "R136", "R140", "E115", "R103", "R104"}
 
 
 def read(text: str) -> Any:
