@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 import orjson
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from engine.identity.node import Tombstone
 from engine.identity.registrar import Root as StoredRoot
@@ -17,7 +17,7 @@ from tests.chaos.load import TENANT, Load, birth_id, homes
 from tests.chaos.oracle import Live, Oracle, Part, Sign
 from tests.chaos.town import PARTITIONS, QUIET, Town
 
-READ_S = 10.0
+READ_S = 60.0
 
 
 class Read(NamedTuple):
@@ -32,25 +32,21 @@ class Read(NamedTuple):
 def read_topic(bootstrap: str, topic: str, partitions: int) -> list[list[Read]]:
     """Return all records of a topic, by partition, with a client that is not the engine's."""
     consumer = Consumer({**QUIET, "bootstrap.servers": bootstrap, "enable.partition.eof": True})
-    found: list[list[Read]] = []
-    for partition in range(partitions):
-        place = TopicPartition(topic, partition)
-        first, after = consumer.get_watermark_offsets(place, timeout=READ_S)
-        place.offset = first
-        consumer.assign([place])
-        records: list[Read] = []
-        is_read = after <= first
-        while not is_read:  # the last offset may be no record but the end of a transaction
-            for message in consumer.consume(10_000, timeout=1.0):
-                if (error := message.error()) is not None:
-                    assert error.code() == KafkaError._PARTITION_EOF, error
-                    is_read = True
-                    continue
-                records.append(
-                    Read(message.offset(), message.key() or b"", message.value() or b"",
-                         message.headers() or [])
-                )  # fmt: skip
-        found.append(records)
+    every = range(partitions)
+    consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in every])
+    found: list[list[Read]] = [[] for _ in every]
+    ended: set[int] = set()
+    while len(ended) < partitions:  # not by offsets: the last may be the end of a transaction
+        message = consumer.poll(READ_S)
+        assert message is not None, f"{topic}: nothing comes for {READ_S:g} s, not even an end"
+        if (error := message.error()) is not None:
+            assert error.code() == KafkaError._PARTITION_EOF, error
+            ended.add(message.partition())
+            continue
+        found[message.partition()].append(
+            Read(message.offset(), message.key() or b"", message.value() or b"",
+                 message.headers() or [])
+        )  # fmt: skip
     consumer.close()
     return found
 
