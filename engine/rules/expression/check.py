@@ -315,11 +315,14 @@ class Checker(Report):
     def unknown_root(self, node: Path) -> Meaning:
         root = node.parts[0]
         roots = ["event", "profile", "features", "sets", "local", "conditions", *self.scope.events]
-        roots += PERIODS
+        if self.inside_aggregate:
+            roots += PERIODS
         hint = did_you_mean(root.text, roots)
         if not hint and len(node.parts) == 1:
             fields = self.scope.events.get(self.trigger, {})
-            if root.text in fields:
+            if root.text in PERIODS:
+                hint = f'write count("order.placed", {root.text})'
+            elif root.text in fields:
                 hint = f"write event.{root.text}"
             elif root.text in self.scope.profile:
                 hint = f"write profile.{root.text}"

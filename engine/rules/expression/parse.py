@@ -31,6 +31,9 @@ _BINDING = {
 _TERNARY = 1
 _PREFIX = 7
 _WORDS = {"and": "&&", "or": "||", "AND": "&&", "OR": "||", "IN": "in", "is": "=="}
+_UNITS = frozenset(
+    ("s", "m", "h", "d", "w", "sec", "min", "minute", "minutes", "hour", "hours", "day", "days")
+)
 _CONSTANTS = {"true": ("bool", True), "false": ("bool", False), "null": ("null", None)}
 _FOREIGN = {"None": "null", "True": "true", "False": "false", "nil": "null", "NULL": "null"}
 
@@ -75,7 +78,7 @@ class _Parser:
             hint = (
                 "write 90m for 90 minutes"
                 if node.end + 1 == token.start
-                and (token.kind == "name" and self.tokens[self.index - 1].kind == "int")
+                and (token.text in _UNITS and self.tokens[self.index - 1].kind == "int")
                 else ""
             )
             self.tell(token, "E111", f"unexpected '{token.text}' after a complete expression", hint)
@@ -245,7 +248,10 @@ class _Parser:
                 return node
             token = self.take()
             if token.kind != "name":
-                self.stop(token, "E119", f"'{token.text}' where a name was expected after .", "")
+                message = f"'{token.text}' where a name was expected after ."
+                if token.kind == "end":
+                    message = "the end where a name was expected after ."
+                self.stop(token, "E119", message, "")
             name = Name(token.text, token.start, token.end)
             opening = self.token
             if self.accept("("):

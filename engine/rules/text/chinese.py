@@ -164,6 +164,7 @@ the expression has {} characters, at most {} may be => 表达式有{}个字符�
 the expression has {} words and signs, at most {} may be => 表达式有{}个词和符号，最多{}个
 unexpected '{}' after a complete expression => 完整的表达式之后多了“{}”
 '{}' where {} was expected => 应为 {1}，写的是“{0}”
+the end where a name was expected after . => 点号之后应为名称
 the end where : was expected => 到结尾仍缺少 :
 there is no expression => 没有表达式
 '{}' is never closed => “{}”没有闭合

@@ -137,6 +137,10 @@ from tests.unit.rules.expression.expression_scope import SCOPE, problems
         ("local.weekday == 0", "E214", "0", "0 is outside of 1 to 7", ""),
         ("local.weekday in [6, 8]", "E214", "8", "8 is outside of 1 to 7", ""),
         ("profile.rfm.recency >= 6", "E214", "6", "6 is outside of 1 to 5", ""),
+        ("event.items > 1 yuan", "E111", "yuan", None, ""),
+        ("event.items > profile.", "E119", " ", "the end where a name was expected after .", ""),
+        ("event.s == today", "E201", "today", None, 'write count("order.placed", today)'),
+        ("event.category in [toys]", "E201", "toys", None, 'write "toys" if it is a text'),
         ("profile.city == 上海", "E110", "上海", None, "write text in double quotes"),
     ],
 )
