@@ -70,6 +70,7 @@ def _configure(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     settings = replace(Settings.from_env(os.environ), topics_dir=arguments.topics)
     try:
+        _check(arguments)
         live = _live_of(arguments) if arguments.live else None
         found, proposed = tried(arguments, settings, live)
     except RulesError as error:
@@ -85,6 +86,19 @@ def _run(arguments: Namespace) -> int:
     else:
         show(found, Console(), lang=arguments.lang)
     return 0
+
+
+def _check(arguments: Namespace) -> None:
+    """Refuse what would only be known when all is over."""
+    since, until = instant(arguments.since), instant(arguments.until)
+    if until and since >= until:
+        raise ConfigError(
+            f"nothing lies between --since {arguments.since} and --until {arguments.until}",
+            code="config/time",
+        )
+    out = arguments.decisions
+    if out is not None and not out.absolute().parent.is_dir():
+        raise ConfigError(f"no folder `{out.parent}` for --decisions", code="config/path")
 
 
 def _live_of(arguments: Namespace) -> RuleSet:

@@ -10,6 +10,7 @@ from rich.table import Table
 from engine.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 
 BAR_WIDTH = 24
+WIDE = 100  # columns of a terminal
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 SHOWN_MAX = 8  # rows of one answer
 DAYS_MAX = 31
@@ -80,18 +81,19 @@ def show(found: Mapping[str, Any], console: Console, *, lang: str) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column(words["rule"], no_wrap=True)  # a name that is broken cannot be copied
     table.add_column(words["would"], justify="right")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     table.add_column(words["people"], justify="right")
     table.add_column(words["held"], justify="right")
     table.add_column(words["stopped"], overflow="fold")
     ranked = sorted(found["rules"], key=lambda rule: (-rule["decisions"], rule["rule"]))
+    width = BAR_WIDTH if console.width >= WIDE else BAR_WIDTH // 3
     most = max((rule["decisions"] for rule in ranked), default=0)
     for rule in ranked:
         stops = [f"{words.get(why, why)} {n:,}" for why, n in rule["stopped"].items()]
         table.add_row(
             rule["rule"],
             f"{rule['decisions']:,}",
-            f"[green]{bar(rule['decisions'], most)}[/]",
+            f"[green]{bar(rule['decisions'], most, width)}[/]",
             f"{rule['customers']:,}",
             f"{rule['held_out']:,}",
             words["comma"].join(stops),
@@ -101,10 +103,12 @@ def show(found: Mapping[str, Any], console: Console, *, lang: str) -> None:
         if rule["decisions"] or rule["lost_to"] or rule["raised"]:
             _answers(rule, console, words)
     if found["silent"]:
-        console.print(
-            f"{words['silent']}{words['colon']}{words['comma'].join(found['silent'])}",
-            style="yellow",
-        )
+        names = [
+            f"{name} ({words['unknown']} {n:,})" if (n := found["unknown"].get(name)) else name
+            for name in found["silent"]
+        ]
+        told = f"{words['silent']}{words['colon']}{words['comma'].join(names)}"
+        console.print(told, style="yellow", markup=False, highlight=False)
     for each in found["followed"]:
         text = words["followed"].format(**each, span=span(each["within_ms"] or 0))
         console.print(text, style="yellow", markup=False)

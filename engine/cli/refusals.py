@@ -55,6 +55,8 @@ rule `{}` is about things of kind {}, and {} is none; ask of one, such as {} => 
 规则“{}”是关于{}的，{} 不是；请改问，如 {}
 `{}` is no time; write 2026-03-01, 2026-03-01T08:00:00+08:00, or 7d => \
 “{}”不是时间；请写 2026-03-01、2026-03-01T08:00:00+08:00 或 7d
+nothing lies between --since {} and --until {} => --since {} 与 --until {} 之间没有任何时间
+no folder `{}` for --decisions => --decisions 所写的文件夹“{}”不存在
 no folder `{}`; run from the project's root, or name another => \
 没有文件夹“{}”；请在项目根目录运行，或另写一个
 cannot read it: {} => 无法读取：{}

@@ -143,7 +143,7 @@ class Publication:
         if who is not None:
             check_known(who, self._settings.topics_dir)
         approver = "" if who is None else who.name
-        if self.needs_two and approver in ("", found.author):
+        if self.needs_two and _same(approver) in ("", _same(found.author)):
             raise EngineError(
                 f"{found.author or 'somebody'} asked for {version}; another person lets it in",
                 code="rules/two-people",
@@ -283,6 +283,11 @@ class Publication:
     async def _announce(self, version: str) -> None:
         records = version_records("ruleset", version, self._count, self._secret)
         await self._publisher.publish(records)
+
+
+def _same(name: str) -> str:
+    """Return a name as it counts: Li@Shop and li@shop are one person."""
+    return name.strip().casefold()
 
 
 def _check_waits(shelf: Shelf, found: Artefact) -> None:

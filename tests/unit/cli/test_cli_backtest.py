@@ -84,6 +84,20 @@ def test_a_mapped_file_is_the_one_of_replay(here: Path, capsys: pytest.CaptureFi
     assert (found["events"], found["customers"], found["decisions"]) == (8, 3, 5)
 
 
+def test_what_never_came_true_says_for_want_of_what(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rule = "rule: gold\nwhen: [{event: cart.updated, where: 'profile.tier in [\"gold\"]'}]\n"
+    text = rule + "do: [{case: a}]\n" + HEAD.format(status="live")
+    (here / "live" / "gold.yaml").write_text(text)
+    found = run(capsys, "--rules", here / "live", "--events", here / "log.ndjson")
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    show(found, console, lang="en")
+    text = " ".join(console.export_text().split())
+    carts = (here / "log.ndjson").read_text().count("cart.updated")
+    assert f"gold (something missing {carts})" in text and "…" not in text, text
+
+
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_the_table_says_all_of_it(
     here: Path, capsys: pytest.CaptureFixture[str], lang: str
@@ -170,6 +184,11 @@ def test_mistakes_are_told(here: Path, capsys: pytest.CaptureFixture[str]) -> No
         (["--events", here / "empty.ndjson"], "no line of it is an event: it is empty"),
         (["--events", here / "torn.gz"], "cannot read it: "),
         (["--events", here / "log.ndjson", "--rule", "kene"], "no rule kene"),
+        (
+            ["--events", here / "log.ndjson", "--since", "1d", "--until", "2d"],
+            "nothing lies between",
+        ),
+        (["--events", here / "log.ndjson", "--decisions", here / "no/where"], "no folder `"),
         (["--events", here / "log.ndjson", "--since", "yesterday"], "`yesterday` is no time"),
     ):
         assert main(["backtest", "--rules", str(here / "live"), *map(str, arguments)]) == 1

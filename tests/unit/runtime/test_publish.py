@@ -99,7 +99,7 @@ def test_one_asks_another_lets_in_and_workers_have_it_before() -> None:
     assert len(house.announced()) == 1
 
 
-@pytest.mark.parametrize("who", [LI, None])
+@pytest.mark.parametrize("who", [LI, None, Who("Li@Shop.example "), Who(" ")])
 def test_nobody_lets_in_what_he_asked_for(who: Who | None) -> None:
     house = House()
 
