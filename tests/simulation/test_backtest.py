@@ -211,7 +211,7 @@ def test_since_hides_what_was_before_and_still_lets_it_fill_the_limits() -> None
 
 def test_nobody_is_scored_for_rules_that_do_not_ask_and_they_decide_the_same() -> None:
     asks = "rule: asks\nwhen: [{event: cart.updated}]\ndo: [{case: a}]\n"
-    asks += "if: features.churn_risk > 2.0\n"
+    asks += "if: features.churn_risk > 1.0\n"
     without, with_one = rules_of(keen=KEEN, left=LEFT), rules_of(keen=KEEN, left=LEFT, asks=asks)
     assert (reads_scores(without), reads_scores(with_one)) == (False, True)
     events = story(Random(8), now=1_700_000_000_000)
