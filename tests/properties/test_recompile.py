@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.errors import ContractError, RulesError
@@ -42,6 +43,9 @@ def plain(value: Any) -> Any:
         return id(value)
     if callable(value) and not isinstance(value, type):
         return getattr(value, "__qualname__", "")
+    if isinstance(value, msgspec.Struct):
+        names = type(value).__struct_fields__
+        return type(value).__name__, [plain(getattr(value, name)) for name in names]
     if is_dataclass(value):
         return type(value).__name__, [plain(getattr(value, f.name)) for f in fields(value)]
     if isinstance(value, Mapping):
