@@ -22,7 +22,7 @@ Template = tuple[str | Value, ...]
 """Text and values, one behind the other; a single part keeps its type."""
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """One step of `when`: `times` events of one type.
 
     `within_ms`: of a first step, last - first is less than it; behind another step, each lies in
@@ -39,7 +39,7 @@ class Step(msgspec.Struct, frozen=True):
     doubts: "Doubts | None" = None
 
 
-class Doubts(msgspec.Struct, frozen=True):
+class Doubts(msgspec.Struct, frozen=True, gc=False):
     """What may leave a step's `where` unknown: names that may be missing.
 
     `fields`: of the event; `others`: of something else, so that only the condition can tell.
@@ -59,7 +59,7 @@ class Doubts(msgspec.Struct, frozen=True):
         )
 
 
-class Schedule(msgspec.Struct, frozen=True):
+class Schedule(msgspec.Struct, frozen=True, gc=False):
     """What comes by itself, as the first step: a date of the profile, a silence, or some weekdays.
 
     A date: `before_ms` before it. A silence: nothing of type `event` ('': nothing that is not
@@ -77,7 +77,7 @@ class Schedule(msgspec.Struct, frozen=True):
     weekdays: tuple[int, ...] = ()
 
 
-class Segment(msgspec.Struct, frozen=True):
+class Segment(msgspec.Struct, frozen=True, gc=False):
     """Customers for whom a condition holds.
 
     `daily`: who is looked at every day, since time alone changes it: "members" (who is in it may
@@ -99,7 +99,7 @@ class Segment(msgspec.Struct, frozen=True):
         return not self.ages or (self.daily == "members" and not since)
 
 
-class Axis(msgspec.Struct, frozen=True):
+class Axis(msgspec.Struct, frozen=True, gc=False):
     """One scale of a table: its grades, the strongest first; None holds otherwise."""
 
     name: str
@@ -113,7 +113,7 @@ class Axis(msgspec.Struct, frozen=True):
         return None
 
 
-class Table(msgspec.Struct, frozen=True):
+class Table(msgspec.Struct, frozen=True, gc=False):
     """What to do by grade: grades of all axes -> places in the rule's actions."""
 
     axes: tuple[Axis, ...]
@@ -128,7 +128,7 @@ class Table(msgspec.Struct, frozen=True):
         return known if len(known) == len(found) else None
 
 
-class Action(msgspec.Struct, frozen=True):
+class Action(msgspec.Struct, frozen=True, gc=False):
     """One thing to do. `fields`: name -> text, or parts of text and values."""
 
     type: str
@@ -139,7 +139,7 @@ class Action(msgspec.Struct, frozen=True):
     fields: Mapping[str, Template] = {}
 
 
-class Limit(msgspec.Struct, frozen=True):
+class Limit(msgspec.Struct, frozen=True, gc=False):
     """At most `count` decisions in a rolling `span_ms`, or, with None, on a local calendar day."""
 
     count: int
@@ -147,14 +147,14 @@ class Limit(msgspec.Struct, frozen=True):
     group: str = ""
 
 
-class Goal(msgspec.Struct, frozen=True):
+class Goal(msgspec.Struct, frozen=True, gc=False):
     """What the rule wants to happen within `within_ms` after its decision."""
 
     event: str
     within_ms: int
 
 
-class Scope(msgspec.Struct, frozen=True):
+class Scope(msgspec.Struct, frozen=True, gc=False):
     """Where a rule is tried: facts of the profile with the values that count, and a share of those.
 
     `share`: 0 to 1, always the same customers; who lacks a fact is outside.
@@ -164,7 +164,7 @@ class Scope(msgspec.Struct, frozen=True):
     share: float = 1.0
 
 
-class Guard(msgspec.Struct, frozen=True):
+class Guard(msgspec.Struct, frozen=True, gc=False):
     """More than `more_than` customers of one cause (`same`) within `within_ms`: none is contacted.
 
     Each waits `wait_ms` to hear of it; the incident is a case of the name `case`.
@@ -182,7 +182,7 @@ class Guard(msgspec.Struct, frozen=True):
         return 4 * self.more_than + 16
 
 
-class Case(msgspec.Struct, frozen=True):
+class Case(msgspec.Struct, frozen=True, gc=False):
     """A test inside the file; times are ms from its start. `start`: UTC ms of 0m.
 
     `events`: at, arrives, type, data, who it happens to ('' for the test's own customer).
@@ -198,7 +198,7 @@ class Case(msgspec.Struct, frozen=True):
     expect: tuple[Mapping[str, Any], ...]
 
 
-class Rule(msgspec.Struct, frozen=True):
+class Rule(msgspec.Struct, frozen=True, gc=False):
     """One rule. `version`: hash of what it says; partial matches of another version end.
 
     `status` retired: it never acts again, but goals of its decisions are still reported.

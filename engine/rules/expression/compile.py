@@ -32,7 +32,7 @@ Events = Mapping[str, dict[str, Any]]
 Answer = Callable[[Events, Actor, int], Any]
 
 
-class Reads(msgspec.Struct, frozen=True):
+class Reads(msgspec.Struct, frozen=True, gc=False):
     """What an expression looks at.
 
     `columns`: event type -> columns that its log must keep; `tallies`: what a thing must count by
@@ -118,7 +118,7 @@ def chooser(conditions: Sequence[Condition]) -> Chooser:
     return choose
 
 
-class Value(msgspec.Struct, frozen=True):
+class Value(msgspec.Struct, frozen=True, gc=False):
     """A compiled value; `get` answers None for unknown, money in major units, times in ms."""
 
     text: str

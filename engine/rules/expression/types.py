@@ -12,7 +12,7 @@ BASES = ("money", "string", "int", "double", "bool", "time", "list")
 MINOR_UNITS = 100  # of a major unit of money: rule files write major units, state holds minor ones
 
 
-class FieldType(msgspec.Struct, frozen=True):
+class FieldType(msgspec.Struct, frozen=True, gc=False):
     """Type of a field: one of `BASES`, inside an expression also duration and null.
 
     `choices`: name of the set that a string is one of. `optional`: may be missing by contract.
@@ -29,7 +29,7 @@ DURATION, NULL = FieldType("duration"), FieldType("null")
 WRONG = FieldType("wrong")  # of a part with a mistake that has been told: no further complaint
 
 
-class Scope(msgspec.Struct, frozen=True):
+class Scope(msgspec.Struct, frozen=True, gc=False):
     """Everything that one rule's expressions may name.
 
     A field is anything with `base`, `choices` and `optional`, or with a `type` that has them; a

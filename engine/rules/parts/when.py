@@ -37,7 +37,7 @@ TIMES_MAX = 100
 NINE = 540  # minutes of the local day
 
 
-class Pattern(msgspec.Struct, frozen=True):
+class Pattern(msgspec.Struct, frozen=True, gc=False):
     """What a rule waits for. `trigger`: alias of the last positive step: `event` in conditions."""
 
     schedule: Schedule | None
