@@ -298,7 +298,7 @@ def _check_waits(shelf: Shelf, found: Artefact) -> None:
             f"{version} was live before; make it live again with `engine rules rollback {version}`",
             code="rules/old",
         )
-    if found.after != shelf.number:
+    if not shelf.is_of_now(found):
         raise EngineError(
             f"{version} was proposed before {shelf.live} went live; publish it again",
             code="rules/old",

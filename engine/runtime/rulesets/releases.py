@@ -39,7 +39,7 @@ class Artefact(msgspec.Struct, kw_only=True):
     why: str = ""
     previous: str = ""
     checks: dict[str, Any] = {}
-    after: int = 0
+    after: int | None = None  # of one from before it was noted: `previous` tells
 
     @property
     def hash(self) -> str:
@@ -100,9 +100,15 @@ class Shelf:
     def waiting(self) -> list[Artefact]:
         """Proposals that somebody may let in, in the order in which they were made."""
         live = {each.version for each in self.releases}
-        made = [a for a in self.artefacts.values() if a.after == self.number]
+        made = [a for a in self.artefacts.values() if self.is_of_now(a)]
         made = sorted((a for a in made if a.version not in live), key=lambda a: _number(a.version))
         return [a for place, a in enumerate(made) if not self._instead(a, made[place + 1 :])]
+
+    def is_of_now(self, proposal: Artefact) -> bool:
+        """Tell whether nothing has gone live since a proposal was made."""
+        if proposal.after is None:
+            return proposal.previous == self.live
+        return proposal.after == self.number
 
     def instead_of(self, proposal: Artefact) -> Artefact | None:
         """Return what its author has proposed in the place of a proposal: all of it, or more."""

@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.adapters.memory import MemoryLog, MemoryStore
@@ -185,6 +186,26 @@ def test_who_mends_a_proposal_puts_another_in_its_place() -> None:
             await publication.propose({**here, **a_rule("b", case="call", expect="call")}, LI)
         assert caught.value.code == "rules/same"
         await publication.approve(right.version, WANG)
+        assert await waiting(house) == []
+
+    asyncio.run(story())
+
+
+def test_a_proposal_of_a_release_that_did_not_number_them_waits_as_it_did() -> None:
+    house = House()
+
+    async def story() -> None:
+        live = await house.goes_live(a_rule("a"))
+        found = await house.publication.propose({**a_rule("a"), **a_rule("b")}, LI)
+        waits, overtaken = f"v8-{found.hash}", f"v9-{found.hash}"
+        for name, previous in ((waits, live), (overtaken, "v0-of-before")):
+            older = msgspec.structs.replace(found, version=name, previous=previous, after=None)
+            older.author = name
+            await house.log.publish([artefact_record(older, house.settings.secret_key)])
+        assert await waiting(house) == [found.version, waits]
+        with pytest.raises(EngineError, match=f"{overtaken} was proposed before"):
+            await house.publication.approve(overtaken, WANG)
+        await house.publication.approve(waits, WANG)
         assert await waiting(house) == []
 
     asyncio.run(story())
