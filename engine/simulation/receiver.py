@@ -100,6 +100,11 @@ class Desk:
             self._latencies.append(int(handed_over) - int(trigger.get("received_at", 0)))
 
 
+class _Server(ThreadingHTTPServer):
+    # Of five, as it is by itself, a crowd of senders loses the rest, and tries again after seconds.
+    request_queue_size = 128
+
+
 def serve(desk: Desk, port: int) -> ThreadingHTTPServer:
     """Return a server on a loopback port (0: any) that hands webhooks to the desk."""
 
@@ -157,7 +162,7 @@ def serve(desk: Desk, port: int) -> ThreadingHTTPServer:
             self.end_headers()
             self.wfile.write(body)
 
-    return ThreadingHTTPServer(("127.0.0.1", port), Door)
+    return _Server(("127.0.0.1", port), Door)
 
 
 def main() -> None:
