@@ -21,7 +21,6 @@ DEPTH_MAX = 32
 _QUICK: Any = getattr(yaml, "CSafeLoader", None)  # libyaml: not every build of PyYAML has it
 # What libyaml accepts or counts otherwise than Python's parser (tests/properties/test_rule_source).
 _ODD = "\t\r\x85\u2028\u2029\ufeff"
-_FOREIGN = re.compile("[\ud800-\udfff]")  # bytes that are no UTF-8, as files are read
 _SAVE = "save it as UTF-8"
 _ODD_BLOCK = re.compile("[|>][-+0-9]*#")
 
@@ -73,11 +72,13 @@ def parse_source(path: str, text: str) -> tuple[Node, list[Problem]]:
     RulesError
         `problems` has the one place where it stops being YAML.
     """
-    if foreign := _FOREIGN.search(text):
-        line, column = _place(text, foreign.start())
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:  # bytes that are no UTF-8, as files are read
+        line, column = _place(text, error.start)
         problem = Problem(path, line, column, 1, "R107", "this file is no UTF-8", _SAVE)
-        raise RulesError(problem.message, problems=(problem,), where=path)
-    if len(text) * 4 > FILE_SIZE_MAX and len(text.encode()) > FILE_SIZE_MAX:
+        raise RulesError(problem.message, problems=(problem,), where=path) from None
+    if size > FILE_SIZE_MAX:
         problem = Problem(path, 1, 1, 1, "R120", f"a rule file has at most {FILE_SIZE_MAX} bytes")
         raise RulesError(problem.message, problems=(problem,), where=path)
     if _QUICK is not None and not _is_odd(text):
