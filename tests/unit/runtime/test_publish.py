@@ -1,83 +1,21 @@
 """How rules go live: two people, nothing lost of what another published meanwhile, and back."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
-from engine.adapters.memory import MemoryLog, MemoryStore
 from engine.config import Settings
 from engine.errors import EngineError, RulesError
-from engine.events import topics
-from engine.events.record import header
 from engine.ports import Ready
 from engine.runtime.rulesets.library import ArtefactLibrary
 from engine.runtime.rulesets.people import Who
-from engine.runtime.rulesets.publish import POLL_S, Publication, with_status
+from engine.runtime.rulesets.publish import POLL_S, with_status
 from engine.runtime.rulesets.readiness import keep_told
 from engine.runtime.rulesets.releases import Artefact, Release, artefact_record
 from tests.turns import ROOT
-
-LI, WANG = Who("li@shop.example"), Who("wang@shop.example")
-SECRET = "of the installation"
-RULE = """rule: {name}
-owner: a@shop.example
-status: live   # for now
-when: [{{event: cart.updated}}]
-do: [{{case: {case}}}]
-limits: [1 per 1d]
-tests:
-  - {{name: fires, events: [{{at: 0m, cart.updated: {{value: 1.0, cart_id: a, items: 1}}}}],
-     expect: [{{at: 0m, case: {expect}}}]}}
-  - {{name: not, events: [], expect: []}}
-"""
-
-
-def a_rule(name: str = "a", *, case: str = "look", expect: str = "look") -> dict[str, str]:
-    """Return one rule file by its path."""
-    return {f"{name}.yaml": RULE.format(name=name, case=case, expect=expect)}
-
-
-class House:
-    """A log in memory and a publication over it."""
-
-    def __init__(
-        self, *, secret: str = SECRET, topics_dir: Path | None = None, wait_s: float = 5.0
-    ) -> None:
-        self.log = MemoryLog({topics.RULE_SETS: 1, topics.EVENTS: 2})
-        self.settings = replace(
-            Settings(), secret=secret, topics_dir=str(topics_dir or ROOT / "topics")
-        )
-        self.store = MemoryStore()
-        self.tasks: list[asyncio.Task[None]] = []
-        self.publication = Publication(
-            self.settings, self.log, self.log, now=lambda: 5, partition_count=2, store=self.store,
-            wait_s=wait_s,
-        )  # fmt: skip
-
-    def announced(self) -> list[str]:
-        """Return the versions that partition 1 was told, in order."""
-        records = [r for r in self.log.records(topics.EVENTS) if r.partition == 1]
-        assert all(header(record.headers, "kind") == b"ruleset" for record in records)
-        return [record.value.decode().split('"')[3] for record in records]
-
-    async def goes_live(self, texts: dict[str, str]) -> str:
-        """Publish with two people; return the version."""
-        version = (await self.publication.propose(texts, LI)).version
-        await self.publication.approve(version, WANG)
-        return version
-
-
-def told(code: str, what: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-    """It is refused for this reason."""
-    with pytest.raises(EngineError) as caught:
-        asyncio.run(what())
-    assert caught.value.code == code
+from tests.unit.runtime.house import LI, WANG, House, a_rule, library_of, told, works
 
 
 def test_one_asks_another_lets_in_and_workers_have_it_before() -> None:
@@ -121,119 +59,6 @@ def test_in_a_demo_one_is_enough() -> None:
 
     assert asyncio.run(story()).approver == ""
     assert len(house.announced()) == 1
-
-
-def test_a_proposal_that_others_have_overtaken_is_made_again() -> None:
-    house = House()
-
-    async def story() -> None:
-        first = await house.publication.propose(a_rule("a"), LI)
-        await house.goes_live(a_rule("b"))
-        await house.publication.approve(first.version, WANG)
-
-    told("rules/old", story)
-
-
-def waiting(house: House) -> Coroutine[Any, Any, list[str]]:
-    """Return the versions that wait to be let in."""
-
-    async def asked() -> list[str]:
-        return [each.version for each in (await house.publication.shelf()).waiting]
-
-    return asked()
-
-
-def test_what_was_taken_back_or_overtaken_waits_no_more_though_the_same_is_live_again() -> None:
-    house = House()
-
-    async def story() -> None:
-        publication = house.publication
-        first = await house.goes_live(a_rule("a"))
-        overtaken = (await publication.propose(a_rule("c"), WANG)).version
-        second = (await publication.propose(a_rule("b"), LI)).version
-        assert await waiting(house) == [overtaken, second]
-        await publication.approve(second, WANG)
-        assert await waiting(house) == []
-        assert (await publication.roll_back("", LI)).version == first
-        assert await waiting(house) == [], "the one was overtaken, the other taken back"
-        for version, why in ((overtaken, "before .* went live"), (second, f"rollback {second}")):
-            with pytest.raises(EngineError, match=why) as caught:
-                await publication.approve(version, Who("chen"))
-            assert caught.value.code == "rules/old"
-        again = await publication.propose(a_rule("c"), WANG)
-        assert await waiting(house) == [again.version]
-        assert (await publication.approve(again.version, LI)).version == again.version
-
-    asyncio.run(story())
-
-
-def test_who_mends_a_proposal_puts_another_in_its_place() -> None:
-    house = House()
-
-    async def story() -> None:
-        publication, here = house.publication, a_rule("a")
-        await house.goes_live(here)
-        wrong = (await publication.propose({**here, **a_rule("b")}, LI)).version
-        beside = (await publication.propose({**here, **a_rule("c")}, LI)).version
-        others = (await publication.propose({**here, **a_rule("b", case="call", expect="call")},
-                                            WANG)).version  # fmt: skip
-        assert await waiting(house) == [wrong, beside, others], "each is of its own"
-        right = await publication.propose({**here, **a_rule("b", case="see", expect="see")}, LI)
-        assert await waiting(house) == [beside, others, right.version]
-        with pytest.raises(EngineError, match=f"{right.version} in the place of {wrong}"):
-            await publication.approve(wrong, WANG)
-        with pytest.raises(EngineError, match=f"the same, as {others}") as caught:
-            await publication.propose({**here, **a_rule("b", case="call", expect="call")}, LI)
-        assert caught.value.code == "rules/same"
-        await publication.approve(right.version, WANG)
-        assert await waiting(house) == []
-
-    asyncio.run(story())
-
-
-def test_a_proposal_of_a_release_that_did_not_number_them_waits_as_it_did() -> None:
-    house = House()
-
-    async def story() -> None:
-        live = await house.goes_live(a_rule("a"))
-        found = await house.publication.propose({**a_rule("a"), **a_rule("b")}, LI)
-        waits, overtaken = f"v8-{found.hash}", f"v9-{found.hash}"
-        for name, previous in ((waits, live), (overtaken, "v0-of-before")):
-            older = msgspec.structs.replace(found, version=name, previous=previous, after=None)
-            older.author = name
-            await house.log.publish([artefact_record(older, house.settings.secret_key)])
-        assert await waiting(house) == [found.version, waits]
-        with pytest.raises(EngineError, match=f"{overtaken} was proposed before"):
-            await house.publication.approve(overtaken, WANG)
-        await house.publication.approve(waits, WANG)
-        assert await waiting(house) == []
-
-    asyncio.run(story())
-
-
-def test_of_two_who_let_something_in_at_once_one_is_told_of_the_other() -> None:
-    house = House()
-
-    async def story() -> None:
-        publication = house.publication
-        one = await publication.propose(a_rule("a"), LI)
-        other = await publication.propose(a_rule("b"), WANG)
-        await house.store.acquire(0, "its worker is still starting")
-        slow = asyncio.create_task(publication.approve(one.version, WANG))
-        await asyncio.sleep(POLL_S / 2)  # it waits for the worker
-        quick = Publication(
-            house.settings, house.log, house.log, now=lambda: 5, partition_count=2, store=None
-        )
-        await quick.approve(other.version, LI)
-        stop = await works(house, library_of(house), 0)
-        with pytest.raises(EngineError, match=f"{other.version} has gone live in the meantime"):
-            await slow
-        stop.set()
-        shelf = await publication.shelf()
-        assert [each.version for each in shelf.releases] == [other.version]
-
-    asyncio.run(story())
-    assert len(set(house.announced())) == 1
 
 
 def test_what_went_live_half_is_said_again() -> None:
@@ -340,24 +165,6 @@ def test_where_the_house_has_a_list_name_and_key_must_be_in_it(tmp_path: Path) -
 def test_a_status_is_changed_where_it_stands_and_added_where_it_does_not() -> None:
     assert with_status("rule: a\nstatus: 'live'\n", "paused") == "rule: a\nstatus: paused\n"
     assert with_status("rule: a\nowner: b\n", "live") == "rule: a\nstatus: live\nowner: b\n"
-
-
-async def works(house: House, library: ArtefactLibrary, *partitions: int) -> asyncio.Event:
-    """Let a worker own partitions: it compiles what is proposed and tells; return what stops it."""
-    tokens = {partition: f"worker of {partition}" for partition in partitions}
-    for partition, token in tokens.items():
-        await house.store.acquire(partition, token)
-    stop = asyncio.Event()
-    house.tasks += [
-        asyncio.create_task(library.follow(stop)),
-        asyncio.create_task(keep_told(house.store, library, lambda: tokens, stop)),
-    ]
-    return stop
-
-
-def library_of(house: House, **more: float) -> ArtefactLibrary:
-    """Return a worker's book."""
-    return ArtefactLibrary(house.log, secret=house.settings.secret_key, **more)
 
 
 def test_a_release_waits_until_the_worker_of_every_partition_has_it() -> None:
