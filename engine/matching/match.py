@@ -13,7 +13,7 @@ from engine.decision.goals import reach_goals, take_back
 from engine.decision.match import Match
 from engine.events.model import Event
 from engine.matching import absence, cancel, context, dates, guard, segments, silence, weekly
-from engine.matching.partial import INSTANCE_LENGTH_MAX
+from engine.matching.partial import instance_of
 from engine.matching.sequence import take
 from engine.profile.model import Timer
 from engine.profile.turn import Turn
@@ -52,10 +52,10 @@ def _stop(turn: Turn, listeners: Listeners, event: Event) -> None:
     for rule in listeners.absent:
         if rule.id not in turn.actor.rules and not absence.remembers(rule):
             continue  # nobody waits: there is nothing to stop
-        if (instance := _instance(rule, event)) is not None:
+        if (instance := instance_of(rule, event)) is not None:
             _guarded(turn, rule, absence.stop, turn, rule, event, instance)
     for rule in listeners.cancels:
-        if (instance := _instance(rule, event)) is not None:
+        if (instance := instance_of(rule, event)) is not None:
             _guarded(turn, rule, _called_off, turn, rule, event, instance)
 
 
@@ -147,7 +147,7 @@ def _doubt(turn: Turn, rule: Rule, event: Event) -> None:
 
 def _single(turn: Turn, rule: Rule, event: Event) -> None:
     """One event is the whole positive part, and it holds."""
-    instance = _instance(rule, event)
+    instance = instance_of(rule, event)
     if instance is None:
         return
     step = rule.steps[0]
@@ -164,7 +164,7 @@ def _single(turn: Turn, rule: Rule, event: Event) -> None:
 
 
 def _sequence(turn: Turn, rule: Rule, places: tuple[int, ...], event: Event) -> None:
-    instance = _instance(rule, event)
+    instance = instance_of(rule, event)
     if instance is not None:
         for match in take(turn, rule, places, event, instance):
             _matched(turn, rule, match)
@@ -237,14 +237,6 @@ def _matched(turn: Turn, rule: Rule, match: Match) -> None:
         cancel.review(turn, rule, match.instance)
     else:
         absence.wait(turn, rule, match)
-
-
-def _instance(rule: Rule, event: Event) -> str | None:
-    """Return which instance of a rule an event is about, None if it does not say."""
-    if not rule.per:
-        return ""
-    value = event.data.get(rule.per)
-    return None if value is None else str(value)[:INSTANCE_LENGTH_MAX]
 
 
 def _guarded(turn: Turn, rule: Rule, step: Callable[..., None], *arguments: Any) -> None:

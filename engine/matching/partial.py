@@ -6,6 +6,7 @@ import msgspec
 
 from engine.decision.decide import state_of
 from engine.decision.match import Mark, Match
+from engine.events.model import Event
 from engine.profile.model import TIMERS_MAX
 from engine.profile.turn import Turn
 from engine.rules.model import Rule
@@ -75,6 +76,14 @@ class Partial(msgspec.Struct, array_like=True):
     early: list[Early] = []
     waits: list[Wait] = []
     stops: list[Early] = []
+
+
+def instance_of(rule: Rule, event: Event) -> str | None:
+    """Return which instance of a rule an event is about, None if it does not say."""
+    if not rule.per:
+        return ""
+    value = event.data.get(rule.per)
+    return None if value is None else str(value)[:INSTANCE_LENGTH_MAX]
 
 
 def awaits_sets(rule: Rule) -> bool:

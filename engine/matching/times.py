@@ -71,7 +71,8 @@ def regroup(turn: Turn, rule: Rule, partial: Partial, match: Match) -> None:
             run = run or _begun(turn, rule, partial, match, counted)
             run.match.first_at = counted[0][0]
         counted = []
-        if mark not in before and rule.repeat == "each" and _are_many(rule, runs, mark):
+        is_new = mark not in before and rule.repeat == "each"
+        if is_new and open_count(rule, runs, mark) >= RUNS_MAX:
             turn.outcome.count("suppressed")
             partial.seen = [each for each in partial.seen if each > mark]
         else:
@@ -155,10 +156,6 @@ def _stays(run: Run, seen: list[Mark]) -> bool:
     if has_gone_on(run) or not seen:
         return True
     return run.match.first_at < seen[0][0] or run.began not in seen
-
-
-def _are_many(rule: Rule, runs: list[Run], mark: Mark) -> bool:
-    return open_count(rule, runs, mark) >= RUNS_MAX
 
 
 def _begun(turn: Turn, rule: Rule, partial: Partial, match: Match, full: list[Mark]) -> Run:

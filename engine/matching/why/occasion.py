@@ -14,7 +14,7 @@ from engine.decision.reach import ADDRESSES, NEEDS_NO_CONSENT
 from engine.decision.words import untitled
 from engine.events.model import Event
 from engine.matching import absence, guard
-from engine.matching.partial import INSTANCE_LENGTH_MAX, Partial, is_used
+from engine.matching.partial import Partial, instance_of, is_used
 from engine.matching.segments import ENTERED, LEFT
 from engine.matching.why.graded import LANGUAGES, Events, Graded, first_failing, graded, words_of
 from engine.matching.why.incident import Incident
@@ -134,7 +134,7 @@ def of_event(rule: Rule, event: Event, actor: Actor, *, waited: frozenset[str]) 
     """
     if event.type not in rule.hears:
         return None
-    found = Occasion(event.at, "", event.type, event.id, instance=_instance(rule, event))
+    found = Occasion(event.at, "", event.type, event.id, instance=instance_of(rule, event) or "")
     if rule.per and not found.instance:
         return replace(found, outcome="instance", told={"field": rule.per})
     over = waited - waits_of(rule, actor).keys()
@@ -279,16 +279,10 @@ def _seen(rule: Rule, event: Event, place: int, actor: Actor) -> int:
     return sum(last is None or not is_used(rule, last, mark) for mark in near)
 
 
-def _instance(rule: Rule, event: Event) -> str:
-    """Return which one an event is about, '' where the rule has none or the event does not say."""
-    value = event.data.get(rule.per) if rule.per else None
-    return "" if value is None else str(value)[:INSTANCE_LENGTH_MAX]
-
-
 def _partial(rule: Rule, actor: Actor, event: Event) -> Partial | None:
     if (state := actor.rules.get(rule.id)) is None:
         return None
-    found = state.partial.get(_instance(rule, event))
+    found = state.partial.get(instance_of(rule, event) or "")
     return found if isinstance(found, Partial) else None
 
 
