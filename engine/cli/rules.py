@@ -15,6 +15,7 @@ from engine.events.contract import parse_contracts
 from engine.rules.compile import RuleSet, compile_rules, unfit
 from engine.rules.text.problems import report
 from engine.rules.text.schema import schema
+from engine.rules.vain import vain
 from engine.simulation.cases import run_case
 
 
@@ -52,10 +53,10 @@ def _run(arguments: Namespace) -> int:
         return mistaken(error, lang)
     if arguments.action == "test":
         return _test(rules, lang, as_json=arguments.json)
-    if rules.warnings:
+    if warnings := [*rules.warnings, *vain(rules)]:
         wrong = unfit(rules)
         codes = {(each.path, each.code) for each in wrong}
-        print(report([p for p in rules.warnings if (p.path, p.code) not in codes], texts, lang))
+        print(report([p for p in warnings if (p.path, p.code) not in codes], texts, lang))
         if wrong:
             return mistaken(RulesError("", problems=tuple(wrong), texts=texts), lang)
     print(_DONE[lang].format(files=len(texts), rules=len(rules.rules)))

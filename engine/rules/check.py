@@ -22,6 +22,7 @@ def check_rule(reader: Reader, root: Node, rule: Rule, contracts: Contracts) -> 
     _waits(reader, root, rule)
     _limits(reader, root, rule)
     _tests(reader, root, rule)
+    _nobody(reader, root, rule)
 
 
 def check_groups(rules: Mapping[str, Rule], texts: Mapping[str, str]) -> list[Problem]:
@@ -142,6 +143,27 @@ def _limits(reader: Reader, root: Node, rule: Rule) -> None:
     if offers and rule.kind == "marketing" and holdout is None and place is not None:
         message = "without 'holdout' nobody can tell what the offer brings"
         reader.add(place, "R133", message, "add holdout: 10%", level="warning")
+
+
+def _nobody(reader: Reader, root: Node, rule: Rule) -> None:
+    """A rule that reaches nobody, or a word of it that changes nothing."""
+    holdout = reader.child(root, "holdout")
+    if holdout is not None and rule.holdout == 1.0 and rule.kind == "marketing":
+        hint = "write a share, such as 10%"
+        message = "everybody is held out, so nobody ever gets it"
+        reader.add(holdout, "R150", message, hint, level="warning")
+    scope = reader.child(root, "scope")
+    share = None if scope is None else reader.child(scope, "share")
+    if share is not None and rule.scope is not None and rule.scope.share == 0.0:
+        message = "nobody is in the scope, so nobody ever gets it"
+        hint = "write a share, such as 10%"
+        reader.add(share, "R150", message, hint, level="warning")
+    steps = [node for node in reader.items(root, "when") if "event" in node.pairs]
+    if steps and rule.steps and rule.steps[0].times == 1 and "within" in steps[0].pairs:
+        message = "'within' of one first event has no effect"
+        hint = "add times: 2, or write it under the next step"
+        place = steps[0].pairs["within"][0]
+        reader.add(place, "R151", message, hint, level="warning")
 
 
 def _tests(reader: Reader, root: Node, rule: Rule) -> None:

@@ -218,6 +218,17 @@ write small_letters_and_underscores => 用小写字母和下划线
 write 1 per 7d, or 3 per day in group promo; at most {} => 例如 1 per 7d；最多{}
 write 30s, 30m, 2h, 7d or 1h30m => 写成 30s、30m、2h、7d 或 1h30m
 write {} => 写成 {}
+'{}' is always true => “{}”总是成立
+'{}' is never true => “{}”永远不会成立
+'{}' and '{}' are never true together => “{}”与“{}”不可能同时成立
+'where' lets no event in of which '{}' is true => “where”放行的事件中，“{}”都不会成立
+it asks nothing: name a field, such as event.value => 它什么也没有问：请写字段，例如 event.value
+write || where one of them is enough => 满足其一即可时请用 ||
+it is 0 or more => 它不会小于0
+everybody is held out, so nobody ever gets it => 所有人都在对照组，因此没有人会收到
+nobody is in the scope, so nobody ever gets it => 范围内没有人，因此没有人会收到
+'within' of one first event has no effect => 第一步只有一个事件时，“within”无效
+add times: 2, or write it under the next step => 请加 times: 2，或写在下一步
 x == null => x == null（判断有无）
 {at: 2m, NAME: {}} => {at: 2m, 事件名: {}}
 """
