@@ -1,6 +1,5 @@
-"""A Redis Cluster for tests: nodes of Debian's redis-server, slots moved by hand, nodes killed."""
+"""A Redis Cluster for tests: nodes of the server at hand, slots moved by hand, nodes killed."""
 
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -15,7 +14,7 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from engine.runtime.local.embedded import free_port, spawn
-from tests.servers import unavailable
+from tests.servers import redis_server
 
 SLOTS = 16_384
 NODE_TIMEOUT_MS = 1_500
@@ -37,7 +36,7 @@ class Node:
     def start(self, *, appendonly: str = "yes") -> None:
         """Start it, with what its folder holds."""
         command = [
-            *("redis-server", "--port", str(self.port), "--bind", "127.0.0.1"),
+            *(redis_server(), "--port", str(self.port), "--bind", "127.0.0.1"),
             *("--dir", str(self.folder), "--save", "", "--appendonly", appendonly),
             *("--maxmemory-policy", "noeviction", *self._options),
             *("--cluster-port", str(self.bus_port)),
@@ -96,8 +95,6 @@ class RedisCluster:
     """`masters` nodes with all slots, and `replicas` of each; none starts with a Function."""
 
     def __init__(self, masters: int = 3, *, replicas: int = 0) -> None:
-        if shutil.which("redis-server") is None:
-            unavailable("a Redis Cluster needs `redis-server` on PATH")
         self._folder = tempfile.TemporaryDirectory(prefix="touchpoint-cluster-")
         self.nodes = [self._node(i) for i in range(masters * (1 + replicas))]
         self._masters = masters

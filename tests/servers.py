@@ -8,7 +8,7 @@ import pytest
 
 from engine.adapters.redis.wire import Wire
 from engine.errors import ConfigError
-from engine.runtime.local.embedded import EmbeddedBroker, EmbeddedRedis
+from engine.runtime.local.embedded import EmbeddedBroker, EmbeddedRedis, redis_program
 
 
 def unavailable(why: str) -> NoReturn:
@@ -22,6 +22,14 @@ def started(server: EmbeddedRedis | EmbeddedBroker) -> str:
     """Start a server of ours and return its address."""
     try:
         return server.start()
+    except ConfigError as error:
+        unavailable(str(error))
+
+
+def redis_server() -> str:
+    """Return the program of the Redis server that the engine would start here."""
+    try:
+        return redis_program()
     except ConfigError as error:
         unavailable(str(error))
 

@@ -4,6 +4,7 @@ Whatever it answers, nothing is half done, and who takes over again finds what w
 """
 
 import asyncio
+import shutil
 import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from engine.keys import Space
 from engine.outcome import Meta
 from engine.ports import Commit
 from tests.clusters import Node, RedisCluster, until
+from tests.servers import unavailable
 
 pytestmark = pytest.mark.redis
 SPACE = Space("moving", 8)
@@ -201,6 +203,8 @@ def test_one_redis_becomes_a_cluster_by_the_commands_of_the_page(
     redis_cluster: RedisCluster, tmp_path: Path
 ) -> None:
     """docs/growing.md, More Redis nodes: import with a copy, then rebalance."""
+    if shutil.which("redis-cli") is None:
+        unavailable("the commands of the page need `redis-cli` on PATH")
     redis_cluster.flush()
     alone = Node(tmp_path / "alone")
     alone.start()

@@ -47,7 +47,7 @@ class EmbeddedRedis:
         given = os.environ.get("REDIS_URL")
         if given:
             return given
-        program = _redis_program()
+        program = redis_program()
         port = free_port()
         self._server = _Server(
             "redis",
@@ -213,7 +213,8 @@ def _die_with_parent() -> None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _redis_program() -> str:
+def redis_program() -> str:
+    """Return the server that we start: on PATH, else the package's; ConfigError if there is none."""
     on_path = shutil.which("redis-server")
     if on_path and _redis_version(on_path) >= REDIS_VERSION_MIN:
         return on_path
