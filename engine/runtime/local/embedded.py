@@ -214,7 +214,7 @@ def _die_with_parent() -> None:
 
 
 def redis_program() -> str:
-    """Return the server that we start: on PATH, else the package's; ConfigError if there is none."""
+    """Return the server that we start, on PATH or of the package; ConfigError if there is none."""
     on_path = shutil.which("redis-server")
     if on_path and _redis_version(on_path) >= REDIS_VERSION_MIN:
         return on_path
