@@ -2,7 +2,8 @@
 
 import csv
 import gzip
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -12,15 +13,24 @@ from engine.errors import ConfigError, MappingError
 from engine.ingest.mapping import RowMapping
 
 _GZIP = b"\x1f\x8b"
+Over = Callable[[MappingError], None]
+"""Told of what cannot be read; it raises, or the rows that can are read on."""
 
 
-def rows(path: Path, mapping: RowMapping) -> Iterator[dict[str, Any]]:
+def _stop(error: MappingError) -> None:
+    raise error
+
+
+def rows(path: Path, mapping: RowMapping, over: Over = _stop) -> Iterator[dict[str, Any]]:
     """Yield the rows of a file, in its order.
+
+    Of one that is torn (a cut gzip, other bytes in the midst) the rows before that place.
 
     Raises
     ------
     MappingError
-        For a line that is not of the mapping's format, with its number.
+        By `over`, for a line that is not of the mapping's format, or where the file is torn: with
+        the number of the line.
     ConfigError
         If the file cannot be opened, or Parquet is wanted and pyarrow is not installed.
     """
@@ -28,17 +38,52 @@ def rows(path: Path, mapping: RowMapping) -> Iterator[dict[str, Any]]:
         yield from _parquet(path)
         return
     try:
-        with _text(path) as lines:
+        with _text(path) as file:
+            lines = _Lines(path, file)
             for _ in range(mapping.skip):
                 next(lines, "")
             if mapping.format == "csv":
                 yield from csv.DictReader(lines, fieldnames=mapping.columns or None)
             elif mapping.format == "ndjson":
-                yield from _ndjson(path, lines)
+                yield from _ndjson(lines, over)
             else:
-                yield from _columns(path, lines, mapping)
+                yield from _columns(lines, mapping, over)
+            if lines.torn is not None:
+                over(lines.torn)
     except OSError as error:
         raise ConfigError(f"cannot read it: {error.strerror}", where=str(path)) from None
+
+
+class _Lines:
+    """The lines of a file up to its end, or to where it is `torn`; each has its number from 1."""
+
+    def __init__(self, path: Path, file: TextIO) -> None:
+        self.path, self.file = path, file
+        self.number = 0
+        self.torn: MappingError | None = None
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        self.number += 1
+        try:
+            return next(self.file)
+        except UnicodeDecodeError:
+            reason = "it is no UTF-8"
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            reason = str(error)
+        self.torn = torn(reason, where=self.place)
+        raise StopIteration
+
+    @property
+    def place(self) -> str:
+        return f"{self.path}:{self.number}"
+
+
+def torn(reason: object, *, where: str) -> MappingError:
+    """Return the mistake of a file that ends before its end."""
+    return MappingError(f"from here on it cannot be read: {reason}", where=where)
 
 
 def _text(path: Path) -> TextIO:
@@ -49,30 +94,31 @@ def _text(path: Path) -> TextIO:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _ndjson(path: Path, lines: TextIO) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(lines, 1):
+def _ndjson(lines: _Lines, over: Over) -> Iterator[dict[str, Any]]:
+    for line in lines:
         if not line.strip():
             continue
         try:
             row = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            raise MappingError(f"no JSON: {error}", where=f"{path}:{number}") from None
-        if not isinstance(row, dict):
-            raise MappingError("want an object in each line", where=f"{path}:{number}")
-        yield row
+            over(MappingError(f"no JSON: {error}", where=lines.place))
+            continue
+        if isinstance(row, dict):
+            yield row
+        else:
+            over(MappingError("want an object in each line", where=lines.place))
 
 
-def _columns(path: Path, lines: TextIO, mapping: RowMapping) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(lines, 1):
+def _columns(lines: _Lines, mapping: RowMapping, over: Over) -> Iterator[dict[str, Any]]:
+    for line in lines:
         values = line.split()
         if not values:
             continue
-        if len(values) != len(mapping.columns):
-            raise MappingError(
-                f"{len(values)} values, the mapping names {len(mapping.columns)} columns",
-                where=f"{path}:{number}",
-            )
-        yield dict(zip(mapping.columns, values, strict=True))
+        if len(values) == len(mapping.columns):
+            yield dict(zip(mapping.columns, values, strict=True))
+            continue
+        message = f"{len(values)} values, the mapping names {len(mapping.columns)} columns"
+        over(MappingError(message, where=lines.place))
 
 
 def _parquet(path: Path) -> Iterator[dict[str, Any]]:

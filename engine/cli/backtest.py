@@ -112,7 +112,7 @@ def tried(
     """Return the report, and what was seen; `live`: the live rules, for a history in a file."""
     gc.set_threshold(COLLECT_AT)
     began = monotonic()
-    passed = Passed()
+    passed = Passed(words=lambda error: refused(error, arguments.lang))
     if arguments.events == TOPIC:
         runs = asyncio.run(_over_topic(arguments, settings))
     else:
@@ -151,7 +151,7 @@ def _over_file(
     with progress(total, quiet=arguments.json) as tell:
         over_events(
             runs,
-            _told(values, tell) if arguments.mapping else dumped(path, tell),
+            _told(values, tell) if arguments.mapping else dumped(path, tell, passed),
             secret=settings.secret_key,
             lateness_ms=sources.lateness_ms,
             where=str(path),

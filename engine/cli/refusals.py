@@ -62,6 +62,17 @@ no folder `{}`; run from the project's root, or name another => \
 cannot read it: {} => 无法读取：{}
 no UTF-8 at byte {} => 第 {} 字节不是 UTF-8
 no event: {} => 不是事件：{}
+from here on it cannot be read: {} => 从此处起无法读取：{}
+from here on it cannot be read: it is no UTF-8 => 从此处起无法读取：不是 UTF-8 编码
+from here on it cannot be read: Compressed file ended before the end-of-stream marker was reached \
+=> 从此处起无法读取：压缩文件不完整
+Parquet needs pyarrow: pip install {} => 读取 Parquet 需要 pyarrow：pip install {}
+no JSON: {} => 不是 JSON：{}
+want an object in each line => 每行应为一个对象
+{} values, the mapping names {} columns => 有 {} 个值，映射写了 {} 列
+row {}: {} => 第 {} 行：{}
+row {} has no column {} => 第 {} 行没有列 {}
+no row of the file counts; see `when` and `type` => 文件中没有一行算数；见映射的 `when` 和 `type`
 no line of it is an event: {}; want a dump (`engine dump FILE`), \
 or name the --mapping of another file => \
 其中没有一行是事件：{}；应为 engine dump 的转储，或用 --mapping 说明其他文件的格式

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import orjson
 
+from engine.adapters.rows import torn
 from engine.errors import ConfigError, MappingError
 from engine.events import topics
 from engine.events.codec import decode
@@ -43,17 +44,21 @@ class Run:
     rules: RuleSet | None
 
 
-def dumped(path: Path, tell: Tell) -> Iterator[bytes]:
+def dumped(path: Path, tell: Tell, passed: Passed | None = None) -> Iterator[bytes]:
     """Yield the lines of an NDJSON dump: values of topic `channel.events`.
 
     Of a line without an event b"": an empty one, or a control record, which a dump by other tools
-    may have among them.
+    may have among them. `passed`: told where a gzip is torn, cut off or with other bytes in it;
+    the lines before that place happen.
 
     Raises
     ------
+    MappingError
+        Where a gzip is torn, if `passed` is None.
     ConfigError
         If the file cannot be read.
     """
+    number = 0
     try:
         with path.open("rb") as file:
             zipped = file.read(2) == _GZIP
@@ -66,7 +71,12 @@ def dumped(path: Path, tell: Tell) -> Iterator[bytes]:
                 if number % CHUNK == 0:
                     tell(file.tell() - at)
                     at = file.tell()
-    except (OSError, EOFError, zlib.error) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        wrong = torn(error, where=f"{path}:{number + 1}")
+        if passed is None:
+            raise wrong from None
+        passed.over(wrong)
+    except OSError as error:
         raise ConfigError(f"cannot read it: {error}", where=str(path)) from None
 
 

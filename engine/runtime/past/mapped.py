@@ -24,7 +24,7 @@ def mapped_messages(
 ) -> list[dict[str, Any]]:
     """Return the messages of a file's rows in the order of their time; equal times stay in order.
 
-    `passed`: told of a row that the mapping cannot read; the others count.
+    `passed`: told of a row that cannot be read, and of where the file is torn; the others count.
 
     Raises
     ------
@@ -36,7 +36,8 @@ def mapped_messages(
     mapping = parse_mapping(read_text(mapping_file), where=where)
     make = message_maker(mapping, file_name=file.name)
     messages = []
-    for number, row in enumerate(rows(file, mapping), 1):
+    found = rows(file, mapping) if passed is None else rows(file, mapping, passed.over)
+    for number, row in enumerate(found, 1):
         try:
             message = make(number, row)
         except MappingError as error:

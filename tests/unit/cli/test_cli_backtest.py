@@ -152,6 +152,71 @@ def test_a_row_that_the_mapping_cannot_read_is_told_and_the_others_count(
     assert "dear" in passed["first"][1]  # type: ignore[index]
 
 
+def torn(path: Path, lines: list[bytes], how: str) -> None:
+    """Write lines of which all but the last few can be read."""
+    packed = bytearray(gzip.compress(b"\n".join([*lines[:120], b""])))
+    more = gzip.compress(b"\n".join(lines[120:]))
+    if how == "cut":
+        packed += more[: len(more) // 2]
+    elif how == "other bytes":
+        packed += more[:60] + bytes(200)
+    elif how == "checksum":
+        packed[-8:-4] = b"sums"
+    path.write_bytes(packed)
+
+
+@pytest.mark.parametrize("how", ["cut", "other bytes", "checksum"])
+def test_of_a_torn_gzip_what_can_be_read_counts_and_the_place_is_told(
+    here: Path, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    lines = (here / "log.ndjson").read_bytes().splitlines()
+    torn(here / "torn.gz", lines, how)
+    found = run(capsys, "--rules", here / "live", "--events", here / "torn.gz", "--lang", "zh")
+    (told,) = found["passed_over"]["first"]  # type: ignore[index]
+    place, _, reason = told.partition(": ")
+    number = int(place.removeprefix(f"{here}/torn.gz:"))
+    assert reason.startswith("从此处起无法读取：") and number > 120
+    # The same as of a file that ends there; a tick is the fourth line.
+    (here / "short.ndjson").write_bytes(b"\n".join(lines[: number - 1]))
+    short = run(capsys, "--rules", here / "live", "--events", here / "short.ndjson")
+    assert found["events"] == number - 2
+    for each in (found, short):
+        del each["passed_over"], each["events_per_s"]
+    assert found == short
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson", "whitespace"])
+def test_of_a_mapped_file_that_is_torn_what_can_be_read_counts(
+    here: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    row = {"csv": "u{0},199701{1:02},2.0\n", "whitespace": "u{0} 199701{1:02} 2.0\n"}.get(
+        form, '{{"who": "u{0}", "day": "199701{1:02}", "amount": 2.0}}\n'
+    )
+    rows = [row.format(n % 3, n + 1) for n in range(20)]
+    text = "".join([*(["who,day,amount\n"] if form == "csv" else []), *rows])
+    (here / "sales").write_bytes(gzip.compress(text.encode())[:-8])
+    columns = "[who, day, amount]" if form == "whitespace" else "[]"
+    (here / "map.yaml").write_text(
+        f"format: {form}\ncolumns: {columns}\ntype: order.placed\n"
+        'time: {field: day, format: "%Y%m%d", zone: Asia/Shanghai}\n'
+        'ids: {user_id: who}\ndata: {value: amount, currency: "=CNY"}\n'
+    )
+    arguments = ("--rules", here / "live", "--mapping", here / "map.yaml", "--events")
+    found = run(capsys, *arguments, here / "sales")
+    line = 22 if form == "csv" else 21
+    assert (found["events"], found["passed_over"]["count"]) == (20, 1)  # type: ignore[index]
+    assert f"sales:{line}: from here on" in found["passed_over"]["first"][0]  # type: ignore[index]
+    if form != "csv":  # a line of the same file that is none is told, and the others count
+        wrong = {"ndjson": "no JSON", "whitespace": "1 values, the mapping names 3"}[form]
+        (here / "sales").write_text("".join([*rows[:4], "odd\n", *rows[4:]]))
+        found = run(capsys, *arguments, here / "sales")
+        assert (found["events"], found["passed_over"]["count"]) == (20, 1)  # type: ignore[index]
+        assert f"sales:5: {wrong}" in found["passed_over"]["first"][0]  # type: ignore[index]
+    (here / "sales").write_bytes("".join([*rows, "u王,19970109,2.0"]).encode("gb18030"))
+    assert main(["replay", str(here / "sales"), "--mapping", str(here / "map.yaml")]) == 1
+    assert "sales:1: from here on it cannot be read: it is no UTF-8" in capsys.readouterr().err
+
+
 def test_what_counts_for_nothing_is_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = (here / "log.ndjson").read_bytes().splitlines()
     odd = [line.replace(b"order.placed", b"order.palced") for line in lines]
@@ -182,7 +247,7 @@ def test_mistakes_are_told(here: Path, capsys: pytest.CaptureFixture[str]) -> No
         (["--events", here / "bad.ndjson"], "no line of it is an event: "),
         (["--events", here / "bad.ndjson"], "bad.ndjson:1: no event"),
         (["--events", here / "empty.ndjson"], "no line of it is an event: it is empty"),
-        (["--events", here / "torn.gz"], "cannot read it: "),
+        (["--events", here / "torn.gz"], "torn.gz:1: from here on it cannot be read: "),
         (["--events", here / "log.ndjson", "--rule", "kene"], "no rule kene"),
         (
             ["--events", here / "log.ndjson", "--since", "1d", "--until", "2d"],

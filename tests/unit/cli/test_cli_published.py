@@ -133,7 +133,8 @@ def test_the_list_of_rules_is_in_chinese() -> None:
 MODULES = (
     *("cli/publishing.py", "cli/reading.py", "cli/backtest.py", "adapters/files.py"),
     *(str(p.relative_to(ROOT / "engine")) for p in (ROOT / "engine/runtime/rulesets").glob("*.py")),
-    *("runtime/past/explain.py", "runtime/past/backtest.py"),
+    *("runtime/past/explain.py", "runtime/past/backtest.py", "runtime/past/mapped.py"),
+    "adapters/rows.py",
 )
 
 
