@@ -15,6 +15,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 SHOWN_MAX = 8  # rows of one answer
 DAYS_MAX = 31
 WHO_MAX = 5
+LEFT_OUT = ("duplicates", "without_contract", "passed_over")
 WORDS = {
     "en": {
         "title": "{events:,} events, {customers:,} customers", "colon": ": ", "comma": ", ",
@@ -112,15 +113,15 @@ def show(found: Mapping[str, Any], console: Console, *, lang: str) -> None:
     for each in found["followed"]:
         text = words["followed"].format(**each, span=span(each["within_ms"] or 0))
         console.print(text, style="yellow", markup=False)
-    _left_out(found, console, words)
+    left_out(found, console, words)
     if found["rule_errors"]:
         console.print(words["errors"].format(n=found["rule_errors"]), style="red")
     if "diff" in found:
         _difference(found["diff"], console, words)
 
 
-def _left_out(found: Mapping[str, Any], console: Console, words: Mapping[str, str]) -> None:
-    """Say what of the history counts for nothing."""
+def left_out(found: Mapping[str, Any], console: Console, words: Mapping[str, str]) -> None:
+    """Say what of the history counts for nothing: LEFT_OUT of a report."""
     told: list[str] = []
     if found["duplicates"]:
         told.append(words["twice"].format(**found))

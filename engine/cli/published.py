@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from engine.cli.bars import WORDS as BARS
-from engine.cli.bars import span
+from engine.cli.bars import left_out, span
 from engine.rules.sentence import STATUSES
 from engine.runtime.setup import FIRST
 
@@ -137,6 +137,7 @@ class _Teller:
         for each in tried["followed"]:
             told = BARS[self.lang]["followed"].format(**each, span=span(each["within_ms"] or 0))
             self.console.print(told, style="yellow", markup=False, highlight=False)
+        left_out(tried, self.console, BARS[self.lang])
 
     def difference(self, diff: Found) -> None:
         moved = False

@@ -14,6 +14,7 @@ from rich.console import Console
 from engine.adapters.clock import clock_of
 from engine.adapters.files import read_contracts
 from engine.cli.backtest import TOPIC, proposed, tried
+from engine.cli.bars import LEFT_OUT
 from engine.cli.difference import difference, text_diff, unfit
 from engine.cli.language import add_language
 from engine.cli.mistakes import mistaken
@@ -34,6 +35,7 @@ from engine.runtime.rulesets.publish import WAIT_S, Publication, begin_anew, rul
 from engine.runtime.rulesets.releases import Release, Shelf
 
 NO_HISTORY = "none"
+PASSED_SHOWN_MAX = 3  # lines of history that are no events, each told with its place
 ACTIONS = {
     "publish": "check, test and back-test rules, and propose them; in a demo they go live at once",
     "approve": "let in what somebody else has proposed",
@@ -166,8 +168,10 @@ def _tried(arguments: Namespace, settings: Settings, live: RuleSet | None) -> di
             f"{found['rule_errors']} errors of rules in the back-test; see `engine backtest`",
             code="rules/errors",
         )
-    kept = ("events", "decisions", "held_out", "cost", "currency", "followed")
+    kept = ("events", "decisions", "held_out", "cost", "currency", "followed", *LEFT_OUT)
     short = {name: found[name] for name in kept}
+    passed = short["passed_over"]  # it goes into the log, beside the rules
+    short["passed_over"] = {**passed, "first": passed["first"][:PASSED_SHOWN_MAX]}
     diff = found.get("diff", {"more": {}, "fewer": {}})
     counts = {
         name: {rule: only["count"] for rule, only in diff[name].items()}

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from argparse import Namespace
 from pathlib import Path
 from random import Random
 
@@ -10,11 +11,13 @@ import pytest
 from rich.console import Console
 
 from engine.adapters.files import read_contracts
+from engine.cli import publishing
 from engine.cli.backtest import instant, proposed
 from engine.cli.bars import show
 from engine.cli.difference import unfit
 from engine.cli.main import main
 from engine.cli.mistakes import mistaken
+from engine.config import Settings
 from engine.errors import ConfigError, RulesError
 from engine.events.contract import Contracts, parse_contracts
 from engine.rules.compile import RuleSet, compile_rules
@@ -215,6 +218,18 @@ def test_of_a_mapped_file_that_is_torn_what_can_be_read_counts(
     (here / "sales").write_bytes("".join([*rows, "u王,19970109,2.0"]).encode("gb18030"))
     assert main(["replay", str(here / "sales"), "--mapping", str(here / "map.yaml")]) == 1
     assert "sales:1: from here on it cannot be read: it is no UTF-8" in capsys.readouterr().err
+
+
+def test_who_publishes_is_told_what_of_the_history_was_passed_over(here: Path) -> None:
+    lines = (here / "log.ndjson").read_bytes().splitlines()
+    (here / "odd.ndjson").write_bytes(b"\n".join([*lines, *[b"no event"] * 5, lines[0]]))
+    arguments = Namespace(
+        path=here / "live", events=str(here / "odd.ndjson"), mapping=None, lang="zh", json=True
+    )
+    checks = publishing._tried(arguments, Settings(), None)["backtest"]
+    assert (checks["passed_over"]["count"], checks["duplicates"]) == (5, 1)
+    first = checks["passed_over"]["first"]
+    assert len(first) == 3 and first[0].startswith(f"{here}/odd.ndjson:162: 不是事件："), first
 
 
 def test_what_counts_for_nothing_is_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ HOLES = re.compile(r"\{[a-z_]+[^}']*\}")
 HAN = re.compile("[\u4e00-\u9fff]")
 NAMES = "keen left new q li wang topic v1 v2-ab v3-cd live@ CNY UTC engine rules approve catch-up"
 NAMES += " as path status retired where count web.page_viewed REDIS_URL wait thanks rules/new.yaml"
+NAMES += " log q.x"
 CHECKS = {
     "rules": 5, "tests": 6,
     "backtest": {
@@ -27,6 +28,8 @@ CHECKS = {
         "fewer": {"keen": 9},
         "followed": [{"rule": "keen", "event": "web.page_viewed", "times": 3, "within_ms": 600_000,
                       "events": 90, "share": 0.3}],
+        "duplicates": 9, "without_contract": {"q.x": 2},
+        "passed_over": {"count": 5, "first": ["log:7: q"] * 3},
     },
 }  # fmt: skip
 DIFF = {
@@ -56,6 +59,9 @@ LONG = "+" + " left" * 100
 CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("publish", PROPOSED, "Back-test over topic: 300 events", "回测（topic）：300 个"),
     ("publish", PROPOSED, '`where: count("web.page_viewed", 10m) >= 3` and a', "占全部事件的 30%"),
+    ("publish", PROPOSED, "5 lines or rows are no events", "有 5 行不是事件，已略过：\n  log:7"),
+    ("publish", PROPOSED, "  log:7: q\n  ... and 2 more\n", "  ……另有 2 行\n"),
+    ("publish", PROPOSED, "9 events came twice", "没有契约的事件类型：q.x (2)"),
     ("publish", PROPOSED, "These wait too: v3-cd (wang).", "其中一个生效后，其余须重新提交。"),
     ("publish", PROPOSED, "Another status: q (shadow -> live).", "状态变化：q (影子 -> 生效)。"),
     ("publish", {**PROPOSED, "live": True, "asked": 0, "unasked": "--wait 0",
