@@ -124,8 +124,8 @@ async def _present(stack: Stack, company: Company, stop: asyncio.Event) -> None:
     coming = company.present(EVENTS_PER_S / settings.speed)
     next_at, message = next(coming)
     url = stack.url + "/v1/batch"
-    authorization = aiohttp.BasicAuth("demo", "")
-    async with aiohttp.ClientSession(auth=authorization) as session:
+    headers = {"Authorization": aiohttp.encode_basic_auth("demo")}
+    async with aiohttp.ClientSession(headers=headers) as session:
         while not stop.is_set():
             passed = (time() * 1000 - settings.started_ms) * settings.speed
             batch: list[dict[str, object]] = []

@@ -109,7 +109,8 @@ class Load:
         """Send at the rate until told to stop, then wait until all of it is acknowledged."""
         began = monotonic()
         due = 0.0
-        async with aiohttp.ClientSession(auth=aiohttp.BasicAuth(SOURCE, "")) as session:
+        headers = {"Authorization": aiohttp.encode_basic_auth(SOURCE)}
+        async with aiohttp.ClientSession(headers=headers) as session:
             while not over.is_set():
                 passed = monotonic() - began
                 wanted = int(min(passed, due + 1.0) * self._rate) - int(due * self._rate)

@@ -25,8 +25,8 @@ class Load:
         """Send until done; what is under way then is sent to its end."""
         loop = asyncio.get_running_loop()
         began, timeout = loop.time(), aiohttp.ClientTimeout(total=10)
-        auth = aiohttp.BasicAuth("any", "")
-        async with aiohttp.ClientSession(auth=auth, timeout=timeout) as session:
+        headers = {"Authorization": aiohttp.encode_basic_auth("any")}
+        async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
             while not done.is_set():
                 due = int((loop.time() - began) * self._per_s) - self._number
                 if due > 0:
