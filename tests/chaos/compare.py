@@ -1,7 +1,7 @@
 """What is there at the end, held against the oracle, the load and the channel systems."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -209,7 +209,7 @@ def _said(record: Read, headers: dict[str, bytes]) -> tuple[Any, ...]:
     kind, to, body = headers["kind"].decode(), record.key.decode(), orjson.loads(record.value)
     if kind == "event":
         return (kind, to, body["id"], int(headers["pr"]), "sh" in headers)
-    fields = {
+    fields: dict[str, Callable[[], tuple[Any, ...]]] = {
         "claim": lambda: (body["by"], tuple(body["names"])),
         "absorb": lambda: (body["winner"], body["shared"]),
         "mi": lambda: (body["absorbed"], body["forced"]),

@@ -3,10 +3,12 @@
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from random import Random
 from time import monotonic
+from typing import Any
 
+from tests.apache.broker import ApacheKafka
 from tests.chaos.channels import MOODS, Channels
 from tests.chaos.points import ACTS, STEPS
 from tests.chaos.redis_shards import RedisShards
@@ -57,7 +59,7 @@ class Faults:
         self._redis = asyncio.Lock()
         self._broker = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._acts: dict[str, Callable[[str], Awaitable[None]]] = {
+        self._acts: dict[str, Callable[[str], Coroutine[Any, Any, None]]] = {
             "kill": self._kill,
             "kill-alone": self._kill_alone,
             "freeze": self._freeze,
@@ -194,6 +196,7 @@ class Faults:
             return
         async with self._broker:
             broker = self._town.broker
+            assert isinstance(broker, ApacheKafka), "of several, one is restarted after the other"
             if which == "kill":
                 await asyncio.to_thread(broker.kill)
                 await asyncio.sleep(self.random.uniform(0, 2))

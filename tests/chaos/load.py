@@ -247,14 +247,14 @@ class Load:
 
 
 def _message(found: Input) -> dict[str, Any]:
-    properties: dict[str, Any] = {
+    properties: dict[str, dict[str, Any]] = {
         "Order Completed": {"total": found.value / 100},
         "Cart Updated": {"value": 10.0, "cart_id": "c"},
         "Product Reviewed": {"rating": 3},
-    }.get(found.type, {"page": "/p"})
+    }
     message: dict[str, Any] = {
         "type": "track", "event": found.type, "messageId": found.message_id,
-        "properties": dict(properties), "context": {},
+        "properties": properties.get(found.type, {"page": "/p"}), "context": {},
     }  # fmt: skip
     for kind, value in found.ids.items():
         if kind == "user_id":

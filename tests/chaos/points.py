@@ -9,16 +9,24 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
+from engine.adapters.http import HttpSender
+from engine.adapters.kafka.producer import KafkaPublisher
+from engine.adapters.kafka.transactions import KafkaTransactions
+from engine.adapters.redis.ledger import RedisLedger
+from engine.adapters.redis.store import RedisStore
 from engine.cli import run
 from engine.cli.main import main
 from engine.config import Settings
 from engine.delivery.model import Reply, Request
 from engine.errors import LogError, StoreError
+from engine.events.record import Outgoing
+from engine.keys import Space
 from engine.runtime import roles
+from tests.instead import put
 
 POINT_FILE = "POINT_FILE"
 STEPS = {
@@ -27,6 +35,9 @@ STEPS = {
 }
 ACTS = ("kill", "freeze", "lose")  # lose: it has happened, and the answer does not come
 SENT_S = 0.006  # a producer lingers for 5 ms
+Call = Callable[..., Awaitable[Any]]  # of a port, whatever it takes
+Port = TypeVar("Port")
+Committing = TypeVar("Committing", RedisStore, RedisLedger)
 
 
 class Points:
@@ -52,7 +63,7 @@ class Points:
         os.kill(os.getpid(), signal.SIGKILL if act == "kill" else signal.SIGSTOP)
         return ""
 
-    def after(self, step: str, call: Any, error: type[Exception]) -> Callable[..., Awaitable[Any]]:
+    def after(self, step: str, call: Call, error: type[Exception]) -> Call:
         """Return a call with a point behind its effect."""
 
         async def struck(*arguments: Any, **named: Any) -> Any:
@@ -67,7 +78,7 @@ class Points:
 class Struck:
     """A port with points: what is not named here is the port's own."""
 
-    def __init__(self, port: Any, **calls: Callable[..., Awaitable[Any]]) -> None:
+    def __init__(self, port: object, calls: Mapping[str, Call]) -> None:
         self._port = port
         self.__dict__.update(calls)
 
@@ -75,46 +86,51 @@ class Struck:
         return getattr(self._port, name)
 
 
-def publisher(inner: Any, points: Points) -> Struck:
+def struck(port: Port, **calls: Call) -> Port:
+    """Return a port some of whose calls are others."""
+    assert all(hasattr(port, name) for name in calls), f"{port!r} has not all of {[*calls]}"
+    return cast(Port, Struck(port, calls))
+
+
+def publisher(inner: KafkaPublisher, points: Points) -> KafkaPublisher:
     """Return a publisher that can be struck behind the last proof, inside and after its send."""
 
-    async def publish(records: Any) -> None:
-        await points.at("publishing")
-        sending = asyncio.ensure_future(inner.publish(records))
-        await asyncio.sleep(SENT_S)  # by now some have left, or all, and no ack is here yet
-        await points.at("sent")
-        await sending
-        if await points.at("published"):
-            raise LogError("the ack is lost")
+    async def publish(records: Sequence[Outgoing]) -> None:
+        await _sent(points, inner.publish(records))
 
-    return Struck(inner, publish=publish)
+    return struck(inner, publish=publish)
 
 
-def transactions(inner: Any, points: Points) -> Struck:
+def transactions(inner: KafkaTransactions, points: Points) -> KafkaTransactions:
     """Return transactions that can be struck where a publisher can."""
 
-    async def publish(partition: int, records: Any) -> None:
-        await points.at("publishing")
-        sending = asyncio.ensure_future(inner.publish(partition, records))
-        await asyncio.sleep(SENT_S)
-        await points.at("sent")
-        await sending
-        if await points.at("published"):
-            raise LogError("the ack is lost")
+    async def publish(partition: int, records: Sequence[Outgoing]) -> None:
+        await _sent(points, inner.publish(partition, records))
 
-    return Struck(inner, publish=publish)
+    return struck(inner, publish=publish)
 
 
-def store(inner: Any, points: Points) -> Struck:
+async def _sent(points: Points, send: Coroutine[Any, Any, None]) -> None:
+    await points.at("publishing")
+    sending = asyncio.create_task(send)
+    await asyncio.sleep(SENT_S)  # by now some have left, or all, and no ack is here yet
+    await points.at("sent")
+    await sending
+    if await points.at("published"):
+        raise LogError("the ack is lost")
+
+
+def store(inner: Committing, points: Points) -> Committing:
     """Return a store, or a ledger, that can be struck around its commit."""
+    commit: Call = inner.apply
 
     async def apply(*arguments: Any) -> None:
         await points.at("folded")
-        await inner.apply(*arguments)
+        await commit(*arguments)
         if await points.at("applied"):
             raise StoreError("the answer of APPLY is lost")
 
-    return Struck(
+    return struck(
         inner,
         apply=apply,
         acquire=points.after("acquired", inner.acquire, StoreError),
@@ -122,15 +138,15 @@ def store(inner: Any, points: Points) -> Struck:
     )
 
 
-def sender(inner: Any, points: Points) -> Struck:
+def sender(inner: HttpSender, points: Points) -> HttpSender:
     """Return a sender that can be struck when the receiver has the webhook."""
 
     async def send(request: Request) -> Reply:
-        reply: Reply = await inner.send(request)
+        reply = await inner.send(request)
         lost = await points.at("handed-over")
         return Reply(0, error="the answer is lost") if lost else reply
 
-    return Struck(inner, send=send)
+    return struck(inner, send=send)
 
 
 def plant(points: Points) -> None:
@@ -146,10 +162,17 @@ def plant(points: Points) -> None:
             if self.transactions is not None:
                 self.transactions = transactions(self.transactions, points)
 
-    ledger, http = roles.RedisLedger, roles.HttpSender
-    run.Engine = Engine
-    roles.RedisLedger = lambda *arguments: store(ledger(*arguments), points)
-    roles.HttpSender = lambda *arguments: sender(http(*arguments), points)
+    def ledger_of(url: str, space: Space) -> RedisLedger:
+        return store(RedisLedger(url, space), points)
+
+    def sender_of() -> HttpSender:
+        return sender(HttpSender(), points)
+
+    put(
+        (run, "Engine", Engine),
+        (roles, "RedisLedger", ledger_of),
+        (roles, "HttpSender", sender_of),
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from engine.runtime.local.embedded import free_port, spawn
 
@@ -51,7 +53,7 @@ class RedisServer:
 
     def client(self) -> Redis:
         """Return a connection that says at once what goes wrong."""
-        return Redis(port=self.port, socket_timeout=2.0, retry=None)
+        return Redis(port=self.port, socket_timeout=2.0, retry=Retry(NoBackoff(), 0))
 
     def signal(self, number: signal.Signals) -> None:
         """Freeze it, or let it go on."""

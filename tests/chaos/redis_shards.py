@@ -34,7 +34,7 @@ class RedisShards:
         self._cluster.start()
 
     def client(self) -> ClusterClient:
-        """Return a connection to all of it that says at once what goes wrong."""
+        """Return a connection to all of it, which asks again where a node does not answer."""
         nodes = [ClusterNode("127.0.0.1", node.port) for node in self._cluster.nodes]
         return ClusterClient(startup_nodes=nodes, socket_timeout=2.0)
 

@@ -4,6 +4,7 @@ One installation for all of it; each test damages a partition of its own, and th
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -84,10 +85,8 @@ def test_logs_that_have_lost_their_tails_stop_their_partitions(site: Site) -> No
     site.thaw(*frozen)
     for partition, what in ((shorter, "lost or changed"), (grown, "lost or changed"),
                             (silent, "has lost its end")):  # fmt: skip
-        site.until(
-            lambda p=partition, w=what: site.is_told(f"partition {p} stands still", w, "restore"),
-            "the reason",
-        )
+        words = (f"partition {partition} stands still", what, "restore")
+        site.until(partial(site.is_told, *words), "the reason")
     site.others_go_on()
 
 

@@ -92,6 +92,8 @@ class Town:
         self._roles = roles
         self._static = static
         self._transactions = transactions
+        self._older: Release | None
+        self._of_older: Sequence[str]
         self._older, self._of_older = older or (None, ())
         self._measured = measured
         self.metrics_ports: dict[str, int] = {}
@@ -250,9 +252,11 @@ class Town:
 
     def printed(self) -> str:
         """Return everything that the processes have printed."""
+        paths = {name: each.process.log_path for name, each in self.people.items()}
         return "\n".join(
-            f"--- {name}\n{each.process.log_path.read_text(errors='replace')}"
-            for name, each in self.people.items()
+            f"--- {name}\n{path.read_text(errors='replace')}"
+            for name, path in paths.items()
+            if path
         )
 
     async def close(self) -> None:

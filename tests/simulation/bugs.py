@@ -6,16 +6,15 @@ engine may bring about, `within` seeds from 0 on are tried until one does. `excu
 can, where that is so. `hunt`: what is tried of a seed, where it is not the whole engine.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from engine.pipeline import fold
+from tests.instead import Patch, instead
 from tests.simulation import faults
 from tests.simulation.findings import Violation
-
-Patch = tuple[Any, str, Any]
 
 
 @dataclass(frozen=True)
@@ -37,18 +36,9 @@ class Bug:
         return [self.seed, *(seed for seed in range(self.within) if seed != self.seed)]
 
 
-@contextmanager
-def planted(bug: Bug) -> Iterator[None]:
+def planted(bug: Bug) -> AbstractContextManager[None]:
     """Run with a bug in the engine."""
-    patches = bug.patches()
-    kept = [(holder, name, holder.__dict__[name]) for holder, name, _ in patches]
-    try:
-        for holder, name, value in patches:
-            setattr(holder, name, value)
-        yield
-    finally:
-        for holder, name, value in kept:
-            setattr(holder, name, value)
+    return instead(*bug.patches())
 
 
 BUGS: list[Bug] = []

@@ -6,10 +6,12 @@ from zoneinfo import ZoneInfo
 
 from engine.decision import act, decide, limits
 from engine.matching import absence
+from engine.pipeline.book import Book
 from engine.profile import calendar
 from engine.runtime import ticker
+from tests.instead import Patch
 from tests.simulation import cluster
-from tests.simulation.bugs import Patch, bug
+from tests.simulation.bugs import bug
 
 # Time.
 
@@ -25,10 +27,8 @@ def no_rounds() -> list[Patch]:
 
 @bug("absence does not wait for events that are late", seed=39, within=200)
 def no_lateness() -> list[Patch]:
-    real = cluster.Book
-
     def book(**more: Any) -> Any:
-        return real(**{**more, "lateness_ms": lambda _: 0})
+        return Book(**{**more, "lateness_ms": lambda _: 0})
 
     return [(cluster, "Book", book)]
 

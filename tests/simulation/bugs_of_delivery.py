@@ -5,28 +5,30 @@ from dataclasses import replace
 from typing import Any
 
 from engine.delivery import intake
+from engine.delivery.channels import webhook
 from engine.ingest import accept
 from engine.ports import LedgerSnapshot
 from engine.runtime import rekey
 from engine.runtime.handover import attempt, sender
-from tests.simulation import faults
-from tests.simulation.bugs import Patch, bug
+from tests.instead import Patch
+from tests.simulation import ways
+from tests.simulation.bugs import bug
 
 
 @bug("a new owner of a ledger does not know what is still to be delivered")
 def jobs_forgotten_at_take_over() -> list[Patch]:
-    real = faults.FaultyLedger.acquire
+    real = ways.FaultyLedger.acquire
 
     async def acquire(self: Any, number: int, token: str) -> LedgerSnapshot:
         found = await real(self, number, token)
         return LedgerSnapshot(off=found.off, oseq=found.oseq, jobs={})
 
-    return [(faults.FaultyLedger, "acquire", acquire)]
+    return [(ways.FaultyLedger, "acquire", acquire)]
 
 
 @bug("the ledger's offset moves on before its jobs are written")
 def offset_before_jobs() -> list[Patch]:
-    real = faults.FaultyLedger.apply
+    real = ways.FaultyLedger.apply
 
     async def apply(self: Any, number: int, token: str, update: Any) -> None:
         if update.off_expected is not None and update.jobs:
@@ -34,7 +36,7 @@ def offset_before_jobs() -> list[Patch]:
             update = replace(update, off_expected=None)
         await real(self, number, token, update)
 
-    return [(faults.FaultyLedger, "apply", apply)]
+    return [(ways.FaultyLedger, "apply", apply)]
 
 
 @bug("who is held out for comparison is contacted")
@@ -52,7 +54,7 @@ def held_out_are_contacted() -> list[Patch]:
 
 @bug("each attempt has an id of its own")
 def an_id_per_attempt() -> list[Patch]:
-    real, number = attempt.WEBHOOK, iter(range(10**9))
+    real, number = webhook.SPEC, iter(range(10**9))
 
     def render(endpoint: Any, name: str, *rest: Any) -> Any:
         return real.render(endpoint, f"{name}-{next(number)}", *rest)
@@ -62,7 +64,7 @@ def an_id_per_attempt() -> list[Patch]:
 
 @bug("an attempt that was not answered counts as done", seed=10)
 def silence_is_success() -> list[Patch]:
-    real = attempt.WEBHOOK
+    real = webhook.SPEC
 
     def read(reply: Any) -> Any:
         return real.read(reply if reply.status else replace(reply, status=200))

@@ -8,12 +8,13 @@ from typing import Any
 from msgspec.structs import replace as replace_struct
 
 from engine.events import topics
-from engine.identity import node, registrar
+from engine.identity import mac, node, registrar
 from engine.identity.node import Tombstone
 from engine.pipeline import envelope, fold, parting, persons, registry, state
 from engine.runtime.partition import owner as partition
-from tests.simulation import deadly, faults, orders
-from tests.simulation.bugs import Patch, bug, step
+from tests.instead import Patch
+from tests.simulation import deadly, orders, ways
+from tests.simulation.bugs import bug, step
 from tests.simulation.directed import late_state
 from tests.simulation.findings import Violation
 
@@ -44,7 +45,7 @@ def an_erasure_cuts_off_who_had_left() -> list[Patch]:
 
 @bug("who leaves does not know which events were counted before", hunt=hunt, within=200)
 def no_ring_for_who_leaves() -> list[Patch]:
-    real = parting.send_control
+    real = envelope.send_control
 
     def send_control(held: Any, kind: str, *rest: Any, **more: Any) -> None:
         if kind != "mi":
@@ -116,7 +117,7 @@ def the_higher_wins() -> list[Patch]:
 
 @bug("the registrar forgets to tell the loser of a union", hunt=hunt)
 def nobody_is_absorbed() -> list[Patch]:
-    real = registry.send_control
+    real = envelope.send_control
 
     def send_control(held: Any, kind: str, *rest: Any, **more: Any) -> None:
         if kind != "absorb" or held.meta.mseq % 4:
@@ -211,21 +212,21 @@ def shortcut_for_everybody() -> list[Patch]:
 
 @bug("the state of an absorbed customer is sent before its events are forwarded, by another way")
 def moves_out_of_order() -> list[Patch]:
-    real = faults.FaultyLog.publish
+    real = ways.FaultyLog.publish
 
     async def publish(self: Any, records: Any) -> None:
         mine = [r for r in records if r.topic == topics.EVENTS]
         others = [r for r in records if r.topic != topics.EVENTS]
         await real(self, others + mine[::-1])
 
-    return [(faults.FaultyLog, "publish", publish)]
+    return [(ways.FaultyLog, "publish", publish)]
 
 
 @bug("a control record without the engine's seal is believed")
 def seals_not_checked() -> list[Patch]:
     class Open:
         holds = staticmethod(lambda *_: True)
-        sign = staticmethod(envelope.mac.sign)
+        sign = staticmethod(mac.sign)
 
     return [(envelope, "mac", Open)]
 

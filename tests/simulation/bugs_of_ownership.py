@@ -9,10 +9,11 @@ from engine.adapters.kafka import seats
 from engine.adapters.redis import store
 from engine.errors import Fenced, LogError
 from engine.pipeline import fold, persons, state, think
-from engine.runtime.partition import engage
+from engine.runtime.partition import coverage, engage
 from engine.runtime.partition import owner as partition
-from tests.simulation import faults, transactions
-from tests.simulation.bugs import Patch, bug, step
+from tests.instead import Patch
+from tests.simulation import transactions, ways
+from tests.simulation.bugs import bug, step
 from tests.simulation.lua import LuaSlots
 
 
@@ -62,7 +63,7 @@ async def _nothing(*_: Any, **__: Any) -> None:
 
 @bug("the outbox is trimmed with the commit, before the log has it")
 def outbox_trimmed_too_early() -> list[Patch]:
-    real = faults.FaultyStore.apply
+    real = ways.FaultyStore.apply
 
     async def apply(self: Any, number: int, token: str, commit: Any) -> None:
         early = replace(
@@ -72,7 +73,7 @@ def outbox_trimmed_too_early() -> list[Patch]:
         )
         await real(self, number, token, early)
 
-    return [(faults.FaultyStore, "apply", apply)]
+    return [(ways.FaultyStore, "apply", apply)]
 
 
 # Of plain sends every reader drops what comes again; what goes out in transactions comes once.
@@ -86,7 +87,7 @@ def no_read_back() -> list[Patch]:
 
 @bug("a new owner trusts a number that nobody has published: the counter of the state")
 def read_back_believes_the_state() -> list[Patch]:
-    real, counters = partition.check_log, {}
+    real, counters = coverage.check_log, {}
 
     async def check_log(reader: Any, number: int, meta: Any) -> None:
         counters[number] = meta.oseq
@@ -136,7 +137,7 @@ def cache_kept_after_an_error() -> list[Patch]:
 
 @bug("the first record of a batch is passed over now and then")
 def a_record_is_skipped() -> list[Patch]:
-    real = partition.fold
+    real = fold.fold
 
     def skipping(held: Any, arrival: Any, book: Any) -> None:
         if arrival.record.offset % 17 == 16:
@@ -161,7 +162,7 @@ def markers_are_holes() -> list[Patch]:
 
 @bug("a producer goes on behind a record that it could not send", seed=9)
 def a_middle_is_lost() -> list[Patch]:
-    real = faults.FaultyLog.publish
+    real = ways.FaultyLog.publish
 
     async def publish(self: Any, records: Any) -> None:
         chance = self._process.chance
@@ -170,7 +171,7 @@ def a_middle_is_lost() -> list[Patch]:
             raise LogError("injected: one in the middle is missing", code="log/down")
         await real(self, records)
 
-    return [(faults.FaultyLog, "publish", publish)]
+    return [(ways.FaultyLog, "publish", publish)]
 
 
 @bug("timers are not loaded at a take-over")
@@ -193,7 +194,7 @@ def a_clock_in_the_fold() -> list[Patch]:
 
 @bug("a new rule set counts once a worker has loaded it, not from its record on", seed=5)
 def rules_by_the_worker() -> list[Patch]:
-    real = partition.fold
+    real = fold.fold
 
     def early(held: Any, arrival: Any, book: Any) -> None:
         if "v2" in book.rule_sets:

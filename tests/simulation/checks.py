@@ -117,8 +117,8 @@ def moves_arrive_and_are_applied_once(world: World, folded: list[Folded]) -> Ite
                 letters[move.topic].add((move.key.encode(), move.value))
     for place in sorted(sent.keys() | arrived.keys()):
         if list(arrived[place].items()) != list(sent[place].items()):
-            there, wanted = len(arrived[place]), len(sent[place])
-            yield f"moves from {place[0]} to {place[1]}: {there} of {wanted}, or in another order"
+            count = f"{len(arrived[place])} of {len(sent[place])}"
+            yield f"moves from {place[0]} to {place[1]}: {count}, or in another order"
         last = max(sent[place], default=0)
         if folded[place[1]].meta.src.get(place[0], 0) != last:
             yield f"moves from {place[0]} to {place[1]}: not all applied"
@@ -227,28 +227,28 @@ def every_trigger_arrives_or_is_told(world: World, folded: list[Folded]) -> Iter
         if count > 1:
             yield f"trigger {trigger} was made {count} times"
     states = world.cluster.slots.jobs()
-    for trigger, endpoint in sorted(wanted):
-        state = states.get(f"{trigger}|{endpoint}")
-        got = world.channels.got[endpoint].get(trigger, [])
-        reasons = told.get((trigger, endpoint), set())
+    for trigger, name in sorted(wanted):
+        state = states.get(f"{trigger}|{name}")
+        got = world.channels.got[name].get(trigger, [])
+        reasons = told.get((trigger, name), set())
         if state is None or state == "pending":
-            yield f"{trigger} for {endpoint}: {state}"
-        elif state == "sent" and trigger not in world.channels.accepted[endpoint]:
-            yield f"{trigger} for {endpoint} counts as sent, and nobody has got it"
+            yield f"{trigger} for {name}: {state}"
+        elif state == "sent" and trigger not in world.channels.accepted[name]:
+            yield f"{trigger} for {name} counts as sent, and nobody has got it"
         elif state != "sent" and f"delivery/{state}" not in reasons:
-            yield f"{trigger} for {endpoint} is {state}, and nobody was told"
+            yield f"{trigger} for {name} is {state}, and nobody was told"
         if not got and not reasons:
-            yield f"{trigger} never reached {endpoint}, and nobody was told"
+            yield f"{trigger} never reached {name}, and nobody was told"
         if len({orjson.loads(body)["id"] for body in got}) > 1:
-            yield f"{trigger} for {endpoint}: two triggers under one id"
+            yield f"{trigger} for {name}: two triggers under one id"
     there = _receipts(world)
     for member, state in states.items():
         if state == "sent" and _event_id("engine", f"deliver\0{member}|sent") not in there:
             yield f"{member} was sent, and its customer was not told"
-    for endpoint, got_by in world.channels.got.items():
-        extra = {(trigger, endpoint) for trigger in got_by} - wanted
+    for name, got_by in world.channels.got.items():
+        extra = {(trigger, name) for trigger in got_by} - wanted
         if extra:
-            yield f"{endpoint} has got {sorted(extra)[:3]}, which no rule has made for it"
+            yield f"{name} has got {sorted(extra)[:3]}, which no rule has made for it"
 
 
 def every_label_is_learned_once_and_models_arrive(

@@ -27,19 +27,13 @@ from engine.runtime.partition.engage import Engage
 from engine.runtime.partition.owner import Owner
 from engine.runtime.rekey import Rekeyer
 from engine.runtime.ticker import Ticker
-from tests.simulation.faults import (
-    FaultyLedger,
-    FaultyLog,
-    FaultyOffsets,
-    FaultyStore,
-    Process,
-    Slots,
-    Topics,
-)
+from tests.simulation.channels import Channels
+from tests.simulation.faults import Chance, Process, Slots, Topics
 from tests.simulation.rules import contracts, lateness_ms, rule_set
 from tests.simulation.timers import timers_max
 from tests.simulation.transactions import FaultyTransactions, transactional
 from tests.simulation.virtual import OWNER, Skewed, WorldClock
+from tests.simulation.ways import FaultyLedger, FaultyLog, FaultyOffsets, FaultyStore
 
 SECRET = b"secret of the simulation"
 TENANT = "t"
@@ -196,8 +190,8 @@ class Worker(Process):
             secret=SECRET,
         )
         engage = Engage(owner, seen=self._seen, repaired=self._repaired)
-        handlers = dict(zip(GROUPS, (engage, dispatcher, rekeyer), strict=True))
-        for topic, handler in handlers.items():
+        handlers: tuple[Handler, ...] = (engage, dispatcher, rekeyer)
+        for topic, handler in zip(GROUPS, handlers, strict=True):
             self.members[topic] = Member(self, topic, handler, cluster.log)
         self.running = asyncio.create_task(dispatcher.run(asyncio.Event()))
 
@@ -236,10 +230,10 @@ class Cluster:
         *,
         count: int,
         workers: int,
-        chance: Any,
+        chance: Chance,
         clock: WorldClock,
         slots: Slots,
-        channels: Any,
+        channels: Channels,
         endpoints: tuple[Endpoint, ...],
     ) -> None:
         self.seed = seed

@@ -1,8 +1,8 @@
 """In some storms a record kills every worker that folds it, until one passes it over."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
 from random import Random
 from typing import Any
@@ -12,13 +12,13 @@ import orjson
 from engine.errors import ContractError
 from engine.pipeline.fold import fold, pass_over
 from engine.runtime.partition import owner as partition
+from tests.instead import held, instead
 from tests.simulation.door import NOBODY, Door
 from tests.simulation.faults import Process
 from tests.simulation.virtual import OWNER
 
 MARK = b"whoever folds this dies"
 REASON = ContractError("whoever folded it has died of it", code="log/deadly")
-Fold = Callable[[Any, Any, Any], None]
 
 
 def strikes_at(seed: int, seconds: float) -> float | None:
@@ -39,7 +39,7 @@ async def strike(door: Door, *, after_s: float) -> None:
 @contextmanager
 def killing(cluster: Any) -> Iterator[None]:
     """Let the workers of a cluster die of the record, in the middle of the fold."""
-    real = partition.fold
+    real = held(partition, "fold")
 
     def fold_or_die(state: Any, arrival: Any, book: Any) -> None:
         if MARK not in arrival.record.value:
@@ -52,12 +52,11 @@ def killing(cluster: Any) -> Iterator[None]:
         Process.kill(dead)
         raise asyncio.CancelledError
 
-    with _instead(fold_or_die):
+    with instead((partition, "fold", fold_or_die)):
         yield
 
 
-@contextmanager
-def passed_over() -> Iterator[None]:
+def passed_over() -> AbstractContextManager[None]:
     """Fold as the workers did in the end; whatever bug is planted in theirs is not in this one."""
 
     def fold_or_pass(state: Any, arrival: Any, book: Any) -> None:
@@ -66,15 +65,4 @@ def passed_over() -> Iterator[None]:
         else:
             fold(state, arrival, book)
 
-    with _instead(fold_or_pass):
-        yield
-
-
-@contextmanager
-def _instead(other: Fold) -> Iterator[None]:
-    kept = partition.fold
-    partition.fold = other
-    try:
-        yield
-    finally:
-        partition.fold = kept
+    return instead((partition, "fold", fold_or_pass))

@@ -1,23 +1,21 @@
-"""Everything that can go wrong between a process and the world, by chance and counted.
+"""What goes wrong by chance, counted, and what it strikes: a process, Redis' side, the log.
 
-A call waits, may be lost before it has an effect, has it, may lose its reply; a process may be
-frozen or dead at every one of these points.
+Between a process and the world (ways.py) a call waits, may be lost before it has an effect, has it,
+may lose its reply; a process may be frozen or dead at every one of these points.
 """
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import islice
 from random import Random
 from typing import Any
 
 from engine.adapters.memory import MemoryLog, MemoryStore
 from engine.adapters.memory_ledger import MemoryLedger
-from engine.errors import LogError, StoreError
 from engine.events import topics
 from engine.events.record import Outgoing, Record
 from engine.outcome import Meta
-from engine.ports import Commit, LedgerSnapshot, LedgerUpdate, Snapshot
 
 HISTORY_MAX = 60  # earlier states of one slot that a failover can fall back to
 MARKED = (topics.TRIGGERS, topics.INBOX)
@@ -180,99 +178,6 @@ def _shallow(value: Any) -> Any:
     return value.copy() if isinstance(value, dict) else value
 
 
-class FaultyStore:
-    """One process's way to the store (ports.Store)."""
-
-    def __init__(self, process: Process, slots: Any) -> None:
-        self._process = process
-        self._slots = slots
-
-    async def _before(self, kind: str) -> None:
-        await self._process.step()
-        if self._process.chance.strikes(kind):
-            raise StoreError(f"injected: {kind}", code="store/unreachable")
-
-    async def _after(self) -> None:
-        await self._process.step()
-        if self._process.chance.strikes("reply_lost"):
-            raise StoreError("injected: it happened, the reply was lost", code="store/unreachable")
-
-    async def acquire(self, partition: int, token: str, **more: Any) -> Snapshot:
-        await self._before("load_failed")
-        found: Snapshot = await self._slots.store.acquire(partition, token, **more)
-        self._slots.note("store", partition)
-        await self._after()
-        return found
-
-    async def alone(self, partition: int, token: str) -> None:
-        await self._before("commit_lost")
-        await self._slots.store.alone(partition, token)
-        self._slots.note("store", partition)
-        await self._after()
-
-    async def load(self, partition: int, names: Sequence[str]) -> list[bytes | None]:
-        await self._before("load_failed")
-        found: list[bytes | None] = await self._slots.store.load(partition, names)
-        await self._process.step()
-        return found
-
-    async def apply(self, partition: int, token: str, commit: Commit) -> None:
-        await self._before("commit_lost")
-        await self._slots.store.apply(partition, token, commit)
-        self._slots.note("store", partition)
-        await self._after()
-
-    async def owner(self, partition: int) -> str:
-        await self._before("load_failed")
-        found: str = await self._slots.store.owner(partition)
-        return found
-
-    async def meta(self, partition: int) -> Meta:
-        await self._before("load_failed")
-        found: Meta = await self._slots.store.meta(partition)
-        return found
-
-    async def close(self) -> None:
-        """Nothing to close."""
-
-
-class FaultyLedger(FaultyStore):
-    """One process's way to the delivery ledger (ports.Ledger)."""
-
-    async def acquire(self, partition: int, token: str) -> LedgerSnapshot:  # type: ignore[override]
-        await self._before("load_failed")
-        found: LedgerSnapshot = await self._slots.ledger.acquire(partition, token)
-        self._slots.note("ledger", partition)
-        await self._after()
-        return found
-
-    async def load(self, partition: int, members: Sequence[str]) -> list[Any]:
-        await self._before("load_failed")
-        found: list[Any] = await self._slots.ledger.load(partition, members)
-        return found
-
-    async def apply(self, partition: int, token: str, update: LedgerUpdate) -> None:  # type: ignore[override]
-        await self._before("commit_lost")
-        await self._slots.ledger.apply(partition, token, update)
-        self._slots.note("ledger", partition)
-        await self._after()
-
-
-class FaultyOffsets(FaultyStore):
-    """One process's way to the inbox's offsets (ports.Offsets)."""
-
-    async def get(self, partition: int) -> int:
-        await self._before("load_failed")
-        found: int = self._slots.offsets.get(partition, 0)
-        return found
-
-    async def put(self, partition: int, offset: int, *, accepted: int, dead: int) -> None:
-        await self._before("commit_lost")
-        self._slots.offsets[partition] = offset
-        self._slots.note("offsets", partition)
-        await self._after()
-
-
 class Topics(MemoryLog):
     """The log; members of groups are told when records arrive.
 
@@ -323,48 +228,3 @@ class Topics(MemoryLog):
             return found
         behind = (each for each in self._taken[topic][partition][offset:] if each)
         return list(islice(behind, count_max))
-
-
-class FaultyLog:
-    """One process's way to the log (ports.Publisher, ports.Reader)."""
-
-    def __init__(self, process: Process, log: Topics) -> None:
-        self._process = process
-        self._log = log
-
-    async def publish(self, records: Sequence[Outgoing]) -> None:
-        """Append all, or a prefix per destination and an error, or all and an error."""
-        chance = self._process.chance
-        await self._process.step()
-        if records and chance.strikes("send_failed"):
-            raise LogError("injected: nothing arrived", code="log/down")
-        cut: dict[tuple[str, int], int] = {}
-        partial = bool(records) and chance.strikes("suffix_unsent")
-        for out in records:
-            place = (out.topic, out.partition)
-            if partial:
-                left = cut.setdefault(place, chance.calls.randrange(len(records) + 1))
-                cut[place] = left - 1
-                if left <= 0:
-                    continue
-            self._log.append(out)
-            if chance.calls.random() < 0.1:
-                await self._process.step()  # frozen, or killed, inside the send
-        await self._process.step()
-        if partial or (records and chance.strikes("ack_lost")):
-            raise LogError("injected: not all of it was acknowledged", code="log/down")
-
-    async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        await self._process.step()
-        return await self._log.bounds(topic, partition)
-
-    async def read(
-        self, topic: str, partition: int, offset: int, *, count_max: int
-    ) -> list[Record]:
-        await self._process.step()
-        if self._process.chance.strikes("read_failed"):
-            raise LogError("injected: no answer", code="log/down")
-        return await self._log.read(topic, partition, offset, count_max=count_max)
-
-    async def close(self) -> None:
-        """Nothing to close."""

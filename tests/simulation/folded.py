@@ -1,8 +1,8 @@
 """The final log, folded from scratch by one owner in fine weather: what a storm is held against."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from engine.pipeline import persons
 from engine.ports import Commit, Snapshot
 from engine.runtime.partition.engage import Engage
 from engine.runtime.partition.owner import Owner
+from tests.instead import held, instead
 from tests.simulation.cluster import Shelf
 from tests.simulation.storm import World
 
@@ -32,9 +33,11 @@ class _Kept(MemoryStore):
         self.applied: Counter[str] = Counter()
         self.thought: list[str] = []  # in the batch under way
 
-    async def acquire(self, partition: int, token: str, **more: Any) -> Snapshot:
+    async def acquire(
+        self, partition: int, token: str, *, previous: str = "", survived: int = 0
+    ) -> Snapshot:
         self.thought.clear()
-        return await super().acquire(partition, token, **more)
+        return await super().acquire(partition, token, previous=previous, survived=survived)
 
     async def apply(self, partition: int, token: str, commit: Commit) -> None:
         await super().apply(partition, token, commit)
@@ -114,17 +117,12 @@ class Folded:
             while records := cluster.log.held(topics.EVENTS, self.partition)[offset:][:FOLD_MAX]:
                 offset = await worker.batch(self.partition, records)
 
-    @contextmanager
-    def _noting(self) -> Iterator[None]:
+    def _noting(self) -> AbstractContextManager[None]:
         """Note which events have an effect on a person."""
-        real = persons.think
+        real = held(persons, "think")
 
         def think(turn: Any, state: Any, event: Any, *rest: Any, **more: Any) -> None:
             real(turn, state, event, *rest, **more)
             self._store.thought.append(event.id)
 
-        persons.think = think
-        try:
-            yield
-        finally:
-            persons.think = real
+        return instead((persons, "think", think))

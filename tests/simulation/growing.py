@@ -77,7 +77,7 @@ class Growing:
         """Return the growth as a new process would begin it."""
 
         async def pause(_: str) -> None:
-            for _ in range(self.random.randint(0, 3)):  # workers are slow, and look away
+            for __ in range(self.random.randint(0, 3)):  # workers are slow, and look away
                 await self.old.step()
 
         old, new = (

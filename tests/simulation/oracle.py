@@ -298,7 +298,8 @@ def _promo(told: Told, events: list[Seen], name: str, *, sure: bool) -> None:
 def _asleep(told: Told, log: Log, events: list[Seen]) -> None:
     """Quiet hours from 22 to 8: the newest search of a night is answered in the morning."""
     held: tuple[Seen, int] | None = None
-    for step in sorted([*log.ticks, *events], key=lambda each: each.offset):
+    steps: list[Tick | Seen] = [*log.ticks, *events]
+    for step in sorted(steps, key=lambda each: each.offset):
         if isinstance(step, Tick):
             if held is not None and held[1] <= step.passed:
                 if step.now <= held[1] + 12 * HOUR_MS:

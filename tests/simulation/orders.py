@@ -23,6 +23,7 @@ from engine.pipeline.book import Book
 from engine.pipeline.state import Live, Node, decode_node
 from engine.ports import Commit
 from engine.runtime.partition.owner import Owner
+from tests.instead import held, instead
 from tests.simulation.findings import RESTS, Violation, told
 from tests.simulation.people import Groups, Script, a_story, an_event, owner_of, rivals
 from tests.simulation.registry import QUARANTINE, Registry, clash
@@ -174,7 +175,7 @@ def fold_again(world: World) -> tuple[dict[str, list[str]], list[Violation]]:
     """Fold the final log from scratch; return what was applied where, and what was broken (I1)."""
     applied: dict[str, list[str]] = defaultdict(list)
     broken: list[Violation] = []
-    real = persons.think
+    real = held(persons, "think")
 
     def think(turn: Any, state: Any, event: Event, book: Any, **more: Any) -> None:
         applied[event.id].append(turn.node_id)
@@ -199,12 +200,9 @@ def fold_again(world: World) -> tuple[dict[str, list[str]], list[Violation]]:
         if store._states[partition] != world.store._states[partition]:
             broken.append(Violation("I1", f"partition {partition} is not the fold of its log"))
 
-    persons.think = think
-    try:
+    with instead((persons, "think", think)):
         for partition in range(world.count):
             asyncio.run(fold(partition))
-    finally:
-        persons.think = real
     return applied, broken
 
 

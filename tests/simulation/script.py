@@ -86,7 +86,7 @@ def write(seed: int, *, events: int, seconds: float, people: int, born: int) -> 
     """Return the story of a seed; `born`: log time at its start, UTC ms."""
     random = Random(f"{seed}/story")
     crowd = [_person(random, number) for number in range(people)]
-    prologue = []
+    prologue: list[Input] = []
     for person in crowd:
         birthday = _birthday(random, born)
         known = person.ids if person.calm else person.ids[:1]
@@ -155,7 +155,7 @@ def _event(
 ) -> Input:
     type = random.choices(list(liking), list(liking.values()))[0]
     value = random.choice((5_000, 15_000, 25_000))
-    data: dict[str, Any] = {
+    fields: dict[str, dict[str, Any]] = {
         "order.placed": {"value": value},
         "cart.updated": {"value": value, "cart_id": "a"},
         "payment.failed": {"value": value, "method": "card"},
@@ -165,12 +165,12 @@ def _event(
         "web.searched": {"query": "q"},
         "enquiry.asked": {"enquiry_id": f"e{number}"},
         "complaint.opened": {"complaint_id": f"c{number}"},
-    }.get(type, {})
+    }
     if person.calm:
         ids = [random.choice(person.ids)]
     else:
         ids = random.sample(person.ids, random.randint(1, min(2, len(person.ids))))
-    return _input(at_s, number, person, ids, type, data)
+    return _input(at_s, number, person, ids, type, fields.get(type, {}))
 
 
 def _birthday(random: Random, born: int) -> str:

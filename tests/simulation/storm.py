@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from random import Random
@@ -15,6 +15,7 @@ from engine.runtime import ticker
 from engine.runtime.learner import POLL_S
 from engine.runtime.partition import engage
 from engine.runtime.partition import owner as partition
+from tests.instead import instead
 from tests.simulation import deadly, script
 from tests.simulation.channels import ENDPOINTS, Channels
 from tests.simulation.cluster import GROUPS, Cluster
@@ -118,32 +119,22 @@ def _measured_by(loop: asyncio.AbstractEventLoop) -> Iterator[_Bugs]:
     """Give the engine the loop's time for its monotonic clocks, and listen to its log."""
     bugs, root = _Bugs(), logging.getLogger("engine")
     level, propagate = root.level, root.propagate
-    modules: list[Any] = [engage, partition, ticker]
-    kept = [module.monotonic for module in modules]
-    for module in modules:
-        module.monotonic = loop.time
+    clocks = [(module, "monotonic", loop.time) for module in (engage, partition, ticker)]
     root.addHandler(bugs)
     root.setLevel(logging.ERROR)
     root.propagate = False
     try:
-        yield bugs
+        with instead(*clocks):
+            yield bugs
     finally:
-        for module, own in zip(modules, kept, strict=True):
-            module.monotonic = own
         root.removeHandler(bugs)
         root.setLevel(level)
         root.propagate = propagate
 
 
-@contextmanager
-def early_labels() -> Iterator[None]:
+def early_labels() -> AbstractContextManager[None]:
     """Let labels mature a minute after their snapshot, and not after weeks."""
-    kept = step.GRACE_MS
-    step.GRACE_MS = GRACE_MS
-    try:
-        yield
-    finally:
-        step.GRACE_MS = kept
+    return instead((step, "GRACE_MS", GRACE_MS))
 
 
 def storm(seed: int, *, size: Size | None = None, slots: Any = Slots) -> World:
@@ -214,8 +205,8 @@ async def _weather(world: World, random: Random, seconds: float) -> None:
         version = random.choice([*versions_of(rule).values(), "of another time"])
         at_s, gap_s = random.uniform(0, 0.7) * seconds, random.uniform(0, 1)
         tasks.append(asyncio.create_task(_disable(world, rule, version, after_s=at_s, gap_s=gap_s)))
-    if (at_s := deadly.strikes_at(world.seed, seconds)) is not None:
-        tasks.append(asyncio.create_task(deadly.strike(world.door, after_s=at_s)))
+    if (deadly_s := deadly.strikes_at(world.seed, seconds)) is not None:
+        tasks.append(asyncio.create_task(deadly.strike(world.door, after_s=deadly_s)))
     end = loop.time() + seconds
     while loop.time() < end:
         await asyncio.sleep(0.5)

@@ -29,7 +29,7 @@ START = 1_700_000_000_000
 HOUR = 3_600_000
 STORM = Faults(reply_lost=0.03, rollback=0.01, death=0.02, duplicate=0.2)
 ME = birth_id("user_id", "u0", tenant=TENANT, secret=SECRET)
-DATA = {
+DATA: dict[str, dict[str, Any]] = {
     "cart.updated": {"value": 15_000, "currency": "CNY", "cart_id": "c", "items": 1},
     "order.placed": {"value": 15_000, "currency": "CNY"},
     "web.page_viewed": {"page": "/p/1"},

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from engine.pipeline import persons
-from tests.simulation.bugs import BUGS, Bug, Patch, planted
+from tests.instead import Patch
+from tests.simulation.bugs import BUGS, Bug, planted
 from tests.simulation.faults import CALLS
 from tests.simulation.findings import Broken, Violation
 from tests.simulation.lua import LuaSlots
