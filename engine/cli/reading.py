@@ -3,15 +3,17 @@
 import asyncio
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 import orjson
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.padding import Padding
+from rich.text import Text
 
 from engine.cli.bars import WORDS as STOPS
 from engine.cli.language import add_language
@@ -24,24 +26,25 @@ from engine.runtime.lookup import Lookup
 from engine.runtime.past.explain import Explainer
 from engine.runtime.rulesets.overview import Overview
 
+NAME_MAX = 32  # columns of a terminal
 DEFAULT_URL = "http://127.0.0.1:8080"
 WORDS = {
     "en": {
         "set": "Rule set {version}.",
         "others": "{others} partitions are still on another.",
         "none": "none",
-        "columns": ("rule", "status", "fired", "held out", "goal", "goal held out", "effect",
-                    "stopped"),
-        "effect": "{share:+.1%} ({low:+.1%} to {high:+.1%})",
+        "columns": ("rule", "status", "fired", "goal", "held out", "goal"),
+        "effect": "effect {share:+.1%} ({low:+.1%} to {high:+.1%})",
+        "stopped": "stopped: {}",
         "cut": "The log reaches back to {}.",
     },
     "zh": {
         "set": "规则集 {version}。",
         "others": "还有 {others} 个分区在用其他版本。",
         "none": "无",
-        "columns": ("规则", "状态", "触发", "对照组", "达成目标", "对照组达成", "效果",
-                    "未触发原因"),
-        "effect": "{share:+.1%}（{low:+.1%} 至 {high:+.1%}）",
+        "columns": ("规则", "状态", "触发", "达成目标", "对照组", "达成目标"),
+        "effect": "效果 {share:+.1%}（{low:+.1%} 至 {high:+.1%}）",
+        "stopped": "未触发：{}",
         "cut": "日志仅保留至 {}。",
     },
 }  # fmt: skip
@@ -135,23 +138,58 @@ def _show(found: Mapping[str, Any], console: Console, lang: str) -> None:
     title = words["set"].format(version=found["version"] or words["none"])
     others = words["others"].format(**found) if found["others"] else ""
     console.print(f"{title} {others}".rstrip(), highlight=False)
-    table = Table(box=None, pad_edge=False)
-    table.add_column(words["columns"][0], no_wrap=True)  # a name that is broken cannot be copied
-    for name in words["columns"][1:]:
-        table.add_column(name, overflow="fold")
+    rows = [tuple(words["columns"]), *(_cells(row, lang) for row in found["rules"])]
+    widths = [max(cell_len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    # A longer name stands on a line of its own: one that is broken cannot be copied.
+    widths[0] = min(widths[0], NAME_MAX, max(4, console.width - sum(widths[1:]) - 10))
+    _row(console, rows[0], widths, Text(), style="bold")
+    for row, cells in zip(found["rules"], rows[1:], strict=True):
+        is_idle = not (row["fired"] or row["held_out"] or row["stopped"])
+        _row(console, cells, widths, _notes(row, lang), style="dim" if is_idle else "")
+
+
+def _cells(row: Mapping[str, Any], lang: str) -> tuple[str, ...]:
+    """Return what stands in the columns of a rule."""
+    return (
+        row["rule"],
+        STATUSES[lang][row["status"]],
+        f"{row['fired']:,}",
+        _share(row["goals"], row["fired"]),
+        f"{row['held_out']:,}",
+        _share(row["goals_held_out"], row["held_out"]),
+    )
+
+
+def _notes(row: Mapping[str, Any], lang: str) -> Text:
+    """Return what only some rules have: their effect, what stopped them."""
+    words: Mapping[str, Any] = WORDS[lang]
     stops, comma = STOPS[lang], STOPS[lang]["comma"]
-    for row in found["rules"]:
-        table.add_row(
-            escape(row["rule"]),
-            STATUSES[lang][row["status"]],
-            f"{row['fired']:,}",
-            f"{row['held_out']:,}",
-            _share(row["goals"], row["fired"]),
-            _share(row["goals_held_out"], row["held_out"]),
-            _effect(row["effect"], words["effect"]),
-            comma.join(f"{stops.get(why, why)} {n:,}" for why, n in row["stopped"].items()),
-        )
-    console.print(table)
+    found = [] if row["effect"] is None else [_effect(row["effect"], words["effect"])]
+    if row["stopped"]:
+        told = comma.join(f"{stops.get(why, why)} {n:,}" for why, n in row["stopped"].items())
+        found.append(Text(words["stopped"].format(told)))
+    return Text("  ").join(found)
+
+
+def _row(
+    console: Console, cells: Sequence[str], widths: Sequence[int], notes: Text, *, style: str
+) -> None:
+    """Print a rule: numbers to the right; `notes` behind them, or below where there is no room."""
+    name, status, *numbers = cells
+    if cell_len(name) > widths[0]:
+        console.print(Text(name), style=style, highlight=False)
+        name = ""
+    line = Text(style=style)
+    line.append(set_cell_size(name, widths[0]))
+    line.append("  " + set_cell_size(status, widths[1]))
+    for number, width in zip(numbers, widths[2:], strict=True):
+        line.append("  " + " " * (width - cell_len(number)) + number)
+    if notes and line.cell_len + 2 + notes.cell_len <= console.width:
+        line.append("  ").append_text(notes)
+        notes = Text()
+    console.print(line, highlight=False, soft_wrap=True)
+    if notes:
+        console.print(Padding(notes, (0, 0, 0, 4)), highlight=False)
 
 
 def _show_why(found: Mapping[str, Any], console: Console, lang: str) -> None:
@@ -174,9 +212,7 @@ def _share(part: int, whole: int) -> str:
     return f"{part:,} ({part / whole:.0%})" if whole else "-"
 
 
-def _effect(effect: Mapping[str, float] | None, form: str) -> str:
-    if effect is None:
-        return "-"
+def _effect(effect: Mapping[str, float], form: str) -> Text:
     sure = effect["low"] > 0 or effect["high"] < 0
     style = ("green" if effect["share"] > 0 else "red") if sure else "dim"
-    return f"[{style}]{form.format(**effect)}[/]"
+    return Text(form.format(**effect), style=style)

@@ -120,20 +120,52 @@ def test_columns_stand_under_their_names_where_characters_are_two_wide(lang: str
         assert cell_len(line[: line.index(version)]) == place
 
 
-def test_the_list_of_rules_is_in_chinese() -> None:
-    row = {
-        "rule": "keen", "status": "shadow", "fired": 1200, "held_out": 0, "goals": 3,
-        "goals_held_out": 0, "effect": {"share": 0.1, "low": 0.05, "high": 0.15},
+ROWS = [
+    {
+        "rule": "keen", "status": "shadow", "fired": 1_234_567, "held_out": 120_000, "goals": 3,
+        "goals_held_out": 9_000, "effect": {"share": 0.1, "low": 0.05, "high": 0.15},
         "stopped": {"limit": 4, "expired": 5},
-    }  # fmt: skip
+    },
+    {
+        "rule": "a-rule-with-a-long-name-that-nobody-could-copy-if-it-were-broken-in-two-or-cut",
+        "status": "live", "fired": 0, "held_out": 0, "goals": 0, "goals_held_out": 0,
+        "effect": None, "stopped": {},
+    },
+    {
+        "rule": "q", "status": "live", "fired": 5, "held_out": 0, "goals": 0, "goals_held_out": 0,
+        "effect": None, "stopped": {"no_channel": 123_456, "suppressed": 99_999, "scope": 77_777},
+    },
+]  # fmt: skip
+
+
+def listed(lang: str, width: int) -> list[str]:
+    """Return the lines of `engine rules list`."""
     out = io.StringIO()
-    found = {"version": "v1", "others": 2, "rules": [row]}
-    reading._show(found, Console(file=out, width=120), "zh")
-    text = out.getvalue()
-    shares = "+10.0%（+5.0% 至 +15.0%）"
-    for part in ("规则集 v1。 还有 2 个分区", "影子", "频次上限 4，已过时效 5", shares):
-        assert part in text, text
-    assert set(re.findall("[A-Za-z]{2,}", text)) == {"keen"}
+    found = {"version": "v1", "others": 2, "rules": ROWS}
+    reading._show(found, Console(file=out, width=width), lang)
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def test_the_list_of_rules_is_in_chinese() -> None:
+    title, _, keen, name, *rest = listed("zh", 160)
+    assert title == "规则集 v1。 还有 2 个分区在用其他版本。"
+    assert keen.split()[:3] == ["keen", "影子", "1,234,567"]
+    assert keen.endswith("  效果 +10.0%（+5.0% 至 +15.0%）  未触发：频次上限 4，已过时效 5")
+    assert name == ROWS[1]["rule"]
+    assert set(re.findall("[A-Za-z]{2,}", " ".join([keen, *rest]))) == {"keen"}
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_the_list_of_rules_fits_a_terminal_of_80_columns(lang: str) -> None:
+    lines = listed(lang, 80)
+    assert max(map(cell_len, lines)) <= 80, lines
+    assert ROWS[1]["rule"] in lines, "whole, on a line of its own"
+    rows = [line for line in lines[1:] if line.endswith((" -", "%)", lines[1][-4:]))]
+    widths = {cell_len(line) for line in rows}
+    assert len(rows) == 4
+    assert len(widths) == 1, "numbers end under each other, also where characters are two wide"
+    told = " ".join(" ".join(line.split()) for line in lines if line.startswith("    "))
+    assert "123,456" in told and "77,777" in told and "+15.0%" in told, lines
 
 
 MODULES = (
