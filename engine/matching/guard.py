@@ -118,7 +118,7 @@ def _raised(turn: Turn, rule: Rule, guard: Guard, event: Event, people: int) -> 
         channels=["desk"],
         reason={
             "en": f"{people} customers share one cause ({cause}); {rule.title['en']}: held back.",
-            "zh": f"{people}位客户同因({cause})；{rule.title['zh']}：已暂停发送。",
+            "zh": f"{people}位客户同因（{cause}）；{rule.title['zh']}：已暂停发送。",
         },
         inputs={"cause": cause, "customers": people},
         owner=rule.owner,

@@ -155,7 +155,7 @@ _LOCAL = {  # a rule names them `local.hour` and so on
     "local.weekday": Fact(
         "int",
         "local weekday (1 = Monday)",
-        "当地星期(1=周一)",
+        "当地星期（1=周一）",
         read=_local(datetime.isoweekday),
         between=(1, 7),
     ),

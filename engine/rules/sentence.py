@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from engine.events.contract import Contracts
-from engine.rules.expression.words import length
+from engine.rules.expression.words import field, length
 from engine.rules.model import STATUSES as STATUSES_OF_RULES
 from engine.rules.model import Rule, Schedule, Step
 from engine.rules.scopes import FACTS
@@ -66,7 +66,7 @@ def _sentence(rule: Rule, contracts: Contracts, lang: str) -> str:
             "zh": f"同因客户超过{rule.guard.more_than}位则不发送",
         }
         parts.append(held[lang])
-    text = {"en": "; ", "zh": ";"}[lang].join(parts)
+    text = {"en": "; ", "zh": "；"}[lang].join(parts)
     return text[:1].upper() + text[1:] if lang == "en" else text
 
 
@@ -81,7 +81,9 @@ def _date(schedule: Schedule, contracts: Contracts, lang: str) -> str:
         name = _name(schedule.event, contracts, lang)
         return {"en": f"no {name} for {span}", "zh": f"{span}没有{name}"}[lang]
     fact = FACTS.get(schedule.fact)
-    label = schedule.fact if fact is None else fact.en if lang == "en" else fact.zh
+    label = field(schedule.fact, lang) if fact is None else fact.en if lang == "en" else fact.zh
+    if schedule.yearly and fact is not None and fact.base == "time":  # of what happened once
+        label += {"en": " anniversary", "zh": "周年"}[lang]
     if not schedule.before_ms:
         return {"en": f"{label}: today", "zh": f"今天是{label}"}[lang]
     span = length(schedule.before_ms, lang)
@@ -120,7 +122,7 @@ def _happened(step: Step, contracts: Contracts, lang: str, *, is_first: bool) ->
         name = {"en": f"then {name}", "zh": f"随后{name}"}[lang]
     if step.where is not None:
         condition = step.where.words(lang)
-        name = {"en": f"{name} where {condition}", "zh": f"{name}({condition})"}[lang]
+        name = {"en": f"{name} where {condition}", "zh": f"{name}（{condition}）"}[lang]
     return name
 
 
@@ -136,7 +138,7 @@ def _off(step: Step, contracts: Contracts, lang: str) -> str:
     name = _name(step.event, contracts, lang)
     if step.where is not None:
         condition = step.where.words(lang)
-        name = {"en": f"{name} where {condition}", "zh": f"{name}({condition})"}[lang]
+        name = {"en": f"{name} where {condition}", "zh": f"{name}（{condition}）"}[lang]
     return {"en": f"called off by {name}", "zh": f"遇{name}则取消"}[lang]
 
 

@@ -13,11 +13,13 @@ bought; 80 pickup-reminder; 84, 90 agent-needs-help; 86 bot-gave-up; 88 bad-ment
 document-late; 94 document-on-demand; 98 second-channel; 105 no-show.
 """
 
+import re
 from pathlib import Path
 
 import pytest
 
 from engine.adapters.files import read_rules
+from engine.decision.words import reasons
 from engine.rules.compile import compile_rules, unfit
 from engine.rules.model import Case, Rule
 from engine.rules.vain import vain
@@ -51,6 +53,13 @@ def test_a_rule_of_the_library_says_all_that_a_reader_asks(rule: Rule) -> None:
     if offers and rule.kind == "marketing":
         text = Path(rule.path).read_text(encoding="utf-8")
         assert "holdout:" in text, "a comparison group, or 0% on purpose"
+
+
+@pytest.mark.parametrize("rule", RULES.rules.values(), ids=lambda rule: str(rule.id))
+def test_the_reason_of_a_trigger_is_chinese_with_full_width_marks(rule: Rule) -> None:
+    text = reasons(rule, {"event.value": 12345.67, "profile.tier": "gold"})["zh"]
+    assert not re.search(r"[\u4e00-\u9fff”）][,:;()]|[,:;()][\u4e00-\u9fff“（]", text), text
+    assert text.endswith("（event.value = 12345.67，profile.tier = gold）。")
 
 
 def test_nothing_in_the_library_is_unwise() -> None:

@@ -13,7 +13,7 @@ const WORDS = {
       no_channel: "no consent or address", expired: "too late", systemic: "many share the cause", failed: "not delivered" },
   },
   zh: {
-    feed: "实时触发", quiet: "尚无触发,几秒内第一条会出现在这里。", card: "客户画像", who: "标识", look: "查询",
+    feed: "实时触发", quiet: "尚无触发，几秒内第一条会出现在这里。", card: "客户画像", who: "标识", look: "查询",
     identifiers: "标识", basic: "基本信息", trade: "交易", behaviour: "最近接触", complaint: "投诉", enquiry: "咨询",
     why: "为什么触发或未触发", ask: "查询原因", scores: "评分", waits: "等待中（客户当地时间）", triggers: "最近触发", orders: "订单", spent: "消费", last: "最近下单", none: "无",
     stage: "阶段", risk: "流失风险", events_in: "接收事件", events_applied: "已处理", trig: "触发", delivered: "已送达",

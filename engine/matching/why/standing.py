@@ -10,6 +10,7 @@ from engine.matching.why.occasion import Occasion, segments_of
 from engine.profile import schema
 from engine.profile.calendar import day_of, zone_of
 from engine.profile.model import Actor
+from engine.rules.expression.words import field
 from engine.rules.model import Rule, Segment
 from engine.rules.sentence import weekly
 
@@ -79,7 +80,9 @@ def _of_date(rule: Rule, actor: Actor, now: int) -> Occasion:
     assert schedule is not None
     value = schema.read(_FACTS, schedule.fact, actor, now)
     fact = _FACTS.get(schedule.fact)
-    label = {"en": fact.en, "zh": fact.zh} if fact is not None else {}
+    label = {lang: field(schedule.fact, lang) for lang in LANGUAGES}
+    if fact is not None:
+        label = {"en": fact.en, "zh": fact.zh}
     if isinstance(value, int | float):
         value = day_of(int(value), zone_of(actor))
     state = actor.rules.get(rule.id)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.clock import iso
+from engine.decision.words import SHOWN_MAX, value_list, value_words
 from engine.events.contract import Contracts
 from engine.matching.why.graded import Graded
 from engine.matching.why.incident import Incident
@@ -14,8 +15,6 @@ from engine.rules.expression.words import field, length
 from engine.rules.model import Rule
 from engine.rules.sentence import STATUSES
 
-SHOWN_MAX = 6
-LENGTH_MAX = 60  # of one value
 _COLON = {"en": ": ", "zh": "："}
 _MISSING = {"address": ("no address", "无地址"), "consent": ("no consent", "未授权")}
 
@@ -63,19 +62,12 @@ def told(rule: Rule, occasion: Occasion, contracts: Contracts, zone: Any, lang: 
 
 
 def _values(values: Mapping[str, Any], lang: str) -> str:
-    if not values:
-        return ""
     unknown = {"en": "not known", "zh": "未知"}[lang]
     shown = [
-        f"{name} = {unknown if value is None else _value(value)}"
+        f"{name} = {unknown if value is None else value_words(value)}"
         for name, value in list(values.items())[:SHOWN_MAX]
     ]
-    return f" ({', '.join(shown)})" if lang == "en" else f"（{'，'.join(shown)}）"
-
-
-def _value(value: object) -> str:
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= LENGTH_MAX else text[:LENGTH_MAX] + "..."
+    return value_list(shown, lang)
 
 
 def event_name(name: str, contracts: Contracts, lang: str) -> str:
@@ -97,9 +89,13 @@ def time_of(at: int, zone: Any) -> str:
 
 def _ways(channels: Any, lang: str) -> str:
     if isinstance(channels, Mapping):
-        place = 0 if lang == "en" else 1
-        return ", ".join(f"{way}: {_MISSING[why][place]}" for way, why in channels.items())
-    return f" ({' > '.join(channels)})" if channels else ""
+        if lang == "en":
+            return ", ".join(f"{way}: {_MISSING[why][0]}" for way, why in channels.items())
+        return "，".join(f"{way} {_MISSING[why][1]}" for way, why in channels.items())
+    if not channels:
+        return ""
+    ways_in_turn = " > ".join(channels)
+    return f" ({ways_in_turn})" if lang == "en" else f"（{ways_in_turn}）"
 
 
 def _limit(facts: Mapping[str, Any], lang: str) -> str:
@@ -143,8 +139,10 @@ def _scope(rule: Rule, name: str, lang: str) -> str:
         of = "the customers" if rule.key == "person" else "all"
         return {"en": f"on {shown} of {of}", "zh": f"仅对{shown}的{KINDS[rule.key][1]}"}[lang]
     some = sorted(scope.facts[name])
-    names = ", ".join(some[:SHOWN_MAX]) + (" ..." if len(some) > SHOWN_MAX else "")
-    return {"en": f"where {name} is {names}", "zh": f"仅限 {name} 为 {names}"}[lang]
+    is_cut = len(some) > SHOWN_MAX
+    if lang == "en":
+        return f"where {name} is {', '.join(some[:SHOWN_MAX])}{' ...' * is_cut}"
+    return f"仅限 {name} 为 {'、'.join(some[:SHOWN_MAX])}{'等' * is_cut}"
 
 
 def _table(found: Sequence[Graded], lang: str) -> str:

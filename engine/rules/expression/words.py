@@ -74,6 +74,7 @@ _FIELDS = {  # of events: what their contracts call them, in words
     "left_share": ("share that is left", "剩余比例"),
     "negative": ("bad", "差评"),
     "points.balance": ("points", "积分余额"),
+    "points.expires_on": ("points' expiry", "积分到期"),
     "previous_band": ("band before", "原等级"),
     "previous_tier": ("tier before", "原会员等级"),
     "reach": ("reach", "传播量"),
@@ -186,8 +187,8 @@ class _Teller:
                 return self.name(node)
             case ListOf(items=items):
                 shown = [self.said_name(item) for item in items[:_WORDS_MAX]]
-                more = ["..."] if len(items) > _WORDS_MAX else []
-                return self.pick(", ", "、").join([*shown, *more])
+                more = self.pick(", ...", "等") if len(items) > _WORDS_MAX else ""
+                return self.pick(", ", "、").join(shown) + more
             case Size(of=of):
                 return self.pick(
                     f"the length of {self.said_name(of)}", f"{self.said_name(of)}的长度"
@@ -198,7 +199,7 @@ class _Teller:
                 scaled = isinstance(right, Const) and right.value == MINOR_UNITS
                 if scaled and operator == "*" and left.type.base != node.type.base == "money":
                     return self.said_name(left)  # to minor units is the compiler's own doing
-                return f"({self.said_name(left)} {operator} {self.said_name(right)})"
+                return self.bracketed(f"{self.said_name(left)} {operator} {self.said_name(right)}")
             case Choice(condition=condition, yes=yes, no=no):
                 form = self.pick("({1} if {0}, else {2})", "（若{0}则{1}，否则{2}）")
                 return form.format(self.said(condition), self.said_name(yes), self.said_name(no))
@@ -207,6 +208,9 @@ class _Teller:
 
     def pick(self, en: str, zh: str) -> str:
         return zh if self.chinese else en
+
+    def bracketed(self, text: str) -> str:
+        return self.pick(f"({text})", f"（{text}）")
 
     def constant(self, node: Const) -> str:
         value = node.value
@@ -218,6 +222,8 @@ class _Teller:
             return iso(value)
         if node.type.base == "bool":
             return self.pick("yes" if value else "no", "是" if value else "否")
+        if isinstance(value, float) and value.is_integer():
+            return str(int(value))  # 600 seconds, not 600.0
         return f"“{value}”" if isinstance(value, str) and self.chinese else str(value)
 
     def name(self, node: Read) -> str:
@@ -247,6 +253,8 @@ class _Teller:
 
     def aggregate(self, node: Aggregate) -> str:
         column = "" if node.column is None else self.name(node.column)
+        if node.function == "distinct" and self.chinese:
+            column = column.removesuffix("数")  # 不同件数, not 不同件数数
         forms = _RATE_OF if node.function == "rate" and column else _AGGREGATES[node.function]
         text = self.pick(*forms).format(
             event=self.event(node.event), column=column, percent=node.percent
@@ -268,7 +276,7 @@ class _Teller:
 
     def logic(self, operands: tuple[Meaning, ...], every: bool) -> str:
         parts = [
-            f"({self.said(each)})" if isinstance(each, All | Either) else self.said(each)
+            self.bracketed(self.said(each)) if isinstance(each, All | Either) else self.said(each)
             for each in operands
         ]
         return (

@@ -72,6 +72,19 @@ JOINED = {
 }
 
 
+# A half-width mark beside Chinese; a colon may be YAML's own, in what is to be written.
+HALF_WIDTH = re.compile(r"[\u4e00-\u9fff”」）][,;!?()]|[,;!?()][\u4e00-\u9fff“「（]")
+
+
+def test_what_is_written_in_chinese_has_full_width_marks() -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in ROOT.parent.rglob("*.py")}
+    said = [(path, template(n)) for path, text in texts.items() for n in ast.walk(ast.parse(text))]
+    console = (ROOT.parent / "api" / "static").iterdir()
+    said += [(path, path.read_text(encoding="utf-8")) for path in console]
+    wrong = [(path.name, text[:60]) for path, text in said if HALF_WIDTH.search(text)]
+    assert len(said) > 10_000 and wrong == []
+
+
 def test_there_is_much_to_say() -> None:
     assert len(said()) > 150
 
