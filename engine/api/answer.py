@@ -1,10 +1,13 @@
-"""What a request brings besides its body, and how it is answered: keys, CORS, Retry-After."""
+"""What a request brings besides its body, and how it is answered: keys, CORS, language."""
 
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
+
+from engine.api.refusals import chinese
+from engine.rules.sentence import LANGUAGES
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = Mapping[bytes, bytes]
@@ -25,6 +28,32 @@ def key_of(headers: Headers) -> str:
     if kind.lower() == "bearer":
         return rest
     return headers.get(b"x-write-key", b"").decode("latin-1")
+
+
+def language_of(accepted: str) -> str:
+    """Return the language that a request wants to be told in, zh or en, by its Accept-Language.
+
+    Source: RFC 9110, 12.5.4. Of equal weights the first counts; en where neither is named.
+
+    >>> [language_of(each) for each in ("zh-CN,zh;q=0.9,en;q=0.8", "en;q=0.5, zh;q=0.7", "en, zh")]
+    ['zh', 'zh', 'en']
+    """
+    found, most = "en", 0.0
+    for part in accepted.lower().split(","):
+        tag, _, weight = part.partition(";")
+        name = tag.strip().partition("-")[0]
+        try:
+            share = float(weight.strip().removeprefix("q=") or 1.0)
+        except ValueError:
+            continue
+        if name in LANGUAGES and share > most:
+            found, most = name, share
+    return found
+
+
+def said(message: str, accepted: str) -> str:
+    """Return why a request is refused, in the language that it wants to be told in."""
+    return chinese(message) if language_of(accepted) == "zh" else message
 
 
 def refusal(code: str, message: str) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from engine.api.admission import BODIES_SIZE_MAX, EVENTS_MAX, Bucket, Room
-from engine.api.answer import Headers, Send, key_of, refusal, respond
+from engine.api.answer import Headers, Send, key_of, refusal, respond, said
 from engine.api.body import BadBody, Body, Left, Receive, parse_json, read_body, unzipped
 from engine.api.parcel import Opened, Parcel, usual_batch
 from engine.api.settings import rudder_settings, segment_settings
@@ -96,9 +96,9 @@ class Collector:
         try:
             status, body = await self._answer(scope, headers, receive)
         except Refused as error:
-            status, body = error.status, refusal(error.code, str(error))
+            status, body = error.status, refusal(error.code, _said(str(error), headers))
         except LogError as error:
-            status, body = 503, refusal(error.code, f"try again: {error.message}")
+            status, body = 503, refusal(error.code, _said(f"try again: {error.message}", headers))
         except Left:
             return
         self._meter.count("engine_collect_requests_total", status=str(status))
@@ -268,6 +268,10 @@ class Collector:
 
 def _parsed(headers: Headers, raw: bytes) -> Body:
     return parse_json(unzipped(raw, encoding=_encoding(headers)))
+
+
+def _said(message: str, headers: Headers) -> str:
+    return said(message, headers.get(b"accept-language", b"").decode("latin-1"))
 
 
 def _encoding(headers: Headers) -> str:

@@ -7,10 +7,12 @@ from typing import Any
 
 import orjson
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from engine.api.answer import said
 from engine.api.feed import Feed
 from engine.errors import EngineError
 from engine.ports import Clock
@@ -44,10 +46,10 @@ def console(
     """
 
     async def page(request: Request) -> Response:
-        return _file("index.html")
+        return _file(request, "index.html")
 
     async def static(request: Request) -> Response:
-        return _file(request.path_params["name"])
+        return _file(request, request.path_params["name"])
 
     async def stream(request: Request) -> Response:
         return StreamingResponse(
@@ -63,11 +65,9 @@ def console(
             found = await lookup.find(name)
             rules = None if found is None else await rules_of(found.customer)
         except EngineError as error:
-            return _json({"error": str(error), "code": error.code}, status=503)
+            return _refused(request, error.message, error.code, 503)
         if found is None:
-            return _json(
-                {"error": f"no customer has {name}", "code": "customer/unknown"}, status=404
-            )
+            return _refused(request, f"no customer has {name}", "customer/unknown", 404)
         return _json(worded(found, rules, clock.now(), masked=True))
 
     return Starlette(
@@ -78,18 +78,34 @@ def console(
             Route("/api/feed", stream),
             Route("/api/totals", totals_now),
             Route("/api/customers/{identifier:path}", customer),
-        ]
+        ],
+        exception_handlers={404: _astray, 405: _astray},
     )
 
 
-def _file(name: str) -> Response:
+def _file(request: Request, name: str) -> Response:
     ending = name.rpartition(".")[2]
     if ending not in _TYPES or "/" in name or name.startswith("."):
-        return _json({"error": "no such file", "code": "http/path"}, status=404)
+        return _refused(request, "no such file", "http/path", 404)
     path = _STATIC.joinpath(name)
     if not path.is_file():
-        return _json({"error": "no such file", "code": "http/path"}, status=404)
+        return _refused(request, "no such file", "http/path", 404)
     return Response(path.read_bytes(), media_type=_TYPES[ending], headers=_HEADERS)
+
+
+async def _astray(request: Request, error: Exception) -> Response:
+    """Answer a request that no route takes."""
+    if not isinstance(error, HTTPException):
+        raise error
+    if error.status_code == 405:
+        methods = sorted((error.headers or {}).get("Allow", "GET").split(", "))
+        return _refused(request, f"want {', '.join(methods)}", "http/method", 405)
+    return _refused(request, f"no path {request.url.path}", "http/path", 404)
+
+
+def _refused(request: Request, message: str, code: str, status: int) -> Response:
+    told = said(message, request.headers.get("accept-language", ""))
+    return _json({"error": told, "code": code}, status=status)
 
 
 def _json(body: Any, *, status: int = 200) -> Response:

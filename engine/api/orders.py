@@ -9,11 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from engine.api.answer import key_of
+from engine.api.answer import key_of, said
 from engine.errors import EngineError, LogError
 from engine.ingest.sources import Sources
 from engine.runtime.orders.staff import Staff
 
+_WANTED = "want the key of a source with `trust: proves`"
 _PATH = "/api/customers/{identifier:path}"
 BODY_SIZE_MAX = 65_536
 ROWS_SIZE_MAX = 4 * 2**20  # of rows to link, in bytes
@@ -48,13 +49,15 @@ def order_routes(staff: Staff, sources: Sources) -> list[Route]:
             source = sources.by_key.get(key)
             if source is None or source.trust != "proves":
                 status = 401 if source is None else 403
-                return _told(status, "want the key of a source with `trust: proves`")
+                error = EngineError(_WANTED, code="source/unproven")
+                return _told(request, status, error)
             try:
                 told = await order(request)
             except LogError as error:
-                return _told(503, f"try again: {error.message}")
+                error.message = f"try again: {error.message}"
+                return _told(request, 503, error)
             except EngineError as error:
-                return _told(400, str(error))
+                return _told(request, 400, error)
             body = orjson.dumps(told if told is not None else {"ordered": True})
             return Response(body, 202, media_type="application/json")
 
@@ -102,8 +105,8 @@ def _ids(raw: bytes) -> list[str]:
     return ids
 
 
-def _told(status: int, error: str) -> Response:
+def _told(request: Request, status: int, error: EngineError) -> Response:
+    message = said(error.message, request.headers.get("accept-language", ""))
+    body = orjson.dumps({"error": message, "code": error.code})
     headers = {"retry-after": "1"} if status == 503 else None
-    return Response(
-        orjson.dumps({"error": error}), status, headers=headers, media_type="application/json"
-    )
+    return Response(body, status, headers=headers, media_type="application/json")

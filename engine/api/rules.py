@@ -5,6 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from engine.api.answer import said
 from engine.errors import EngineError
 from engine.runtime.past.explain import Explainer
 from engine.runtime.roles import Engine
@@ -43,14 +44,14 @@ def rule_routes(engine: Engine, overview: Overview) -> list[Route]:
         try:
             return _json(await overview.rules())
         except EngineError as error:
-            return _told(error)
+            return _told(error, request)
 
     async def explain(request: Request) -> Response:
         rule, name = request.path_params["rule"], request.path_params["identifier"]
         try:
             return _json(await explainer.explain(rule, name))
         except EngineError as error:
-            return _told(error)
+            return _told(error, request)
 
     return [
         Route("/api/rules", rules),
@@ -58,8 +59,9 @@ def rule_routes(engine: Engine, overview: Overview) -> list[Route]:
     ]
 
 
-def _told(error: EngineError) -> Response:
-    body = {"error": error.message, "code": error.code}
+def _told(error: EngineError, request: Request) -> Response:
+    accepted = request.headers.get("accept-language", "")
+    body = {"error": said(error.message, accepted), "code": error.code}
     return _json(body, status=_STATUSES.get(error.code, 503))
 
 

@@ -17,11 +17,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engine.adapters.files import read_contracts, read_offers, read_rules
+from engine.api.refusals import refused
 from engine.cli.bars import WORDS, show
 from engine.cli.command import Command
 from engine.cli.language import add_language
 from engine.cli.mistakes import mistaken
-from engine.cli.refusals import refused
 from engine.clock import parse_iso
 from engine.config import Settings
 from engine.errors import ConfigError, EngineError, RulesError

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.adapters.clock import clock_of
+from engine.api.refusals import refused
 from engine.cli.command import Command
 from engine.cli.language import add_language
-from engine.cli.refusals import refused
 from engine.cli.thing import show as show_thing
 from engine.config import Settings
 from engine.errors import EngineError

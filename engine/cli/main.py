@@ -5,8 +5,8 @@ from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
+from engine.api.refusals import refused
 from engine.cli.command import Command
-from engine.cli.refusals import refused
 from engine.cli.usage import ChineseParser, asked
 from engine.errors import EngineError
 from engine.registry import plugins

@@ -13,13 +13,13 @@ from rich.console import Console
 
 from engine.adapters.clock import clock_of
 from engine.adapters.files import read_contracts
+from engine.api.refusals import refused
 from engine.cli.backtest import TOPIC, proposed, tried
 from engine.cli.bars import LEFT_OUT
 from engine.cli.difference import difference, text_diff, unfit
 from engine.cli.language import add_language
 from engine.cli.mistakes import mistaken
 from engine.cli.published import show
-from engine.cli.refusals import refused
 from engine.clock import iso
 from engine.config import Settings
 from engine.errors import EngineError, RulesError

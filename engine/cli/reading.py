@@ -15,9 +15,9 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.text import Text
 
+from engine.api.refusals import refused
 from engine.cli.bars import WORDS as STOPS
 from engine.cli.language import add_language
-from engine.cli.refusals import refused
 from engine.config import Settings
 from engine.errors import EngineError
 from engine.rules.sentence import STATUSES

@@ -31,6 +31,7 @@ let why = null;
 const shown = [];
 const $ = (id) => document.getElementById(id);
 const t = (word) => WORDS[language][word] ?? word;
+const ask = (path) => fetch(path, { headers: { "Accept-Language": language } });
 
 function el(name, props = {}, ...children) {
   const node = Object.assign(document.createElement(name), props);
@@ -126,30 +127,30 @@ function whyForm() {
   const pick = el("select", { id: "rule", ariaLabel: t("why") },
     ...about.map((rule) => el("option", { value: rule.rule, textContent: rule.title[language] ?? rule.rule, selected: rule.rule === asked })));
   pick.addEventListener("change", () => { asked = pick.value; });
-  const ask = el("button", { type: "button", textContent: t("ask") });
-  ask.addEventListener("click", () => explain(pick.value));
+  const button = el("button", { type: "button", textContent: t("ask") });
+  button.addEventListener("click", () => explain(pick.value));
   const told = [...(why?.last ? [why.last.words[language]] : []), ...(why?.now ?? []).map((x) => x.words[language]), ...(why?.occasions ?? []).slice(0, 8).map((x) => `${x.local}  ${x.words[language]}`)];
   const isTold = why?.now?.length || why?.occasions?.length;
   const lines = why?.error ? [why.error] : isTold ? told : why ? [why.verdict[language], ...told] : [];
-  return el("div", { className: "why" }, pick, ask, el("ul", {}, ...lines.map((text) => el("li", { textContent: text }))));
+  return el("div", { className: "why" }, pick, button, el("ul", {}, ...lines.map((text) => el("li", { textContent: text }))));
 }
 
 async function explain(rule) {
   asked = rule;
-  const answer = await fetch(`/api/rules/${encodeURIComponent(rule)}/explain/${encodeURIComponent(card.customer)}`);
+  const answer = await ask(`/api/rules/${encodeURIComponent(rule)}/explain/${encodeURIComponent(card.customer)}`);
   why = await answer.json();
   drawCard();
 }
 
 async function loadRules() {
-  const answer = await fetch("/api/rules");
+  const answer = await ask("/api/rules");
   if (answer.ok) rules = (await answer.json()).rules;
   drawCard();
 }
 
 async function look(who) {
   $("who").value = who;
-  const answer = await fetch("/api/customers/" + encodeURIComponent(who));
+  const answer = await ask("/api/customers/" + encodeURIComponent(who));
   const found = await answer.json();
   if (found.customer !== card?.customer) why = null;
   card = found;
@@ -157,7 +158,7 @@ async function look(who) {
 }
 
 async function drawTotals() {
-  const answer = await fetch("/api/totals");
+  const answer = await ask("/api/totals");
   if (!answer.ok) return;
   const totals = await answer.json();
   const names = { events_in: "events_in", events_applied: "events_applied", triggers: "trig", delivered: "delivered", customers: "customers", dead_letters: "dead_letters" };

@@ -1,5 +1,6 @@
 """The front door, request by request: what is taken, what is refused, and what is kept of it."""
 
+import re
 from hashlib import sha256
 from typing import Any
 
@@ -302,7 +303,9 @@ def test_a_refusal_says_what_in_a_code_and_in_words(
     answer = front.send(path, body, **headers)
     said = orjson.loads(answer.body)
     assert (answer.status, said["success"], said["code"]) == (status, False, code)
-    assert said["message"]
+    assert said["message"].isascii()
+    told = orjson.loads(front.send(path, body, accept_language="zh-CN,zh;q=0.9", **headers).body)
+    assert told["code"] == code and re.search("[\u4e00-\u9fff]", told["message"]), told
 
 
 def test_a_log_that_is_down_is_a_refusal_with_a_code(front: Front) -> None:

@@ -40,12 +40,20 @@ class Desk:
         return NOW
 
     def post(
-        self, path: str, body: bytes = b"", *, key: str = "till-key", query: bytes = b""
+        self,
+        path: str,
+        body: bytes = b"",
+        *,
+        key: str = "till-key",
+        query: bytes = b"",
+        language: bytes = b"",
     ) -> tuple[int, Any]:
         """Return status and body of the answer to one request."""
         scope = {
             "type": "http", "method": "POST", "path": f"/api/customers/{path}",
-            "query_string": query, "headers": [(b"authorization", f"Bearer {key}".encode())],
+            "query_string": query, "headers": [
+                (b"authorization", f"Bearer {key}".encode()), (b"accept-language", language),
+            ],
         }  # fmt: skip
         sent: list[dict[str, Any]] = []
 
@@ -113,6 +121,23 @@ def test_an_order_that_cannot_be_read_is_refused_in_words(
     status, answer = desk.post(path, body)
     assert (status, told in answer["error"]) == (400, True)
     assert desk.records == []
+
+
+@pytest.mark.parametrize(
+    ("key", "path", "body", "code", "words"),
+    [
+        ("till-key", "phone:12/erase", b"", "identity/value", "“12”不是有效的 phone"),
+        ("till-key", "u/split", b"[]", "identity/split", '应为 {"ids": ["类型:值", ...]}'),
+        ("web-key", "u1/erase", b"", "source/unproven", "需要 `trust: proves` 的来源的密钥"),
+    ],
+)
+def test_who_asks_in_chinese_is_refused_in_chinese_with_the_same_code(
+    desk: Desk, key: str, path: str, body: bytes, code: str, words: str
+) -> None:
+    chinese = desk.post(path, body, key=key, language=b"zh-CN,zh;q=0.9,en;q=0.8")
+    english = desk.post(path, body, key=key, language=b"en-GB,zh;q=0.9")
+    assert chinese[0] == english[0] and chinese[1] == {"error": words, "code": code}
+    assert english[1]["code"] == code and english[1]["error"].isascii()
 
 
 def test_rows_to_link_become_claims_and_what_is_wrong_is_told(desk: Desk) -> None:

@@ -11,8 +11,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from engine.api.refusals import chinese
 from engine.cli import published, reading
-from engine.cli.refusals import chinese
 from tests.turns import ROOT
 
 HOLES = re.compile(r"\{[a-z_]+[^}']*\}")
@@ -172,8 +172,12 @@ MODULES = (
     *("cli/publishing.py", "cli/reading.py", "cli/backtest.py", "adapters/files.py"),
     *(str(p.relative_to(ROOT / "engine")) for p in (ROOT / "engine/runtime/rulesets").glob("*.py")),
     *("runtime/past/explain.py", "runtime/past/backtest.py", "runtime/past/mapped.py"),
-    "adapters/rows.py",
+    *("adapters/rows.py", "runtime/orders/staff.py", "runtime/lookup.py"),
+    *(str(p.relative_to(ROOT / "engine")) for p in (ROOT / "engine/api").glob("*.py")),
 )
+# What says why, by the place of the words among what it is called with.
+PLACES = {"EngineError": 0, "ConfigError": 0, "MappingError": 0, "StoreError": 0, "LogError": 0}
+PLACES |= {"Refused": 2, "BadBody": 2, "_refused": 1}
 
 
 def refusals(path: Path) -> Iterator[str]:
@@ -181,8 +185,8 @@ def refusals(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
             continue
-        if re.fullmatch(r"(Engine|Config|Mapping)Error", node.func.id) and node.args:
-            said = node.args[0]
+        if (place := PLACES.get(node.func.id, 9)) < len(node.args):
+            said = node.args[place]
             if isinstance(said, ast.Constant):
                 yield str(said.value)
             elif isinstance(said, ast.JoinedStr):

@@ -1,4 +1,4 @@
-"""Why an order about rules is refused, in Chinese: each sentence, with the same holes.
+"""Why a command or a request is refused, in Chinese: each sentence, with the same holes.
 
 As `rules/text/chinese.py` does for mistakes in files; a test holds this list to the code.
 """
@@ -78,6 +78,37 @@ or name the --mapping of another file => \
 其中没有一行是事件：{}；应为 engine dump 的转储，或用 --mapping 说明其他文件的格式
 rule set {} has {} bytes compressed; a record holds {} => \
 规则集 {} 压缩后有 {} 字节；一条记录最多 {} 字节
+no customer has {} => 没有标识为 {} 的客户
+nobody is at {} yet => {} 处还没有客户
+who is somebody else? name identifiers => 谁是另一个人？请写明标识
+`{}` is no customer id; want TYPE:VALUE, or an id of 18 characters => \
+“{}”不是客户编号；应为 类型:值，或18个字符的编号
+want the key of a source with `trust: proves` => 需要 `trust: proves` 的来源的密钥
+want {"ids": ["TYPE:VALUE", ...]} => 应为 {"ids": ["类型:值", ...]}
+line {}: want {"TYPE": "VALUE", ...}, an object a line => \
+第 {} 行：应为 {"类型": "值", ...}，每行一个对象
+more than {} bytes => 超过 {} 字节
+try again: {} => 请重试：{}
+too much is under way => 正在处理的太多
+no such file => 没有这个文件
+no path {} => 没有路径 {}
+want {} => 应为 {}
+want an object => 应为一个对象
+$.batch: want a list of events => $.batch：应为事件列表
+{} events; a batch has at most {} => {} 个事件；一批最多 {} 个
+source {} sends more than {} a second => 来源 {} 每秒超过 {} 个
+unknown write key; sources and their keys are in topics/sources.yaml => \
+未知的写入密钥；来源及其密钥见 topics/sources.yaml
+this page may not use the key; see `origins` of the source => \
+此页面不能使用该密钥；见来源的 `origins`
+a body has at most {} bytes => 请求体最多 {} 字节
+unzipped, at most {} bytes => 解压后最多 {} 字节
+the body is no gzip: {} => 请求体不是 gzip：{}
+the gzip ends too early => gzip 不完整
+the body is no JSON: {} => 请求体不是 JSON：{}
+its content is {} with hash {} => 内容为 {}，哈希为 {}
+it cannot be read ({}) => 无法读取（{}）
+it does not bear the engine's seal => 没有引擎的签封
 rule set record `{}` is refused: {}; publish it again with the secret of the workers => \
 规则集记录“{}”被拒绝：{}；请用工作进程的密钥重新提交
 """
