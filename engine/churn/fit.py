@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from math import exp, lgamma, log
 
 from engine.churn.mbg import Mbg
+from engine.profile.sums import added
 
 Triple = tuple[float, float, float]  # repeat purchases, day of the last, age in days
 ROUNDS_MAX = 2_000
@@ -59,7 +60,7 @@ def _simplex(loss: Callable[[list[float]], float], start: list[float]) -> list[f
         if scored[-1][0] - scored[0][0] < _TOLERANCE:
             break
         worst = scored[-1][1]
-        centre = [sum(p[i] for _, p in scored[:-1]) / 4 for i in range(4)]
+        centre = [added([p[i] for _, p in scored[:-1]]) / 4 for i in range(4)]
         flipped = _towards(centre, worst, -1.0)
         value = loss(flipped)
         if value < scored[0][0]:

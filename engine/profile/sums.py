@@ -1,7 +1,9 @@
 """How numbers are added, so that every worker finds the same to the last digit."""
 
 from collections.abc import Sequence
+from functools import reduce
 from math import fsum
+from operator import add
 
 
 def added(values: Sequence[float]) -> float:
@@ -13,4 +15,4 @@ def added(values: Sequence[float]) -> float:
     try:
         return fsum(values)
     except (OverflowError, ValueError):  # beyond a float, or infinities of both signs
-        return sum(values, 0.0)
+        return reduce(add, values, 0.0)

@@ -13,6 +13,7 @@ from engine.outcome import Note, Outcome
 from engine.pipeline.envelope import Arrival
 from engine.pipeline.state import Live, Partition
 from engine.profile.calendar import day_of, zone_of
+from engine.profile.sums import added
 from engine.rules.compile import RuleSet, index
 from engine.rules.expression.types import MINOR_UNITS
 from engine.rules.model import Rule
@@ -298,7 +299,7 @@ def _of_rule(name: str, tally: RuleTally, offers: Offers, gone: Set[str]) -> dic
 
 
 def _cost(tally: RuleTally, offers: Offers) -> dict[str, float]:
-    messages = sum(offers.channels.get(way, 0.0) * n for way, n in tally.channels.items())
+    messages = added([offers.channels.get(way, 0.0) * n for way, n in tally.channels.items()])
     used = sum(
         offers.offers[name].cost_minor * n
         for (kind, _, name), n in ((a.partition(" "), n) for a, n in tally.actions.items())

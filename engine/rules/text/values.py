@@ -4,6 +4,7 @@ import re
 from functools import lru_cache
 
 from engine.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from engine.profile.sums import added
 
 _UNITS = {"s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS, "w": 7 * DAY_MS}
 _LENGTH = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
@@ -38,7 +39,7 @@ def length_ms(text: str) -> int | None:
     """
     if not _LENGTH.fullmatch(text):
         return None
-    found = sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(text))
+    found = added([float(n) * _UNITS[unit] for n, unit in _PART.findall(text)])
     return round(found) if found <= LENGTH_MS_MAX else None
 
 
