@@ -3,13 +3,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+OTHER ?= python3.13
+THERE = $(VENV)-$(notdir $(OTHER))
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
 # On two cores in two processes (tests/beside.py).
 BESIDE := -n auto --maxprocesses 2
 NOT_HERE := not apache and not sdk and not browser and not ops
 
-.PHONY: demo up test check bench bench-rules simulate simulate-nightly chaos upgrade backlog soak test-kafka test-sdk test-browser test-ops clean
+.PHONY: demo up test check bench bench-rules simulate simulate-nightly chaos upgrade backlog soak test-kafka test-sdk test-browser test-ops test-python clean
 
 demo: $(VENV)/ready
 	@$(BIN)/engine demo $(ARGS)
@@ -38,6 +40,12 @@ test-browser: $(VENV)/ready-dev
 
 test-ops: $(VENV)/ready-dev
 	$(PYTEST) -m ops $(ARGS)
+
+# What may differ under another Python; and both must fold the same log to the same bytes.
+test-python: $(VENV)/ready-dev
+	$(MAKE) test PYTHON=$(OTHER) VENV=$(THERE) ARGS="tests/unit tests/replay/test_upgrade.py $(ARGS)"
+	$(THERE)/bin/engine demo --for 5s --json
+	$(BIN)/python -m tests.replay.company $(THERE)/bin/python
 
 bench: $(VENV)/ready-dev
 	$(BIN)/python -m tests.bench.run $(ARGS)
@@ -77,4 +85,4 @@ $(VENV)/ready-dev: pyproject.toml | $(VENV)/bin/python
 	touch $@ $(VENV)/ready
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-* build dist .mypy_cache .ruff_cache
