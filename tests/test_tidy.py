@@ -25,8 +25,8 @@ PURE_ALLOWED = {
     ("delivery/retry.py", "random"),  # the type of a seeded Random that is passed in
 }
 CONFINED = {
-    "faust": ("adapters/kafka/group.py",),
-    "mode": ("adapters/kafka/group.py",),
+    "faust": ("adapters/kafka/shell.py",),
+    "mode": ("adapters/kafka/shell.py",),
     "redis": ("adapters/redis/wire.py", "adapters/redis/slots.py", "adapters/redis/check.py"),
     "hiredis": ("adapters/redis/wire.py", "adapters/redis/pipe.py"),
     "prometheus_client": ("runtime/observe.py",),

@@ -13,8 +13,9 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from engine.adapters.kafka.fetch import PACE_S, PacedConsumer
-from engine.adapters.kafka.group import FaustGroup, _Thread
+from engine.adapters.kafka.group import FaustGroup
 from engine.adapters.kafka.producer import KafkaPublisher
+from engine.adapters.kafka.shell import Thread
 from engine.adapters.kafka.topics import TopicSpec, create_topics
 from engine.errors import CoverageError, LogError
 from engine.events.record import Outgoing, Record
@@ -209,15 +210,15 @@ def test_a_commit_under_way_does_not_stand_for_the_one_before_leaving(
 ) -> None:
     """Faust's commit only waits while another is under way, whose offsets are of before."""
     begun, gate = threading.Event(), threading.Event()
-    commit = _Thread._commit
+    commit = Thread._commit
 
-    async def held(self: _Thread, offsets: Mapping[Any, int]) -> bool:
+    async def held(self: Thread, offsets: Mapping[Any, int]) -> bool:
         if any(offsets.values()) and not begun.is_set():
             begun.set()
             await asyncio.to_thread(gate.wait, PATIENCE_S)
         return bool(await commit(self, offsets))
 
-    monkeypatch.setattr(_Thread, "_commit", held)
+    monkeypatch.setattr(Thread, "_commit", held)
 
     async def scenario(log: Log) -> None:
         await log.publisher.publish(records(log.topic, 0, 0, 100))
@@ -240,10 +241,10 @@ def test_a_commit_under_way_does_not_stand_for_the_one_before_leaving(
 def test_a_poll_that_never_ends_is_seen_from_outside(
     apache_kafka: ApacheKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def hanging(self: _Thread, *_: Any) -> None:
+    async def hanging(self: Thread, *_: Any) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(_Thread, "fetch", hanging)
+    monkeypatch.setattr(Thread, "fetch", hanging)
 
     async def scenario(log: Log) -> None:
         await log.publisher.publish(records(log.topic, 0, 0, 1))
