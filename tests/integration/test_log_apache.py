@@ -1,15 +1,14 @@
-"""What only a real broker can show: kill, freeze, refusal, retention, committed offsets."""
+"""What only a real broker can show: kill, freeze, refusal, retention, the pace of its answers."""
 
 import asyncio
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 from time import monotonic
 from typing import Any
 
 import pytest
 from aiokafka import TopicPartition as AioPartition
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from engine.adapters.kafka.fetch import PACE_S, PacedConsumer
@@ -19,7 +18,6 @@ from engine.adapters.kafka.shell import Thread
 from engine.adapters.kafka.topics import TopicSpec, create_topics
 from engine.errors import CoverageError, LogError
 from engine.events.record import Outgoing, Record
-from tests import logs
 from tests.apache.broker import ApacheKafka
 from tests.logs import (
     PARTITIONS,
@@ -35,7 +33,6 @@ from tests.logs import (
 )
 
 pytestmark = pytest.mark.apache
-LONG_S = 30.0  # of a session
 
 
 @pytest.fixture
@@ -172,72 +169,6 @@ def delete_before(bootstrap: str, topic: str, offset: int) -> None:
         future.result(timeout=10)
 
 
-def test_offsets_are_committed_for_the_lag_when_a_member_leaves(
-    kafka: Callable[[Scenario], None], apache_kafka: ApacheKafka
-) -> None:
-    async def scenario(log: Log) -> None:
-        await log.publisher.publish(records(log.topic, 0, 0, 321))
-        witness = Witness()
-        async with Running(log, witness):
-            await witness.until_counted(321)
-        found = await asyncio.to_thread(committed, apache_kafka.bootstrap, log.topic)
-        assert found[0] == 321
-
-    kafka(scenario)
-
-
-def test_who_comes_after_one_that_left_does_not_wait_for_its_session_to_end(
-    kafka: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A member that is gone without a word keeps its partitions for as long as that."""
-    monkeypatch.setattr(logs, "SESSION_S", LONG_S)
-
-    async def scenario(log: Log) -> None:
-        first, second = Witness(), Witness()
-        async with Running(log, first):
-            await first.until(lambda: len(first.told("assigned")) == PARTITIONS)
-        began = monotonic()
-        async with Running(log, second):
-            await second.until(lambda: len(second.told("assigned")) == PARTITIONS)
-            # The session began at the last heartbeat, which was before.
-            assert monotonic() - began < LONG_S / 2
-
-    kafka(scenario)
-
-
-def test_a_commit_under_way_does_not_stand_for_the_one_before_leaving(
-    kafka: Callable[[Scenario], None], apache_kafka: ApacheKafka, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Faust's commit only waits while another is under way, whose offsets are of before."""
-    begun, gate = threading.Event(), threading.Event()
-    commit = Thread._commit
-
-    async def held(self: Thread, offsets: Mapping[Any, int]) -> bool:
-        if any(offsets.values()) and not begun.is_set():
-            begun.set()
-            await asyncio.to_thread(gate.wait, PATIENCE_S)
-        return bool(await commit(self, offsets))
-
-    monkeypatch.setattr(Thread, "_commit", held)
-
-    async def scenario(log: Log) -> None:
-        await log.publisher.publish(records(log.topic, 0, 0, 100))
-        witness = Witness()
-        member = Running(log, witness)
-        await witness.until_counted(100)
-        await asyncio.to_thread(begun.wait, PATIENCE_S)
-        await log.publisher.publish(records(log.topic, 0, 100, 321))
-        await witness.until_counted(321)
-        leaving = asyncio.create_task(member.leave())
-        await asyncio.wait({leaving}, timeout=0.5)  # by now it waits for the commit under way
-        gate.set()
-        await leaving
-        found = await asyncio.to_thread(committed, apache_kafka.bootstrap, log.topic)
-        assert found[0] == 321
-
-    kafka(scenario)
-
-
 def test_a_poll_that_never_ends_is_seen_from_outside(
     apache_kafka: ApacheKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,11 +295,3 @@ async def trips(log: Log, witness: Witness, first: int) -> list[float]:
 
 def replaced(record: Outgoing, value: bytes) -> Outgoing:
     return Outgoing(record.topic, record.partition, record.key, value)
-
-
-def committed(bootstrap: str, topic: str) -> dict[int, int]:
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    (future,) = admin.list_consumer_group_offsets(
-        [ConsumerGroupTopicPartitions(f"group-{topic}")]
-    ).values()
-    return {tp.partition: tp.offset for tp in future.result(timeout=10).topic_partitions}

@@ -18,6 +18,7 @@ from engine.errors import LogError
 from engine.events.record import Outgoing
 
 TIMEOUT_S = 8.0  # a record without an ack for so long is given up, and all behind it
+CLOSE_S = 1.0  # for acks, when no more records come
 LINGER_MS = 5  # 0 is one request per event, and the broker falls behind at 5,000 events/s
 KNOWN_S = 3_600.0  # then it is asked again: a broker forgets a silent producer after a day
 POLL_S = 0.1  # how late a timeout may be seen; acks wake the poll at once
@@ -138,11 +139,13 @@ class KafkaPublisher:
         self._sick -= places
 
     async def close(self) -> None:
-        """Wait for the acks under way, at most `timeout_s`, and let the connections go."""
+        """Wait for the acks under way, at most CLOSE_S, and let the connections go."""
         lines, self._lines = list(self._lines.values()), {}
         for line in lines:
             line.closing = True
         for line in lines:
+            await asyncio.to_thread(line.thread.join, CLOSE_S)
+            line.broken = True  # who waits still is told that nobody knows
             await asyncio.to_thread(line.thread.join)
 
     def _held(self, *, sick: bool) -> "_Line":

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-STOP_S = 5.0
+STOP_S = 10.0  # longer than what `engine run` gives itself
 PR_SET_PDEATHSIG = 1
 log = logging.getLogger(__name__)
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None

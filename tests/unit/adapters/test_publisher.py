@@ -275,3 +275,20 @@ def test_an_ack_without_an_offset_is_none(broker: Broker) -> None:
         assert broker.producers == 2, "the one that guessed is not asked again"
 
     play(scenario)
+
+
+def test_who_closes_does_not_wait_for_a_broker_that_is_away(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(producer, "CLOSE_S", 0.05)
+
+    async def run() -> None:
+        publisher = KafkaPublisher("nowhere", timeout_s=2 * PATIENCE_S)
+        waiting = asyncio.create_task(publisher.publish([SICK]))
+        await asyncio.sleep(0.05)
+        await asyncio.wait_for(publisher.close(), PATIENCE_S)
+        with pytest.raises(LogError, match="purged"):
+            await waiting
+
+    asyncio.run(run())
+    assert threads() == []
