@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from threading import Event
 from time import monotonic, sleep
 from typing import Any
 
@@ -150,6 +151,7 @@ class ArtefactLibrary:
             return
         assert isinstance(artefact, Artefact)
         before = next(reversed(self._rule_sets.values()), None)
+        given_up = Event()
         try:
             self._rule_sets[version] = await asyncio.to_thread(
                 lambda: compile_rules(
@@ -157,9 +159,12 @@ class ArtefactLibrary:
                     self._contracts_of(artefact.contracts),
                     version=version,
                     before=before,
-                    between=_let_others_run,
+                    between=lambda: _let_others_run(given_up),
                 )
             )
+        except asyncio.CancelledError:
+            given_up.set()  # the process would wait for its thread
+            raise
         except EngineError as error:
             self._refuse(version, str(error))
             raise
@@ -187,6 +192,8 @@ class ArtefactLibrary:
         return self._lateness.get(event_type, default_lateness(event_type))
 
 
-def _let_others_run() -> None:
+def _let_others_run(given_up: Event) -> None:
     """Let the loop's thread have the interpreter: else it waits 5 ms for it after each await."""
+    if given_up.is_set():
+        raise asyncio.CancelledError
     sleep(0)

@@ -2,7 +2,10 @@
 
 import asyncio
 import gzip
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event
+from time import monotonic, sleep
 
 import orjson
 import pytest
@@ -11,6 +14,7 @@ from engine.adapters.memory import MemoryLog
 from engine.errors import ConfigError
 from engine.events import topics
 from engine.events.record import Outgoing
+from engine.runtime.rulesets import library as library_
 from engine.runtime.rulesets.library import ArtefactLibrary
 from engine.runtime.rulesets.releases import (
     SIZE_MAX,
@@ -24,6 +28,7 @@ from engine.runtime.rulesets.releases import (
 )
 
 SECRET = b"of the installation"
+PATIENCE_S = 10.0
 
 
 def an_artefact(version: str = "v1", *, text: str = "") -> Artefact:
@@ -136,3 +141,36 @@ def test_the_next_version_reads_only_the_files_that_changed() -> None:
     assert second["a"] is first["a"]
     assert second["b"].actions[0].name == "d"
     assert third["a"] is not second["a"], "it may name other contracts"
+
+
+def test_a_compile_that_nobody_waits_for_any_more_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process does not end before its threads do."""
+    begun, ended = Event(), Event()
+
+    def endless(*_: object, between: Callable[[], object], **__: object) -> None:
+        begun.set()
+        try:
+            for _ in range(int(PATIENCE_S * 1_000)):
+                between()
+                sleep(0.001)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(library_, "compile_rules", endless)
+    empty = Artefact(version="v1", rules={}, contracts={}, lateness_ms={})
+    library = ArtefactLibrary(a_log(artefact_record(empty, SECRET)), secret=SECRET)
+
+    async def play() -> None:
+        needing = asyncio.create_task(library.need("ruleset", "v1"))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        needing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await needing
+
+    began = monotonic()
+    asyncio.run(play())
+    assert ended.is_set() and monotonic() - began < PATIENCE_S
+    assert library.versions == () and library.refused == {}
