@@ -171,6 +171,7 @@ class Soak:
         finally:
             for task in work:
                 task.cancel()
+            await asyncio.wait(work)  # a strike ends what it has begun
         await self._settle()
         await self._judge(seconds)
         await self._redis.aclose()
@@ -235,16 +236,20 @@ class Soak:
     async def _freeze(self) -> None:
         pid = self._stack.pids["work"]
         os.kill(pid, signal.SIGSTOP)
-        await asyncio.sleep(FROZEN_S)
-        os.kill(pid, signal.SIGCONT)
+        try:
+            await asyncio.sleep(FROZEN_S)
+        finally:  # the run may be over meanwhile
+            os.kill(pid, signal.SIGCONT)
 
     async def _pause_redis(self) -> None:
         await self._redis.client_pause(int(FROZEN_S * 1000))
 
     async def _freeze_broker(self) -> None:
         self._broker.freeze()
-        await asyncio.sleep(FROZEN_S)
-        self._broker.thaw()
+        try:
+            await asyncio.sleep(FROZEN_S)
+        finally:
+            self._broker.thaw()
 
     def _sulk(self, answer: str) -> Callable[[], Awaitable[None]]:
         async def say(word: str) -> None:
@@ -254,8 +259,10 @@ class Soak:
 
         async def sulk() -> None:
             await say(answer)
-            await asyncio.sleep(SULK_S)
-            await say("200")
+            try:
+                await asyncio.sleep(SULK_S)
+            finally:
+                await say("200")
 
         return sulk
 

@@ -1,12 +1,20 @@
 """Short forms of what runs for long: a backlog behind a slow Redis, and the judgement of a soak."""
 
+import asyncio
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from tests.apache.broker import missing_tools
+from engine.config import Settings
+from engine.runtime.local.stack import Stack
+from tests.apache.broker import ApacheKafka, missing_tools
 from tests.endurance import backlog
-from tests.endurance.soak import LOOK_S, WARM_S, Report, Sample, grown
+from tests.endurance.load import Load
+from tests.endurance.soak import LOOK_S, WARM_S, Report, Sample, Soak, grown
 from tests.servers import unavailable
 
 Number = Callable[[float], float]  # of the seconds that a process has lived
@@ -74,3 +82,28 @@ def test_a_new_process_is_not_the_old_one_grown() -> None:
 
 def test_a_process_that_hardly_lived_is_not_judged_well() -> None:
     assert len(judged(life(1, 0.0, 10)).problems) == 1
+
+
+def test_a_strike_that_is_broken_off_leaves_nobody_frozen() -> None:
+    """The run may end in the middle of one, and a frozen process does not stop: it is killed."""
+    with subprocess.Popen(["sleep", "60"]) as child:
+        stack = SimpleNamespace(settings=Settings(), pids={"work": child.pid})
+        soak = Soak(cast(Stack, stack), cast(ApacheKafka, None), cast(Load, None))
+
+        async def play() -> None:
+            striking = asyncio.create_task(soak._freeze())
+            while state(child.pid) != "T":
+                await asyncio.sleep(0.01)
+            striking.cancel()
+            await asyncio.wait({striking})
+
+        try:
+            asyncio.run(play())
+            assert state(child.pid) != "T"
+        finally:
+            child.kill()
+
+
+def state(pid: int) -> str:
+    """Return what the kernel says of a process: S sleeps, T is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
