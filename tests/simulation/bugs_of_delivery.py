@@ -1,4 +1,4 @@
-"""Bugs of delivery to plant: ledgers, attempts, receipts, and the inbox."""
+"""Bugs of what is beside the fold to plant: ledgers, attempts, receipts, inbox, the learner."""
 
 import re
 from dataclasses import replace
@@ -8,7 +8,7 @@ from engine.delivery import intake
 from engine.delivery.channels import webhook
 from engine.ingest import accept
 from engine.ports import LedgerSnapshot
-from engine.runtime import rekey
+from engine.runtime import learner, rekey
 from engine.runtime.handover import attempt, sender
 from tests.instead import Patch
 from tests.simulation import ways
@@ -95,3 +95,14 @@ def inbox_committed_too_early() -> list[Patch]:
         return after
 
     return [(rekey.Rekeyer, "batch", batch)]
+
+
+@bug("a label that the new owner of a partition sends again is learned again", seed=17)
+def labels_are_learned_again() -> list[Patch]:
+    return [(learner.Learner, "_is_new", lambda self, record: True)]
+
+
+@bug("a model is announced to one partition", seed=5)
+def one_partition_hears_of_a_model() -> list[Patch]:
+    real = learner.version_records
+    return [(learner, "version_records", lambda *arguments: real(*arguments)[:1])]

@@ -3,12 +3,14 @@
 Hunted by `orders.weather`, whose seeds are thirty times as quick as those of the whole engine.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import replace as replace_struct
 
 from engine.events import topics
 from engine.identity import mac, node, registrar
+from engine.identity.messages import Claim
 from engine.identity.node import Tombstone
 from engine.pipeline import envelope, fold, parting, persons, registry, state
 from engine.runtime.partition import owner as partition
@@ -124,6 +126,30 @@ def nobody_is_absorbed() -> list[Patch]:
             real(held, kind, *rest, **more)
 
     return [(registry, "send_control", send_control)]
+
+
+def _claims(change: Callable[[Claim], Claim]) -> list[Patch]:
+    real = envelope.send_control
+
+    def send_control(held: Any, kind: str, to: str, body: Any, **more: Any) -> None:
+        real(held, kind, to, change(body) if kind == "claim" else body, **more)
+
+    return [(persons, "send_control", send_control)]
+
+
+@bug("a claim does not say that it was proved", seed=9, hunt=hunt, within=60)
+def proofs_are_kept_back() -> list[Patch]:
+    return _claims(lambda claim: replace_struct(claim, ev=0))
+
+
+@bug("every claim says that it was proved", seed=3, hunt=hunt, within=60)
+def everything_is_a_proof() -> list[Patch]:
+    return _claims(lambda claim: replace_struct(claim, ev=1))
+
+
+@bug("of several names one is claimed", hunt=hunt, within=60)
+def one_name_is_claimed() -> list[Patch]:
+    return _claims(lambda claim: replace_struct(claim, names=claim.names[:1]))
 
 
 # Messages between actors: hunted by storms of the whole engine.

@@ -59,12 +59,14 @@ def write(seed: int, *, now: int) -> Script:
     def somewhen(item: tuple[str, Any]) -> None:
         script.insert(random.randrange(len(script) // 6, len(script) + 1), item)
 
-    for _ in range(random.randint(0, 6 if crowded else 4)):
+    # Staff keeps away at times: of whom it had a word nobody asks whether a proof has joined them.
+    away = seed % 10 == 9
+    for _ in range(0 if away else random.randint(0, 6 if crowded else 4)):
         name = random.choice(names)
         mates = [other for other in names if owner_of(other) == owner_of(name)]
         leaving = random.sample(mates, random.randint(1, max(1, len(mates) - 1)))
         somewhen(("split", (name, leaving)))
-    for _ in range(random.choice((0, 1, 1, 2))):
+    for _ in range(0 if away else random.choice((0, 1, 1, 2))):
         name = random.choice(names)
         for _ in range(random.choice((1, 1, 2))):
             somewhen(("erase", name))
