@@ -14,7 +14,7 @@ from engine.events.contract import Contracts, parse_contracts
 from engine.events.model import Event
 from engine.matching.match import on_event, on_timer
 from engine.outcome import Outcome
-from engine.profile import windows
+from engine.profile.logs import exact
 from engine.profile.model import Actor, Trait
 from engine.profile.turn import Turn
 from engine.rules.compile import RuleSet, compile_rules
@@ -85,8 +85,8 @@ class Customer:
             ids=[self.node_id],
             data=dict(data or {}),
         )
-        columns = self.rules.columns.get(type, windows.Columns())
-        windows.append(self.actor.logs, type, moment, event.data, columns)
+        columns = self.rules.columns.get(type, exact.Columns())
+        exact.append(self.actor.logs, type, moment, event.data, columns)
         turn = self._turn()
         on_event(self.rules, turn, event)
         self._close(turn)

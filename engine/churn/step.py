@@ -17,7 +17,7 @@ from engine.clock import DAY_MS
 from engine.events import topics
 from engine.events.model import Event
 from engine.outcome import Move
-from engine.profile import windows
+from engine.profile.logs import windows
 from engine.profile.model import Churn, Timer
 from engine.profile.turn import Turn
 

@@ -18,13 +18,13 @@ from engine.outcome import Move
 from engine.pipeline.book import Book
 from engine.pipeline.envelope import send, send_control
 from engine.pipeline.state import Live, Partition
-from engine.profile import windows
 from engine.profile.apply import apply, plan_of
+from engine.profile.logs import exact
 from engine.profile.things import tally
 from engine.profile.turn import Turn
 
 DERIVED_MAX = 8  # the engine's own events that one event may lead to
-_NO_COLUMNS = windows.Columns((), ())
+_NO_COLUMNS = exact.Columns((), ())
 _json = msgspec.json.Encoder().encode
 
 
@@ -67,7 +67,7 @@ def think(
     actor = turn.actor
     apply(actor, event, plan or plan_of(event.type, None))
     columns = rules.columns.get(event.type, _NO_COLUMNS) if rules else _NO_COLUMNS
-    windows.append(actor.logs, event.type, event.at, event.data, columns)
+    exact.append(actor.logs, event.type, event.at, event.data, columns)
     if actor.kind == "person":
         churn.on_event(turn, event, model)
     elif rules is not None and (wanted := rules.tallies.get((actor.kind, event.type))) is not None:
@@ -140,7 +140,7 @@ def _derived(turn: Turn, rules: match.RuleSet) -> None:
         event = turn.derived.pop(0)
         turn.outcome.derived.append(event)
         columns = rules.columns.get(event.type, _NO_COLUMNS)
-        windows.append(turn.actor.logs, event.type, event.at, event.data, columns)
+        exact.append(turn.actor.logs, event.type, event.at, event.data, columns)
         match.on_event(rules, turn, event)
         looked_at += 1
 

@@ -4,7 +4,8 @@ Counts and sums add, facts and contacts keep the newest, windows are the sorted 
 churn and the state of rules are merged by their owners (`pipeline/merge.py` calls them all).
 """
 
-from engine.profile import contacts, windows
+from engine.profile import contacts
+from engine.profile.logs import exact
 from engine.profile.model import TRIGGERS_MAX, Actor, Care, Trade
 
 
@@ -31,7 +32,7 @@ def merge_profile(winner: Actor, loser: Actor) -> None:
     winner.complaint = _cares(winner.complaint, loser.complaint)
     for name, log in loser.logs.items():
         known_log = winner.logs.get(name)
-        winner.logs[name] = log if known_log is None else windows.merge(known_log, log)
+        winner.logs[name] = log if known_log is None else exact.merge(known_log, log)
     for name, score in loser.scores.items():
         winner.scores.setdefault(name, score)
     if loser.stage_at > winner.stage_at:

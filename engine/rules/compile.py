@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from engine.errors import RulesError
 from engine.events.contract import Contracts
 from engine.profile.apply import Plan, plan_of
+from engine.profile.logs.exact import Columns, joined
 from engine.profile.things.tally import SPREAD, Tallied
-from engine.profile.windows import Columns, joined
 from engine.rules.check import UNTESTED, check_groups, check_tallies
 from engine.rules.expression.compile import Reads, Value
 from engine.rules.listeners import Listener, Listeners, listeners_of

@@ -13,9 +13,9 @@ from engine.identity.node import Links
 from engine.matching import silence
 from engine.pipeline.state import STATE_VERSION, Live, decode_node, encode_node
 from engine.profile.calendar import local, zone_of
+from engine.profile.logs.windows import span
 from engine.profile.model import Actor, Log, RuleState
 from engine.profile.things import tally
-from engine.profile.windows import span
 from engine.rules.model import Rule, Schedule
 
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from engine.profile import windows
+from engine.profile.logs import exact, windows
 from engine.profile.model import Actor, Log
 from engine.rules.expression.compile import compile_condition
 from tests.unit.rules.expression.expression_scope import CART, NOW, SCOPE, an_actor
 
 ROUNDS, CALLS = 7, 20_000
-COLUMNS = windows.Columns(("value",), ("category",))
+COLUMNS = exact.Columns(("value",), ("category",))
 Events = dict[str, dict[str, Any]]
 
 
@@ -76,7 +76,7 @@ def main() -> None:
     text = CASES[1][1]
     compiling, _ = best(partial(compile_condition, text, SCOPE, trigger="cart"), int, calls=200)
     print(f"compile    {compiling:8.1f} us for {len(text)} characters")
-    for rows in (30, windows.LOG_MAX):
+    for rows in (30, exact.LOG_MAX):
         log = a_log(rows)
         count, total = best(
             partial(windows.count, log, NOW, 9_000),
@@ -98,7 +98,7 @@ def a_log(rows: int) -> Log:
     logs: dict[str, Log] = {}
     for row in range(rows):
         data = {"value": 100 * row, "category": f"c{row % 7}"}
-        windows.append(logs, "x", NOW - 1_000 * (rows - row), data, COLUMNS)
+        exact.append(logs, "x", NOW - 1_000 * (rows - row), data, COLUMNS)
     return logs["x"]
 
 
@@ -106,7 +106,7 @@ def fresh_append(log: Log) -> None:
     """Append to the same log each time: its bytes are put back after."""
     assert log.numbers is not None and log.words is not None
     before = log.times, dict(log.numbers), dict(log.words)
-    windows.append({"x": log}, "x", NOW, {"value": 5_000, "category": "c3"}, COLUMNS)
+    exact.append({"x": log}, "x", NOW, {"value": 5_000, "category": "c3"}, COLUMNS)
     log.times, log.numbers, log.words = before
 
 

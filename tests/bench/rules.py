@@ -27,7 +27,7 @@ from engine.events.model import Event
 from engine.matching import match
 from engine.outcome import Meta, Outcome
 from engine.pipeline.state import Partition
-from engine.profile import windows
+from engine.profile.logs import exact
 from engine.profile.model import Actor
 from engine.profile.turn import Turn
 from engine.rules.compile import RuleSet, compile_rules
@@ -41,7 +41,7 @@ CUSTOMERS = 2_000
 SIZES = (10, 100, 1_000, 5_000)
 TIMERS = 200_000
 WINDOW_EVENTS = 60_000
-NO_COLUMNS = windows.Columns((), ())
+NO_COLUMNS = exact.Columns((), ())
 
 
 def held_against(rules: RuleSet, found: list[Event]) -> float:
@@ -65,7 +65,7 @@ def _held(rules: RuleSet, found: list[Event]) -> float:
         actor = actors[event.ids[0]]
         turn = Turn("demo", event.ids[0], actor, event.at, outcome, _lateness)
         columns = rules.columns.get(event.type, NO_COLUMNS)
-        windows.append(actor.logs, event.type, event.at, event.data, columns)
+        exact.append(actor.logs, event.type, event.at, event.data, columns)
         match.on_event(rules, turn, event)
     return (process_time() - began) * 1e6 / (len(found) - warm)
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from engine.clock import DAY_MS, HOUR_MS
-from engine.profile import windows
+from engine.profile.logs import exact, windows
 from engine.profile.model import Log
 from tests.bench.load import START_MS
 
@@ -140,7 +140,7 @@ class Running:
         return self.total
 
 
-def exact(
+def by_log(
     happened: list[Happened], wanted: list[Aggregate], customers: dict[int, dict[str, Log]]
 ) -> Iterator[list[Any]]:
     """Yield what six aggregates are after each event, from the logs that the engine keeps."""
@@ -148,7 +148,7 @@ def exact(
     reads = [(FUNCTIONS[name], *rest) for name, *rest in wanted]
     for number, (customer, type, at, now, data) in enumerate(happened):
         logs = customers.setdefault(customer, {})
-        windows.append(logs, type, at, data, columns[type])
+        exact.append(logs, type, at, data, columns[type])
         yield [
             function(logs.get(event), now, length, *arguments)
             for function, event, length, arguments in _six(reads, number)
@@ -173,27 +173,27 @@ def _six(all_of_them: list[Any], number: int) -> list[Any]:
     return all_of_them[first : first + READS]
 
 
-def _columns(wanted: list[Aggregate]) -> dict[str, windows.Columns]:
+def _columns(wanted: list[Aggregate]) -> dict[str, exact.Columns]:
     reads = [
         {
-            each.type: windows.Columns(
+            each.type: exact.Columns(
                 tuple(name for name in each.arguments[:1] if name == "value"),
                 tuple(name for name in each.arguments[:1] if name == "category"),
             )
         }
         for each in wanted
     ]
-    return windows.joined(reads)
+    return exact.joined(reads)
 
 
 def measure(count: int, each: int) -> dict[str, float]:
     """Return CPU us an event by method, at `each` events a customer, over `count` events."""
     happened, wanted, few = happenings(count, each), aggregates(), happenings(3 * each, each)
-    assert list(exact(few, wanted, {})) == list(running(few, wanted, {})), "they must agree"
+    assert list(by_log(few, wanted, {})) == list(running(few, wanted, {})), "they must agree"
     logs: dict[int, dict[str, Log]] = {}
     totals: dict[int, list[Running]] = {}
     return {
-        "exact": _us_each(exact(happened, wanted, logs), len(happened)),
+        "exact": _us_each(by_log(happened, wanted, logs), len(happened)),
         "running": _us_each(running(happened, wanted, totals), len(happened)),
         **_kept("exact", list(logs.values()), dict[str, Log]),
         **_kept(

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.profile import pace, windows
+from engine.profile.logs import exact, pace, windows
+from engine.profile.logs.exact import LOG_MAX, Columns
 from engine.profile.model import Log
-from engine.profile.windows import LOG_MAX, Columns
 
 COLUMNS = Columns(("paid", "value"), ("category",))
 WORDS = ("food", "toys", "美妆", "")
@@ -31,7 +31,7 @@ Row = tuple[int, dict[str, Any]]
 def packed(events: list[Row]) -> dict[str, Log]:
     logs: dict[str, Log] = {}
     for at, data in events:
-        windows.append(logs, "x", at, data, COLUMNS)
+        exact.append(logs, "x", at, data, COLUMNS)
     return logs
 
 
@@ -89,7 +89,7 @@ def test_a_window_holds_what_a_list_of_the_same_events_holds(
 
 @given(EVENTS, EVENTS, st.integers(0, 70))
 def test_merged_logs_hold_the_events_of_both(left: list[Row], right: list[Row], until: int) -> None:
-    merged = windows.merge(packed(left).get("x", Log()), packed(right).get("x", Log()))
+    merged = exact.merge(packed(left).get("x", Log()), packed(right).get("x", Log()))
     agrees(merged, sorted_by_time(left + right), until, 40)
 
 
@@ -112,15 +112,15 @@ def test_a_filter_that_cannot_tell_makes_the_aggregate_unknown(
 def test_a_full_log_drops_its_oldest_event_and_the_words_that_no_row_uses() -> None:
     logs: dict[str, Log] = {}
     for at in range(3 * LOG_MAX):
-        windows.append(logs, "x", at, {"value": at, "category": f"w{at}"}, COLUMNS)
+        exact.append(logs, "x", at, {"value": at, "category": f"w{at}"}, COLUMNS)
     log = logs["x"]
     assert windows.count(log, 3 * LOG_MAX, None) == LOG_MAX
     assert windows.first(log, 3 * LOG_MAX, None, "category") == f"w{2 * LOG_MAX}"
     assert windows.last(log, 3 * LOG_MAX, None, "category") == f"w{3 * LOG_MAX - 1}"
     assert windows.distinct(log, 3 * LOG_MAX, None, "category") == LOG_MAX
-    assert len(log.book["category"]) <= windows.BOOK_MAX
+    assert len(log.book["category"]) <= exact.BOOK_MAX
     before = log.times
-    windows.append(logs, "x", 0, {}, COLUMNS)
+    exact.append(logs, "x", 0, {}, COLUMNS)
     assert log.times == before, "older than a full log's oldest event: it is the one dropped"
 
 
@@ -129,14 +129,14 @@ def test_a_full_log_holds_the_newest_events_and_what_they_said(said: list[tuple[
     logs: dict[str, Log] = {}
     rows: list[Row] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(windows, "LOG_MAX", 8)
-        patch.setattr(windows, "BOOK_MAX", 12)
+        patch.setattr(exact, "LOG_MAX", 8)
+        patch.setattr(exact, "BOOK_MAX", 12)
         for at, value in said:
             data = {"value": value, "category": f"w{value}"} if value else {}
-            windows.append(logs, "x", at, data, COLUMNS)
+            exact.append(logs, "x", at, data, COLUMNS)
             rows = sorted_by_time([*rows, (at, data)])[-8:]
             agrees(logs["x"], rows, 30, 20)
-            known = [windows.value_at(logs["x"], "category", row) for row in range(len(rows))]
+            known = [exact.value_at(logs["x"], "category", row) for row in range(len(rows))]
             assert known == [word(data) for _, data in rows]
             assert len(logs["x"].book["category"]) <= 12
 
@@ -144,7 +144,7 @@ def test_a_full_log_holds_the_newest_events_and_what_they_said(said: list[tuple[
 def test_infinities_are_known_and_have_no_sum() -> None:
     logs: dict[str, Log] = {}
     for at, value in enumerate((inf, 1.0, -inf)):
-        windows.append(logs, "x", at, {"value": value}, COLUMNS)
+        exact.append(logs, "x", at, {"value": value}, COLUMNS)
     log = logs["x"]
     assert windows.total(log, 9, None, "value") is windows.mean(log, 9, None, "value") is None
     assert windows.most(log, 9, None, "value") == inf
@@ -154,12 +154,12 @@ def test_infinities_are_known_and_have_no_sum() -> None:
 
 def test_a_new_column_is_missing_in_older_rows_and_one_not_read_any_more_is_dropped() -> None:
     logs: dict[str, Log] = {}
-    windows.append(logs, "x", 1, {"value": 1, "category": "a"}, Columns(("value",), ("category",)))
-    windows.append(logs, "x", 2, {"paid": True, "page": "/p"}, Columns(("paid",), ("page",)))
+    exact.append(logs, "x", 1, {"value": 1, "category": "a"}, Columns(("value",), ("category",)))
+    exact.append(logs, "x", 2, {"paid": True, "page": "/p"}, Columns(("paid",), ("page",)))
     log = logs["x"]
     assert set(log.numbers) == {"paid"}
     assert set(log.words) == set(log.book) == {"page"}
-    assert isnan(windows.numbers(log, "paid")[0])
+    assert isnan(exact.numbers(log, "paid")[0])
     assert windows.last(log, 2, None, "paid") == 1.0
     assert windows.first(log, 2, None, "page") is None
     assert windows.last(log, 2, None, "page") == "/p"
@@ -167,7 +167,7 @@ def test_a_new_column_is_missing_in_older_rows_and_one_not_read_any_more_is_drop
 
 def test_a_word_too_long_and_a_number_too_large_are_missing() -> None:
     logs: dict[str, Log] = {}
-    data = {"category": "x" * (windows.WORD_LENGTH_MAX + 1), "value": 10**400}
-    windows.append(logs, "x", 1, data, COLUMNS)
+    data = {"category": "x" * (exact.WORD_LENGTH_MAX + 1), "value": 10**400}
+    exact.append(logs, "x", 1, data, COLUMNS)
     assert windows.last(logs["x"], 1, None, "category") is None
     assert windows.last(logs["x"], 1, None, "value") is None

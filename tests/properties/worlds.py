@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from engine.profile import schema, windows
+from engine.profile import schema
+from engine.profile.logs import exact
 from engine.profile.model import Actor, Trait
 from engine.rules.expression.types import (
     BOOL,
@@ -92,7 +93,7 @@ def an_actor(world: World) -> Actor:
     if world.risk is not None:
         actor.scores["churn_risk"] = world.risk
     actor.trade.orders = world.orders
-    columns = windows.Columns(("f", "m", "n"), ("w",))
+    columns = exact.Columns(("f", "m", "n"), ("w",))
     for row in world.rows:
-        windows.append(actor.logs, "seen", row["at"], row, columns)
+        exact.append(actor.logs, "seen", row["at"], row, columns)
     return actor

@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
+from engine.profile.logs.exact import Columns
 from engine.profile.model import Actor
 from engine.profile.things.tally import Tallied
-from engine.profile.windows import Columns
 from engine.rules.expression import words
 from engine.rules.expression.check import Checker
 from engine.rules.expression.generate import Writer

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 from engine.clock import DAY_MS, parse_iso
 from engine.profile.calendar import PERIODS
+from engine.profile.logs.exact import LOG_MAX
 from engine.profile.things.tally import CUSTOMER, DAYS_MAX
-from engine.profile.windows import LOG_MAX
 from engine.rules.expression.meaning import (
     MISTAKEN,
     Aggregate,

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from engine.profile import pace, windows
 from engine.profile.calendar import PERIODS, elapsed
+from engine.profile.logs import exact, pace, windows
 from engine.profile.things import tally
 from engine.rules.expression import values
 from engine.rules.expression.meaning import Read
@@ -53,9 +53,9 @@ CALLED: dict[str, Any] = {  # the globals of all functions
     "to_string": values.to_string,
     "major": values.major,
     "whole": values.whole,
-    "numbers": windows.numbers,
-    "codes": windows.codes,
-    "code_of": windows.code_of,
+    "numbers": exact.numbers,
+    "codes": exact.codes,
+    "code_of": exact.code_of,
     "empty": values.EMPTY,
     "unset": object(),
     "caught": values.CAUGHT,

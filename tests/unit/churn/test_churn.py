@@ -23,7 +23,7 @@ from engine.clock import DAY_MS
 from engine.errors import ContractError
 from engine.events.model import Event
 from engine.outcome import Outcome
-from engine.profile import windows
+from engine.profile.logs import exact
 from engine.profile.model import Actor
 from engine.profile.turn import Turn
 
@@ -154,7 +154,7 @@ class Life:
             id=f"{self.number:032x}", tenant="t", source="s", type=kind, at=at, original_at=at,
             received_at=at, ids=["0utest"], data={"value": value},
         )  # fmt: skip
-        windows.append(self.actor.logs, kind, at, event.data, windows.Columns())
+        exact.append(self.actor.logs, kind, at, event.data, exact.Columns())
         on_event(turn, event, self.model)
         return turn
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from engine.profile import schema, windows
+from engine.profile import schema
+from engine.profile.logs import exact
 from engine.profile.model import Actor, Trait
 from engine.rules.expression.compile import compile_condition, compile_value
 from engine.rules.expression.types import (
@@ -56,12 +57,12 @@ def an_actor() -> Actor:
     actor.scores = {"churn_risk": 0.7}
     for minutes, category in ((90, "food"), (30, "food"), (20, "toys"), (10, "food")):
         data: dict[str, Any] = {"page": f"/{minutes}", "category": category}
-        columns = windows.Columns((), ("category", "page"))
+        columns = exact.Columns((), ("category", "page"))
         at = NOW - minutes * MINUTE
-        windows.append(actor.logs, "web.page_viewed", at, data, columns)
+        exact.append(actor.logs, "web.page_viewed", at, data, columns)
     order = {"value": 8_000, "category": "food"}
-    columns = windows.Columns(("value",), ("category",))
-    windows.append(actor.logs, "order.placed", NOW - 10 * 24 * 60 * MINUTE, order, columns)
+    columns = exact.Columns(("value",), ("category",))
+    exact.append(actor.logs, "order.placed", NOW - 10 * 24 * 60 * MINUTE, order, columns)
     actor.trade.orders, actor.trade.total_minor = 1, 8_000
     actor.trade.last_at = NOW - 10 * 24 * 60 * MINUTE
     return actor

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.profile import windows
+from engine.profile.logs import exact
 from engine.profile.model import Actor, Trait
 from engine.rules.expression.compile import compile_value
 from tests.unit.rules.expression.expression_scope import CART, SCOPE, problems, value
@@ -19,8 +19,8 @@ def seen(times: list[int], zone: str) -> Actor:
     """Return who looked at pages at some instants (UTC ms)."""
     actor = Actor(traits={"zone": Trait(zone, "crm", 1)})
     for at in times:
-        columns = windows.Columns(("weight",), ())
-        windows.append(actor.logs, "web.page_viewed", at, {"page": "/"}, columns)
+        columns = exact.Columns(("weight",), ())
+        exact.append(actor.logs, "web.page_viewed", at, {"page": "/"}, columns)
     return actor
 
 

@@ -3,8 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
+from engine.profile.logs.exact import Columns
 from engine.profile.model import Actor, Trait
-from engine.profile.windows import Columns
 from engine.rules.expression.compile import compile_condition, compile_value
 from engine.rules.expression.types import DOUBLE, ExpressionErrors
 from tests.unit.rules.expression.expression_scope import (

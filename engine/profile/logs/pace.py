@@ -2,8 +2,8 @@
 
 from struct import Struct
 
+from engine.profile.logs.windows import Keep, count, span, total
 from engine.profile.model import Log
-from engine.profile.windows import Keep, count, span, total
 
 _TIME = Struct("<q")
 

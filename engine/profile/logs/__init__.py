@@ -1,0 +1,1 @@
+"""Exact logs of events, and the windows over them."""
