@@ -150,7 +150,7 @@ def _send_label(turn: Turn, name: str, row: bytes) -> None:
     # A purchase in (at, until] is the label 0; one before was in x already.
     bought = windows.count(turn.actor.logs.get(PURCHASE), until, until - at)
     body = snapshot.labelled(name, row, 0 if bought else 1)
-    turn.moved.append(Move(topics.LABELLED, -1, name, orjson.dumps(body), ()))
+    turn.moved += (Move(topics.LABELLED, -1, name, orjson.dumps(body), ()),)
     turn.outcome.count("labels")
 
 
@@ -175,7 +175,7 @@ def _tell_band(
         received_at=source.received_at if source else turn.now,
         made_of=(cause, BAND_CHANGED),
     )
-    turn.derived.append(event)
+    turn.derived += (event,)
 
 
 def _watch_silence(

@@ -54,7 +54,7 @@ def act(
         elif ways or not action.channels:
             trigger = _trigger(turn, rule, match, index, ways)
             trigger.held_out, trigger.reason, trigger.inputs = held_out, reason, inputs
-            turn.emitted.append(trigger)
+            turn.emitted += (trigger,)
             first = first or trigger
             entry = _entry(rule, match, action, held_out=held_out)
             entry.update(id=trigger.id, channels=ways, reason=reason)

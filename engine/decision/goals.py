@@ -37,17 +37,16 @@ def reach_goals(turn: Turn, event: Event) -> None:
         return
     goal = max(open_, key=lambda each: (each.at, each.trigger))
     turn.outcome.count(f"{'goal_held_out' if goal.held_out else 'goal'}:{goal.rule}")
-    turn.emitted.append(
-        GoalReached(
-            trigger=goal.trigger,
-            tenant=turn.tenant,
-            rule=goal.rule,
-            customer=turn.node_id,
-            event=event.id,
-            at=event.at,
-            held_out=goal.held_out,
-        )
+    reached = GoalReached(
+        trigger=goal.trigger,
+        tenant=turn.tenant,
+        rule=goal.rule,
+        customer=turn.node_id,
+        event=event.id,
+        at=event.at,
+        held_out=goal.held_out,
     )
+    turn.emitted += (reached,)
     turn.actor.goals = [each for each in turn.actor.goals if each is not goal]
 
 

@@ -35,7 +35,8 @@ def ask(turn: Turn, rule: Rule, match: Match) -> None:
     data = [rule.version, msgspec.to_builtins(match)]
     if turn.arm(f"{ASKING}:{rule.id}:{match.instance}", at + WAIT_MS, data=data):
         told = {"rule": rule.id, "instance": match.instance}
-        turn.parts.append(((rule.context, str(value)), turn.event_for_another(ASKED, told, at=at)))
+        asked = turn.event_for_another(ASKED, told, at=at)
+        turn.parts += (((rule.context, str(value)), asked),)
 
 
 def hear(rules: RuleSet, turn: Turn, event: Event) -> None:
@@ -47,7 +48,7 @@ def hear(rules: RuleSet, turn: Turn, event: Event) -> None:
             if trait.at > event.at - FRESH_MS
         }
         told = turn.event_for_another(TOLD, {**event.data, CONTEXT: facts}, at=event.at)
-        turn.parts.append((event.ids[1], told))
+        turn.parts += ((event.ids[1], told),)
         return
     rule = rules.rules.get(str(event.data.get("rule")))
     name = f"{ASKING}:{event.data.get('rule')}:{event.data.get('instance', '')}"

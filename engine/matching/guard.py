@@ -46,9 +46,8 @@ def ask(turn: Turn, rule: Rule, guard: Guard, match: Match) -> None:
     if turn.arm(f"{LETTER}:{rule.id}:{match.instance}", due, data=data):
         told = {"rule": rule.id, "cause": cause, "instance": match.instance}
         at = max(match.at, turn.now)
-        turn.parts.append(
-            (incident_id(turn.tenant, rule.id, cause), turn.event_for_another(ASKED, told, at=at))
-        )
+        asked = turn.event_for_another(ASKED, told, at=at)
+        turn.parts += ((incident_id(turn.tenant, rule.id, cause), asked),)
 
 
 def cause_of(guard: Guard, match: Match, actor: Actor) -> str | None:
@@ -88,12 +87,14 @@ def _count(turn: Turn, rule: Rule, guard: Guard, event: Event) -> None:
     if people <= guard.more_than:
         return
     is_first = not any(at > since for at in state.fired)
+    tripped: list[tuple[str, Event]] = []
     if is_first:
         state.fired = [*state.fired, event.at][-1:]
-        turn.emitted.append(_raised(turn, rule, guard, event, people))
+        turn.emitted += (_raised(turn, rule, guard, event, people),)
     for _, customer, instance in asked if is_first else [new]:
         told = {"rule": rule.id, "instance": instance}
-        turn.parts.append((customer, turn.event_for_another(TRIPPED, told, at=event.at)))
+        tripped.append((customer, turn.event_for_another(TRIPPED, told, at=event.at)))
+    turn.parts += tuple(tripped)
 
 
 def _raised(turn: Turn, rule: Rule, guard: Guard, event: Event, people: int) -> Trigger:

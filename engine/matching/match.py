@@ -5,7 +5,7 @@ time and the lateness of what was awaited (WIRE.md, Time). Rules that an event c
 never looked at: the rule set is indexed by kind of actor and event type.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.decision.decide import HELD, decide, held
@@ -18,12 +18,12 @@ from engine.matching.sequence import take
 from engine.profile.model import Timer
 from engine.profile.turn import Turn
 from engine.rules.compile import RuleSet
-from engine.rules.listeners import Listener, Listeners
+from engine.rules.listeners import Judge, Listener, Listeners, in_order
 from engine.rules.model import Rule
 
 _FAILED = "delivery.failed"
 _AWAKE = ("live", "shadow")
-NONE: set[int] = set()
+_NOBODY: Mapping[str, Listeners] = {}
 
 
 def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
@@ -31,16 +31,26 @@ def on_event(rules: RuleSet, turn: Turn, event: Event) -> None:
     actor, type = turn.actor, event.type
     if actor.goals and type in rules.goals:
         reach_goals(turn, event)
-    if (listeners := rules.listeners.get((actor.kind, type))) is not None:
+    if (listeners := rules.listeners.get(actor.kind, _NOBODY).get(type)) is not None:
         if listeners.ends:
             _stop(turn, listeners, event)
-        concerned, sure = listeners.steps, NONE
-        if listeners.pinned:
-            concerned = listeners.concerned(event.data)
-        if listeners.judged:
-            concerned, sure = _judged(turn, listeners, event, concerned)
+        concerned, data = listeners.steps, event.data
+        for name, by_text in listeners.pinned:
+            text = data.get(name)
+            if text.__class__ is str and (wanting := by_text.get(text)) is not None:
+                concerned = in_order(concerned, wanting)
+        for judge in listeners.judges:
+            try:
+                chosen = judge.choose(data, actor, event.at)
+            except Exception:  # a value of a wrong type, say: each is asked by itself, and says so
+                chosen = judge.listeners
+            else:
+                if judge.doubted:
+                    _doubts(turn, judge, chosen, event)
+            if chosen:
+                concerned = in_order(concerned, chosen)
         if concerned:
-            _begin(turn, concerned, sure, event)
+            _begin(turn, concerned, event)
     if rules.scheduled or rules.segments:
         _arm_schedules(rules, turn, event)
     if type == _FAILED:
@@ -59,16 +69,16 @@ def _stop(turn: Turn, listeners: Listeners, event: Event) -> None:
             _guarded(turn, rule, _called_off, turn, rule, event, instance)
 
 
-def _begin(turn: Turn, concerned: Sequence[Listener], sure: set[int], event: Event) -> None:
-    """Let an event take the steps that it can take; `sure`: ranks whose condition is known."""
+def _begin(turn: Turn, concerned: tuple[Listener, ...], event: Event) -> None:
+    """Let an event take the steps that it can take."""
     actor, data, at = turn.actor, event.data, event.at
-    for rank, rule, places in concerned:
+    for _, rule, places, is_known in concerned:
         if not rule.is_simple:
             _guarded(turn, rule, _sequence, turn, rule, places, event)
             continue
         step = rule.steps[0]
         where = step.where
-        if where is not None and rank not in sure:
+        if where is not None and not is_known:
             try:
                 holds = where.holds({step.alias: data}, actor, at)
             except Exception as error:
@@ -79,26 +89,6 @@ def _begin(turn: Turn, concerned: Sequence[Listener], sure: set[int], event: Eve
                     _guarded(turn, rule, _doubt, turn, rule, event)
                 continue
         _guarded(turn, rule, _single, turn, rule, event)
-
-
-def _judged(
-    turn: Turn, listeners: Listeners, event: Event, concerned: Sequence[Listener]
-) -> tuple[Sequence[Listener], set[int]]:
-    """Return (the rules to look at with those whose conditions hold, the ranks of the latter)."""
-    try:
-        chosen = listeners.chosen(event.data, turn.actor, event.at)
-    except Exception:  # of one of them, which will say so itself
-        chosen = None
-    if chosen is None:  # in doubt each rule is asked by itself
-        return sorted([*concerned, *listeners.judged]), NONE
-    sure = NONE
-    if chosen:
-        sure = {listener.rank for listener in chosen}
-        concerned = sorted([*concerned, *chosen]) if concerned else chosen
-    for rank, rule, _ in listeners.doubted:
-        if rank not in sure:
-            _guarded(turn, rule, _doubt, turn, rule, event)
-    return concerned, sure
 
 
 def on_timer(rules: RuleSet, turn: Turn, timer_id: str, timer: Timer) -> None:
@@ -131,6 +121,14 @@ def on_look(rules: RuleSet, turn: Turn, silent_max_ms: int) -> None:
     for rule in rules.scheduled:
         if rule.key == turn.actor.kind:
             _guarded(turn, rule, _catch_up, turn, rule, silent_max_ms)
+
+
+def _doubts(turn: Turn, judge: Judge, chosen: tuple[Listener, ...], event: Event) -> None:
+    """Look at those of a judge's rules whose conditions do not hold."""
+    sure = {listener.rank for listener in chosen}
+    for rank, rule, *_ in judge.doubted:
+        if rank not in sure:
+            _guarded(turn, rule, _doubt, turn, rule, event)
 
 
 def _doubt(turn: Turn, rule: Rule, event: Event) -> None:
@@ -245,11 +243,11 @@ def _guarded(turn: Turn, rule: Rule, step: Callable[..., None], *arguments: Any)
     What it was about to send is taken back. Here and where conditions are asked the core catches
     anything (PROTOCOL.md 1.9): the offset must move on, and the other rules must not suffer.
     """
-    sent = len(turn.emitted)
+    sent = turn.emitted
     try:
         step(*arguments)
     except Exception as error:
-        del turn.emitted[sent:]
+        turn.emitted = sent
         _broke(turn, rule, error)
 
 

@@ -152,7 +152,7 @@ def _look(
                 received_at=received_at,
                 made_of=(turn.tenant, name, segment.name, cause),
             )
-            turn.derived.append(event)
+            turn.derived += (event,)
     return has_changed
 
 

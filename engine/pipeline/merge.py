@@ -21,12 +21,11 @@ def merge_actor(turn: Turn, loser: Actor, *, absorbed: str, forced: bool) -> Non
             late = timer.score - timer.due
             turn.arm(timer_id, timer.due, lateness_ms=late, data=timer.data)
     segments.bring_back(turn)
-    turn.emitted.append(
-        Merged(
-            tenant=turn.tenant,
-            customer=turn.node_id,
-            absorbed=absorbed,
-            at=turn.now,
-            conflict=forced,
-        )
+    merged = Merged(
+        tenant=turn.tenant,
+        customer=turn.node_id,
+        absorbed=absorbed,
+        at=turn.now,
+        conflict=forced,
     )
+    turn.emitted += (merged,)

@@ -28,9 +28,8 @@ def split(state: Partition, arrival: Arrival, book: Book) -> None:
         live.links.seen.pop(home, None)
     pass_on_ring(state, arrival, live.links, dict.fromkeys(body.ids, body.name), book)
     turn = open_turn(state, body.tenant, here, live, book)
-    turn.emitted.append(
-        Split(tenant=body.tenant, customer=here, part=body.name, ids=body.ids, at=turn.now)
-    )
+    split = Split(tenant=body.tenant, customer=here, part=body.name, ids=body.ids, at=turn.now)
+    turn.emitted += (split,)
     close_turn(state, turn, book)
 
 

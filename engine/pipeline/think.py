@@ -24,7 +24,6 @@ from engine.profile.things import tally
 from engine.profile.turn import Turn
 
 DERIVED_MAX = 8  # the engine's own events that one event may lead to
-_NO_COLUMNS = exact.Columns((), ())
 _json = msgspec.json.Encoder().encode
 
 
@@ -66,7 +65,7 @@ def think(
     plan = rules.plans.get(event.type) if rules else None
     actor = turn.actor
     apply(actor, event, plan or plan_of(event.type, None))
-    columns = rules.columns.get(event.type, _NO_COLUMNS) if rules else _NO_COLUMNS
+    columns = rules.columns.get(event.type, exact.NOTHING) if rules else exact.NOTHING
     exact.append(actor.logs, event.type, event.at, event.data, columns)
     if actor.kind == "person":
         churn.on_event(turn, event, model)
@@ -75,7 +74,7 @@ def think(
             turn.outcome.count("late_event")
     if rules is None or not for_rules:
         actor.dated = ""  # its traits may be others when rules look at them again
-        turn.derived.clear()
+        turn.derived = ()
         return
     if rules.segments and actor.kind == "person":
         segments.on_event(rules, turn, event)
@@ -137,9 +136,10 @@ def drop(state: Partition, member: str) -> None:
 def _derived(turn: Turn, rules: match.RuleSet) -> None:
     looked_at = 0
     while turn.derived and looked_at < DERIVED_MAX:
-        event = turn.derived.pop(0)
+        event, *rest = turn.derived
+        turn.derived = tuple(rest)
         turn.outcome.derived.append(event)
-        columns = rules.columns.get(event.type, _NO_COLUMNS)
+        columns = rules.columns.get(event.type, exact.NOTHING)
         exact.append(turn.actor.logs, event.type, event.at, event.data, columns)
         match.on_event(rules, turn, event)
         looked_at += 1

@@ -30,12 +30,13 @@ class Turn(msgspec.Struct, gc=False):
     outcome: Outcome
     lateness_ms: Callable[[str], int]
     by_timer: bool = False  # a tick opened this turn, not an event: its triggers have waited
-    emitted: list[msgspec.Struct] = []
-    derived: list[Event] = []
-    moved: list[Move] = []
     passed: int = 0
+    # Tuples: most turns have no effect, and four lists would be most of what a turn costs.
+    emitted: tuple[msgspec.Struct, ...] = ()
+    derived: tuple[Event, ...] = ()
+    moved: tuple[Move, ...] = ()
     # Events of ours for other actors: (node id, or kind and name of a thing; event).
-    parts: list[tuple[str | tuple[str, str], Event]] = []
+    parts: tuple[tuple[str | tuple[str, str], Event], ...] = ()
 
     def own_event(
         self,

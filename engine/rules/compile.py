@@ -46,7 +46,7 @@ class Files(msgspec.Struct, frozen=True):
 class RuleSet(msgspec.Struct, frozen=True):
     """Every rule of one version. `columns`: what the logs must keep, by event type.
 
-    `tallies`: what a thing counts by day. `listeners`: (kind of actor, event type) -> the rules
+    `tallies`: what a thing counts by day. `listeners`: kind of actor -> event type -> the rules
     that it concerns. `goals`: event types that some rule has as its goal, also one that acts no
     more. `scheduled`: rules that begin with a date or a silence; `arming`: event type -> those of
     them that it may arm anew, `always`: those that any other may. `plans`: what each event type
@@ -57,7 +57,7 @@ class RuleSet(msgspec.Struct, frozen=True):
     contracts: Contracts
     rules: Mapping[str, Rule] = {}
     columns: Mapping[str, Columns] = {}
-    listeners: Mapping[tuple[str, str], Listeners] = {}
+    listeners: Mapping[str, Mapping[str, Listeners]] = {}
     goals: frozenset[str] = frozenset()
     scheduled: tuple[Rule, ...] = ()
     arming: Mapping[str, tuple[Rule, ...]] = {}
@@ -178,14 +178,18 @@ def index(
         places: dict[str, list[int]] = {}
         for place, step in enumerate(rule.steps):
             places.setdefault(step.event, []).append(place)
-        for event, found in places.items():
+        for event, taken in places.items():
             # The latest step first: an event must not start a match and continue it at once.
-            listener = Listener(rank, rule, tuple(reversed(found)))
+            listener = Listener(rank, rule, tuple(reversed(taken)))
             steps.setdefault((rule.key, event), []).append(listener)
         if rule.absent is not None:
             absent.setdefault((rule.key, rule.absent.event), []).append(rule)
         for event in sorted({step.event for step in rule.cancels}):
             cancels.setdefault((rule.key, event), []).append(rule)
+    listeners: dict[str, dict[str, Listeners]] = {}
+    for key in sorted(steps.keys() | absent.keys() | cancels.keys()):
+        found = listeners_of(steps.get(key, []), absent.get(key, []), cancels.get(key, []))
+        listeners.setdefault(key[0], {})[key[1]] = found
     segments = _awaited(awake, shared, contracts)
     scheduled = tuple(rule for rule in awake if rule.schedule is not None)
     moved = {rule.id: arming(rule, contracts) for rule in scheduled}
@@ -196,10 +200,7 @@ def index(
         contracts=contracts,
         rules=rules,
         columns=joined(each.columns for each in reads),
-        listeners={
-            key: listeners_of(steps.get(key, []), absent.get(key, []), cancels.get(key, []))
-            for key in steps.keys() | absent.keys() | cancels.keys()
-        },
+        listeners=listeners,
         goals=frozenset(r.goal.event for r in rules.values() if r.goal and r.status != "draft"),
         scheduled=scheduled,
         arming={

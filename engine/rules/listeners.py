@@ -1,23 +1,54 @@
 """Which rules does an event concern? Most are never looked at; conditions are asked together."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from engine.profile.model import Actor
 from engine.rules.expression.compile import Chooser, chooser
 from engine.rules.model import Rule
 
-JUDGED_MIN = 3  # fewer conditions are asked one by one
 JUDGED_MAX = 100  # conditions of one function
 
 
 class Listener(NamedTuple):
-    """A rule that an event type may concern. `rank`: its turn; `places`: its steps, last first."""
+    """A rule that an event type may concern.
+
+    `rank`: its turn. `places`: its steps, last first. `holds`: its condition was asked and does.
+    """
 
     rank: int
     rule: Rule
     places: tuple[int, ...]
+    holds: bool = False
+
+
+@dataclass(slots=True)
+class Judge:
+    """Asks the conditions of some rules of one step together.
+
+    `choose(data, actor, at)`: those that hold; raises where a value is of a wrong type. `doubted`:
+    those of them whose condition may be unknown.
+    """
+
+    listeners: tuple[Listener, ...]
+    doubted: tuple[Listener, ...] = field(init=False)
+    choose: Chooser[Listener] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.doubted = tuple(
+            each for each in self.listeners if each.rule.steps[0].doubts is not None
+        )
+        self.choose = self._first_asked  # code is written when the first event of its type comes
+
+    def _first_asked(self, data: Mapping[str, Any], actor: Actor, at: int) -> tuple[Listener, ...]:
+        given = [
+            (where, each._replace(holds=True))
+            for each in self.listeners
+            if (where := each.rule.steps[0].where) is not None
+        ]
+        self.choose = chooser(given)
+        return self.choose(data, actor, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,40 +56,20 @@ class Listeners:
     """Which rules of one kind of actor an event type concerns, in the order of deciding.
 
     `steps`: whatever the event holds. `pinned`: (field, its text -> rules that want just that).
-    `judged`: rules of one step whose conditions `judges` ask together, JUDGED_MAX each; `doubted`:
-    those of them whose condition may be unknown.
+    `judges`: of rules of one step that have a condition and no pin, JUDGED_MAX each.
     """
 
-    steps: Sequence[Listener] = ()
+    steps: tuple[Listener, ...] = ()
     pinned: tuple[tuple[str, Mapping[str, tuple[Listener, ...]]], ...] = ()
     absent: tuple[Rule, ...] = ()
     cancels: tuple[Rule, ...] = ()
-    judged: tuple[Listener, ...] = ()
-    doubted: tuple[Listener, ...] = ()
-    judges: Sequence[Chooser] = ()
+    judges: tuple[Judge, ...] = ()
     ends: bool = False  # some waits: `absent` or `cancels` has a rule
 
-    def concerned(self, data: Mapping[str, Any]) -> Sequence[Listener]:
-        """Return the rules that an event with this data can concern, in order, but the judged."""
-        found: Sequence[Listener] = self.steps
-        for name, by_text in self.pinned:
-            text = data.get(name)
-            if type(text) is str and (more := by_text.get(text)) is not None:
-                # Ranks differ, so nothing else is compared.
-                found = sorted([*found, *more]) if found else more
-        return found
 
-    def chosen(self, data: Mapping[str, Any], actor: Actor, at: int) -> list[Listener] | None:
-        """Return the judged whose condition holds; None: a value's type is wrong, ask each."""
-        found: list[Listener] = []
-        for part, choose in enumerate(self.judges):
-            places = choose(data, actor, at)
-            if places is None:
-                return None
-            if places:
-                first = part * JUDGED_MAX
-                found += [self.judged[first + place] for place in places]
-        return found
+def in_order(some: tuple[Listener, ...], more: tuple[Listener, ...]) -> tuple[Listener, ...]:
+    """Return both by rank; no two are equal in that, so nothing else is compared."""
+    return tuple(sorted(some + more)) if some and more else some or more
 
 
 def listeners_of(steps: list[Listener], absent: list[Rule], cancels: list[Rule]) -> Listeners:
@@ -74,8 +85,6 @@ def listeners_of(steps: list[Listener], absent: list[Rule], cancels: list[Rule])
             continue
         for text in set(pin[1]):
             pinned.setdefault(pin[0], {}).setdefault(text, []).append(listener)
-    if len(judged) < JUDGED_MIN:
-        always, judged = sorted([*always, *judged]), []
     return Listeners(
         steps=tuple(always),
         pinned=tuple(
@@ -84,25 +93,9 @@ def listeners_of(steps: list[Listener], absent: list[Rule], cancels: list[Rule])
         ),
         absent=tuple(absent),
         cancels=tuple(cancels),
-        judged=tuple(judged),
-        doubted=tuple(each for each in judged if each.rule.steps[0].doubts is not None),
-        judges=_judges(judged),
+        judges=tuple(
+            Judge(tuple(judged[first : first + JUDGED_MAX]))
+            for first in range(0, len(judged), JUDGED_MAX)
+        ),
         ends=bool(absent or cancels),
     )
-
-
-def _judges(judged: list[Listener]) -> list[Chooser]:
-    """Return the choosers of some rules, each written when the first event of its type comes."""
-    made: list[Chooser] = []
-
-    def later(part: int) -> Chooser:
-        def choose(data: Mapping[str, Any], actor: Actor, at: int) -> list[int] | None:
-            listeners = judged[part * JUDGED_MAX : (part + 1) * JUDGED_MAX]
-            wheres = [each.rule.steps[0].where for each in listeners]
-            made[part] = chooser([where for where in wheres if where is not None])
-            return made[part](data, actor, at)
-
-        return choose
-
-    made += [later(part) for part in range(-(-len(judged) // JUDGED_MAX))]
-    return made

@@ -41,7 +41,6 @@ CUSTOMERS = 2_000
 SIZES = (10, 100, 1_000, 5_000)
 TIMERS = 200_000
 WINDOW_EVENTS = 60_000
-NO_COLUMNS = exact.Columns((), ())
 
 
 def held_against(rules: RuleSet, found: list[Event]) -> float:
@@ -58,16 +57,15 @@ def _held(rules: RuleSet, found: list[Event]) -> float:
     for name, actor in actors.items():
         actor.keys["user_id"] = name
     warm = len(found) // 4
-    began = 0.0
-    for number, event in enumerate(found):
-        if number == warm:
-            began = process_time()
-        actor = actors[event.ids[0]]
-        turn = Turn("demo", event.ids[0], actor, event.at, outcome, _lateness)
-        columns = rules.columns.get(event.type, NO_COLUMNS)
-        exact.append(actor.logs, event.type, event.at, event.data, columns)
-        match.on_event(rules, turn, event)
-    return (process_time() - began) * 1e6 / (len(found) - warm)
+    for part in (found[:warm], found[warm:]):
+        began = process_time()
+        for event in part:
+            actor = actors[event.ids[0]]
+            turn = Turn("demo", event.ids[0], actor, event.at, outcome, _lateness)
+            columns = rules.columns.get(event.type, exact.NOTHING)
+            exact.append(actor.logs, event.type, event.at, event.data, columns)
+            match.on_event(rules, turn, event)
+    return (process_time() - began) * 1e6 / len(part)
 
 
 def _lateness(event_type: str) -> int:

@@ -129,7 +129,7 @@ def test_a_full_log_holds_the_newest_events_and_what_they_said(said: list[tuple[
     logs: dict[str, Log] = {}
     rows: list[Row] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exact, "LOG_MAX", 8)
+        patch.setattr(exact, "_FULL", 8 * exact.ROW_BYTES)
         patch.setattr(exact, "BOOK_MAX", 12)
         for at, value in said:
             data = {"value": value, "category": f"w{value}"} if value else {}

@@ -15,6 +15,8 @@ from engine.profile.model import Log
 assert sys.byteorder == "little", "columns are little-endian and are read in place"
 
 LOG_MAX = 256  # events of one type: the oldest is dropped
+ROW_BYTES = 8  # of a log's times
+_FULL = ROW_BYTES * LOG_MAX
 BOOK_MAX = LOG_MAX + LOG_MAX // 2  # words of one column before those no row uses are forgotten
 WORD_LENGTH_MAX = 256  # a longer word is stored as missing, so it compares as unknown, never wrong
 
@@ -35,6 +37,9 @@ class Columns(NamedTuple):
     words: tuple[str, ...] = ()
 
 
+NOTHING = Columns()
+
+
 def joined(reads: Iterable[Mapping[str, Columns]]) -> dict[str, Columns]:
     """Return, by event type, the columns that any of `reads` needs, sorted by name."""
     numbers: dict[str, set[str]] = {}
@@ -46,6 +51,7 @@ def joined(reads: Iterable[Mapping[str, Columns]]) -> dict[str, Columns]:
     return {
         type: Columns(tuple(sorted(numbers[type])), tuple(sorted(words[type])))
         for type in sorted(numbers)
+        if numbers[type] or words[type]
     }
 
 
@@ -57,7 +63,6 @@ def append(
     A column that the log does not have yet is missing in its older rows; one that `columns` does
     not name any more is dropped. A full log drops its oldest row, which may be this one.
     """
-    read_numbers, read_words = columns
     log = logs.get(type)
     if log is None:
         log = logs[type] = Log()
@@ -66,8 +71,11 @@ def append(
     if size and at < _time_at(times, size - 8)[0]:
         _insert(log, at, data, columns)
     else:  # as nearly always: behind all others; a full log loses its first row
-        drop = size >> 3 >= LOG_MAX
-        log.times = (times[8:] if drop else times) + _packed_time(at)
+        log.times = (times if size < _FULL else times[8:]) + _packed_time(at)
+        if columns is NOTHING and log.numbers is None and log.words is None:
+            return
+        read_numbers, read_words = columns
+        drop = size >= _FULL
         if read_numbers:
             if log.numbers is None:
                 log.numbers = {}
@@ -88,11 +96,11 @@ def append(
                 words[name] = (column[2:] if drop else column) + code
                 if drop and len(book) > BOOK_MAX:
                     _shorten(words, books, name)
-    if log.numbers and len(log.numbers) > len(read_numbers):
-        log.numbers = {name: log.numbers[name] for name in read_numbers} or None
-    if log.words and log.book and len(log.words) > len(read_words):
-        log.words = {name: log.words[name] for name in read_words} or None
-        log.book = {name: log.book[name] for name in read_words} or None
+    if log.numbers and len(log.numbers) > len(columns.numbers):
+        log.numbers = {name: log.numbers[name] for name in columns.numbers} or None
+    if log.words and log.book and len(log.words) > len(columns.words):
+        log.words = {name: log.words[name] for name in columns.words} or None
+        log.book = {name: log.book[name] for name in columns.words} or None
 
 
 def numbers(log: Log, column: str) -> "memoryview[float]":
@@ -160,7 +168,7 @@ def _insert(log: Log, at: int, data: Mapping[str, Any], columns: Columns) -> Non
     """Put an event that is not the newest in its place by time."""
     times = log.times
     count = len(times) >> 3
-    place, drop = bisect_right(memoryview(times).cast("q"), at), count >= LOG_MAX
+    place, drop = bisect_right(memoryview(times).cast("q"), at), len(times) >= _FULL
     log.times = _spliced(times, place << 3, _TIME.pack(at), drop)
     numbers, words, books = log.numbers or {}, log.words or {}, log.book or {}
     for name in columns.numbers:

@@ -1,7 +1,7 @@
 """Text in, function out: `compile_condition` and `compile_value`, which is all that others call."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -26,6 +26,8 @@ from engine.rules.expression.operators import AGGREGATES_MAX
 from engine.rules.expression.parse import parse
 from engine.rules.expression.reading import STEPS_MAX, TooLarge
 from engine.rules.expression.types import ExpressionErrors, FieldType, Problem, Scope
+
+SHARED_FROM = 3  # conditions of one function: for fewer an exact count is more than they need
 
 Events = Mapping[str, dict[str, Any]]
 """Alias of a step -> the data of the event that it matched."""
@@ -100,21 +102,24 @@ class Condition:
         return words.told(self.meaning, lang, self._labels)
 
 
-Chooser = Callable[[Mapping[str, Any], Actor, int], list[int] | None]
+T = TypeVar("T")
+Chooser = Callable[[Mapping[str, Any], Actor, int], tuple[T, ...]]
 
 
-def chooser(conditions: Sequence[Condition]) -> Chooser:
-    """Return one function for many conditions on the same event: the places of those that hold.
+def chooser(given: Sequence[tuple[Condition, T]]) -> Chooser[T]:
+    """Return one function for many conditions on an event: what stands beside those that hold.
 
     It is a function of (the event's data, actor, at); an aggregate that several of them read is
-    worked out once. None where a value is of a wrong type: then ask each condition.
+    worked out once. It raises where a value is of a wrong type: then ask each condition.
     """
     writer = Writer("fast", alone=True)
+    if len(given) < SHARED_FROM:
+        writer.shared = None
     codes = []
-    for condition in conditions:
+    for condition, beside in given:
         writer.steps = 0  # the limit is of one condition
-        codes.append(writer.says(condition.meaning, True))
-    choose: Chooser = writer.chooser(codes)
+        codes.append((writer.says(condition.meaning, True), beside))
+    choose: Chooser[T] = writer.chooser(codes)
     return choose
 
 

@@ -15,6 +15,7 @@ from textwrap import indent
 from typing import Any
 
 from engine.clock import DAY_MS
+from engine.profile.logs.exact import ROW_BYTES
 from engine.rules.expression.meaning import (
     Aggregate,
     All,
@@ -164,8 +165,13 @@ class Writer(Reading):
         if operator not in _REACHES:
             return None
         more, word = _REACHES[operator]
-        called = ", ".join([*self.window(left), self.constant(right.value + more)])
-        return f"{word}window_reaches({called})"
+        least, (log, *rest), guard = right.value + more, self.window(left), ""
+        if least > 0:
+            found = self.temporary()
+            enough = self.constant(least * ROW_BYTES)
+            guard = f"({found} := {log}) is not None and len({found}.times) >= {enough} and "
+            log = found
+        return f"{word}({guard}window_reaches({', '.join([log, *rest, self.constant(least)])}))"
 
     def window(self, node: Aggregate) -> list[str]:
         """Return code for what every window function is given."""
@@ -299,21 +305,22 @@ class Writer(Reading):
             lines += ["    except caught:", "        return otherwise(events, actor, at)"]
         return _maker(self._source(lines))(*self.names.values())
 
-    def chooser(self, codes: Sequence[str]) -> Any:
-        """Return the function of (data, actor, at) that lists the places of the codes that hold.
+    def chooser(self, given: Sequence[tuple[str, object]]) -> Any:
+        """Return the function of (data, actor, at) that lists what stands beside codes that hold.
 
-        It answers None where a value is of a wrong type: then each condition is asked by itself.
+        It raises where a value is of a wrong type.
         """
-        assert self.shared is not None, "written for one event's data"
-        unset = [f"{name} = unset" for name in self.shared.values()]
-        asked = [f"if {code}: found.append({place})" for place, code in enumerate(codes)]
+        assert self.alone, "written for one event's data"
+        unset = [f"{name} = unset" for name in (self.shared or {}).values()]
+        asked: list[str] = []
+        for code, beside in given:
+            name = f"c{len(asked)}"
+            self.names[name] = beside
+            asked.append(f"if {code}: found += ({name},)")
         lines = [
             f"def answer({self.parameters}):",
-            "    found = []",
-            "    try:",
-            *(f"        {line}" for line in [*unset, *asked]),
-            "    except caught:",
-            "        return None",
+            "    found = ()",
+            *(f"    {line}" for line in [*unset, *asked]),
             "    return found",
         ]
         return _maker.__wrapped__(self._source(lines))(*self.names.values())

@@ -98,7 +98,8 @@ def joined(parts: tuple[str, ...] | list[str], word: str = "and") -> str:
 class Reading:
     """The names of one function's code; `names` is what its globals stand for.
 
-    `alone`: the function is of one event's data and of many conditions, which share aggregates.
+    `alone`: the function is of one event's data. `shared`: aggregates that its conditions share,
+    with the names of what they gave; None where each works out its own.
     """
 
     def __init__(self, form: str, *, alone: bool = False) -> None:
@@ -109,6 +110,7 @@ class Reading:
         self.constants: dict[tuple[type, Any], str] = {}
         self.aliases: dict[str, str] = {}
         self.functions: list[str] = []
+        self.alone = alone
         self.shared: dict[str, str] | None = {} if alone else None
         self.rows: Rows | None = None
         self.temporaries = 0
@@ -145,7 +147,7 @@ class Reading:
     def constant(self, value: Any) -> str:
         if value is None or type(value) is bool:
             return repr(value)
-        if type(value) in (int, float) and self.shared is not None:  # nobody shares such code
+        if type(value) in (int, float) and self.alone:  # nobody shares such code
             return f"({value!r})" if value < 0 else repr(value)
         key = (type(value), value)
         if key not in self.constants:
@@ -168,7 +170,7 @@ class Reading:
 
     def event(self, alias: str) -> str:
         """Return the name of a step's event; inside of the row loop it is read where it is used."""
-        if self.shared is not None:
+        if self.alone:
             return "data"
         key = self.constant(alias)
         code = f"(events.get({key}) or empty)" if self.careful else f"events[{key}]"

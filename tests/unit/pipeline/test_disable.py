@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from engine.identity.messages import Disable, Version
 from engine.matching import match
+from engine.rules import listeners
 from engine.rules.compile import RuleSet
 from tests.simulation.world import World
 from tests.spine import ORDER, REMIND, THANK, a_world, an_event, control, drain, triggers
@@ -85,6 +86,7 @@ def test_a_condition_that_breaks_is_its_own_rules_affair(monkeypatch: pytest.Mon
             raise KeyError("value")
 
         monkeypatch.setattr(where, "holds", holds)
+        monkeypatch.setattr(listeners, "chooser", lambda _: holds)  # nor when asked with others
         order(world, 1)
         await drain(world)
 

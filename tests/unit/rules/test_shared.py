@@ -162,7 +162,7 @@ def test_who_was_in_it_before_anybody_asked_does_not_enter() -> None:
     for _ in range(2):
         customer.actor.touches.setdefault("web", _touch()).count += 1
     segments.on_event(customer.rules, turn, _event(event_type))
-    assert turn.derived == []
+    assert turn.derived == ()
     assert customer.actor.segments["high_value"] > 0
 
 
