@@ -4,6 +4,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from io import TextIOWrapper
 
 from engine.api.refusals import refused
 from engine.cli.command import Command
@@ -14,6 +15,7 @@ from engine.registry import plugins
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 is success, 1 a failure that was told, 2 a wrong call."""
+    _write_anywhere()
     lang = asked(sys.argv[1:] if argv is None else argv)
     kind = ChineseParser if lang == "zh" else ArgumentParser
     found = plugins("engine.cli")
@@ -27,6 +29,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
+
+
+def _write_anywhere() -> None:
+    """Let what a terminal cannot show be escaped: a command that is done ends with its answer.
+
+    So it is on stderr by itself; stdout raises, after the rules are published.
+    """
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.encoding != "utf-8":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def parser_of(

@@ -12,7 +12,7 @@ import orjson
 from rich.console import Console
 
 from engine.adapters.clock import clock_of
-from engine.adapters.files import read_contracts
+from engine.adapters.files import read_contracts, read_text
 from engine.api.refusals import refused
 from engine.cli.backtest import TOPIC, proposed, tried
 from engine.cli.bars import LEFT_OUT
@@ -268,10 +268,10 @@ def _retire(arguments: Namespace, settings: Settings) -> dict[str, Any]:
     async def retire(house: Publication) -> dict[str, Any]:
         before = await house.shelf()
         release, path, text = await house.retire(arguments.rule, who, why=arguments.why)
-        here = Path(path)
-        same = here.is_file() and here.read_text() == before.artefacts[before.live].rules[path]
+        here, live = Path(path), before.artefacts[before.live].rules[path]
+        same = here.is_file() and read_text(here, errors="replace") == live
         if same:
-            here.write_text(text)
+            here.write_text(text, encoding="utf-8")
         told = {**_told(release), **_ready(house, arguments)}
         return {**told, "file": path, "file_changed": same}
 

@@ -52,7 +52,7 @@ _trigger = msgspec.json.Decoder(Trigger).decode
 
 def cpu_s(pid: int) -> float:
     """Return user and system CPU seconds of a process (all threads)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / HERTZ
 
 

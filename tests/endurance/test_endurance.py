@@ -106,4 +106,4 @@ def test_a_strike_that_is_broken_off_leaves_nobody_frozen() -> None:
 
 def state(pid: int) -> str:
     """Return what the kernel says of a process: S sleeps, T is stopped."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]

@@ -55,7 +55,8 @@ def supervised(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
 def children(parent: subprocess.Popen[bytes]) -> dict[str, int]:
     """Return instance id -> process id of the workers that run."""
     found = {}
-    listed = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+    listing = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+    listed = listing.read_text(encoding="utf-8").split()
     for pid in map(int, listed):
         with suppress(ProcessLookupError):  # it ended just now
             environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")

@@ -92,7 +92,8 @@ def edited(files: dict[str, str], random: Random) -> dict[str, str]:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_taken_over_is_what_would_be_read(seed: int) -> None:
     random = Random(seed)
-    contracts = parse_contracts(TOPICS | {"sets.yaml": Path("topics/sets.yaml").read_text()})
+    sets = {"sets.yaml": Path("topics/sets.yaml").read_text(encoding="utf-8")}
+    contracts = parse_contracts(TOPICS | sets)
     good = {path: RULES[path] for path in random.sample(list(RULES), 6)} | SHARED
     before, taken, wrong = None, 0, 0
     for _ in range(20):
@@ -113,7 +114,7 @@ def test_what_is_taken_over_is_what_would_be_read(seed: int) -> None:
 
 def test_other_contracts_make_every_rule_anew() -> None:
     path, event = next(p for p in TOPICS if p.endswith("cart.updated.yaml")), "cart.updated"
-    sets = {"sets.yaml": Path("topics/sets.yaml").read_text()}
+    sets = {"sets.yaml": Path("topics/sets.yaml").read_text(encoding="utf-8")}
     one = parse_contracts(TOPICS | sets)
     other = parse_contracts(TOPICS | sets | {path: TOPICS[path].replace("value:", "worth:")})
     text = f"rule: r\nowner: o\nwhen: [{{event: {event}, where: event.value > 1.0}}]\n"

@@ -34,7 +34,7 @@ def replay(file: Path, mapping: str, customers: Path) -> dict[str, object]:
 def same_customers(customers: Path, expected: dict[str, Trade]) -> None:
     """Every customer of the file is in the store, with exactly its trade."""
     got = {}
-    for line in customers.read_text().splitlines():
+    for line in customers.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         got[row.pop("user_id")] = row
     assert got.keys() == expected.keys()

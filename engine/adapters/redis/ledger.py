@@ -18,7 +18,7 @@ from engine.ports import LedgerSnapshot, LedgerUpdate
 KEPT_MS = 7 * DAY_MS  # a settled job: a trigger of the same id is known that long
 LOAD_MAX = 500  # jobs read by one command
 NOT_COUNTS = frozenset({"ep", "off", "oseq"})
-_FUNCTIONS = files("engine.adapters.redis").joinpath("ledger.lua").read_text()
+_FUNCTIONS = files("engine.adapters.redis").joinpath("ledger.lua").read_text("utf-8")
 _pack = msgspec.msgpack.Encoder().encode
 _job = msgspec.msgpack.Decoder(Job).decode
 _OWN = 0x90 + len(Job.__struct_fields__)  # how a job begins that no later release has written

@@ -16,7 +16,7 @@ from engine.ports import Commit, Ready, Snapshot
 META_VERSION = 1
 _READY = b"ready"  # field of `m` that is no part of the state
 _NO_STATES = frozenset({"m", "tm", "ob", "mv"})
-_FUNCTIONS = files("engine.adapters.redis").joinpath("functions.lua").read_text()
+_FUNCTIONS = files("engine.adapters.redis").joinpath("functions.lua").read_text("utf-8")
 
 
 class RedisStore:

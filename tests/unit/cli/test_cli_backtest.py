@@ -94,7 +94,7 @@ def test_what_never_came_true_says_for_want_of_what(
     text = rule + "do: [{case: a}]\n" + HEAD.format(status="live")
     (here / "live" / "gold.yaml").write_text(text)
     found = run(capsys, "--rules", here / "live", "--events", here / "log.ndjson")
-    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=80, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
     show(found, console, lang="en")
     text = " ".join(console.export_text().split())
     carts = (here / "log.ndjson").read_text().count("cart.updated")
@@ -109,7 +109,7 @@ def test_the_table_says_all_of_it(
         capsys, "--rules", here / "keen.yaml", "--live", here / "live",
         "--events", here / "log.ndjson",
     )  # fmt: skip
-    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=160, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
     show(found, console, lang=lang)
     text = console.export_text()
     for rule in found["rules"]:  # type: ignore[attr-defined]
@@ -245,7 +245,7 @@ def test_what_counts_for_nothing_is_told(here: Path, capsys: pytest.CaptureFixtu
         ("en", "9 events came twice", "No contract knows order.palced (", "... and 1 more"),
         ("zh", "9 个事件重复", "没有契约的事件类型：order.palced", "另有 1 行"),
     ):
-        console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+        console = Console(width=160, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
         show({**found, "passed_over": {"count": 21, "first": ["a:1: b"] * 20}}, console, lang=lang)
         text = console.export_text()
         assert all(each in text for each in (*words, "a:1: b")), text

@@ -1,8 +1,12 @@
 """Help and wrong calls in both languages; the Chinese is held to the commands."""
 
 import argparse
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +14,7 @@ from engine.cli.main import main, parser_of
 from engine.cli.usage import asked, chinese
 from engine.registry import plugins
 
+ROOT = Path(__file__).parents[3]
 HAN = re.compile("[\u4e00-\u9fff]")
 
 
@@ -61,6 +66,15 @@ def test_help_and_wrong_calls_are_in_the_language_that_is_asked_for(
         found = int(str(ended.code))
     shown = capsys.readouterr()
     assert (found, said in shown.out + shown.err) == (code, True), shown
+
+
+def test_a_terminal_that_knows_no_chinese_has_it_escaped() -> None:
+    """As under an 8-bit locale; the command ends as it would elsewhere."""
+    command = [sys.executable, "-m", "engine.cli.main", "rules", "check", "--lang", "zh"]
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u6587\\u4ef6" in done.stdout  # 文件
 
 
 @pytest.mark.parametrize(
