@@ -7,7 +7,7 @@ from engine.events.contract import Contracts
 from engine.profile.things.tally import SKETCHED_MAX, SPREAD
 from engine.rules.cases import INCIDENT
 from engine.rules.model import Rule
-from engine.rules.parts.when import TRANSITIONS
+from engine.rules.parts.reach import check_reach
 from engine.rules.text.problems import Problem
 from engine.rules.text.reader import Reader, nearest
 from engine.rules.text.source import Node
@@ -17,7 +17,7 @@ UNTESTED = "R131"
 
 def check_rule(reader: Reader, root: Node, rule: Rule, contracts: Contracts) -> None:
     """Note the mistakes of a rule whose parts have been read."""
-    _key(reader, root, rule, contracts)
+    check_reach(reader, root, rule, contracts)
     _per(reader, root, rule, contracts)
     _waits(reader, root, rule)
     _limits(reader, root, rule)
@@ -61,35 +61,6 @@ def _where(text: str, words: str) -> tuple[int, int]:
         if (column := line.find(words)) >= 0:
             return number, column + 1
     return 1, 1
-
-
-def _key(reader: Reader, root: Node, rule: Rule, contracts: Contracts) -> None:
-    """An event that never reaches this kind of actor would wait for ever."""
-    for place, event in _events(reader, root):
-        contract = contracts.get(event)
-        if contract is None:
-            continue
-        if rule.key == "person" and contract.key != "person":
-            message = f"'{event}' happens to a {contract.key}, not to a customer"
-            reader.add(place, "R134", message, f"write key: {contract.key}")
-        elif rule.key not in ("person", contract.entity):
-            message = f"'{event}' does not name a {rule.key}"
-            reader.add(place, "R134", message, _bearers(contracts, rule.key))
-
-
-def _bearers(contracts: Contracts, kind: str) -> str:
-    names = [c.name for c in contracts.by_name.values() if c.entity == kind]
-    return "these do: " + ", ".join(sorted(names)[:4]) if names else ""
-
-
-def _events(reader: Reader, root: Node) -> list[tuple[Node, str]]:
-    found = []
-    for node in reader.items(root, "when"):
-        for key in ("event", "not", "unless", *TRANSITIONS):
-            value = reader.child(node, key)
-            if value is not None:
-                found.append((value, TRANSITIONS.get(key, value.text)))
-    return found
 
 
 def _per(reader: Reader, root: Node, rule: Rule, contracts: Contracts) -> None:

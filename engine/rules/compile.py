@@ -12,10 +12,10 @@ from engine.profile.apply import Plan, plan_of
 from engine.profile.logs.exact import Columns, joined
 from engine.profile.things.tally import SPREAD, Tallied
 from engine.rules.check import UNTESTED, check_groups, check_tallies
-from engine.rules.expression.compile import Reads, Value
+from engine.rules.expression.compile import Reads
 from engine.rules.listeners import Listener, Listeners, listeners_of
 from engine.rules.model import Rule, Segment
-from engine.rules.movers import ages, arming, movers, movers_of
+from engine.rules.movers import ages, arming, movers, movers_of, reads_of
 from engine.rules.parse import parse_rule
 from engine.rules.parts.shared import NOTHING, Shared, is_shared, parse_shared
 from engine.rules.parts.when import TRANSITIONS
@@ -293,24 +293,3 @@ def _keeps(rule: Rule, reads: list[Reads]) -> dict[str, tuple[str, ...]]:
             if alias in types:
                 found.setdefault(types[alias], set()).add(name)
     return {event: tuple(sorted(names)) for event, names in sorted(found.items())}
-
-
-def reads_of(rule: Rule) -> list[Reads]:
-    """Return what each condition and value of a rule reads."""
-    conditions = [step.where for step in (*rule.steps, *rule.cancels)] + [rule.condition]
-    values = [
-        part
-        for action in rule.actions
-        for parts in action.fields.values()
-        for part in parts
-        if isinstance(part, Value)
-    ]
-    if rule.guard is not None:
-        values.append(rule.guard.same)
-    if rule.table is not None:
-        conditions += [each for axis in rule.table.axes for _, each in axis.grades]
-    if rule.absent is not None:
-        conditions.append(rule.absent.where)
-        if rule.absent.within is not None:
-            values.append(rule.absent.within)
-    return [c.reads for c in conditions if c is not None] + [v.reads for v in values]

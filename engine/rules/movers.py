@@ -1,10 +1,10 @@
-"""Which event types can change what a condition reads: at all others nobody needs to look."""
+"""What a rule reads, and which event types can change it: at all others nobody needs to look."""
 
 from collections.abc import Iterable
 
 from engine.events.contract import Contracts
 from engine.profile import schema
-from engine.rules.expression.compile import Reads
+from engine.rules.expression.compile import Reads, Value
 from engine.rules.model import Rule
 from engine.rules.scopes import FACTS
 
@@ -44,3 +44,24 @@ def arming(rule: Rule, contracts: Contracts) -> frozenset[str] | None:
         return frozenset({schedule.event} if schedule.event else ())
     facts = ("zone",) if schedule.weekdays else (schedule.fact, "zone")
     return movers_of(facts, contracts)
+
+
+def reads_of(rule: Rule) -> list[Reads]:
+    """Return what each condition and value of a rule reads."""
+    conditions = [step.where for step in (*rule.steps, *rule.cancels)] + [rule.condition]
+    values = [
+        part
+        for action in rule.actions
+        for parts in action.fields.values()
+        for part in parts
+        if isinstance(part, Value)
+    ]
+    if rule.guard is not None:
+        values.append(rule.guard.same)
+    if rule.table is not None:
+        conditions += [each for axis in rule.table.axes for _, each in axis.grades]
+    if rule.absent is not None:
+        conditions.append(rule.absent.where)
+        if rule.absent.within is not None:
+            values.append(rule.absent.within)
+    return [c.reads for c in conditions if c is not None] + [v.reads for v in values]

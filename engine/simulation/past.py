@@ -18,7 +18,8 @@ from engine.pipeline.book import Book
 from engine.pipeline.envelope import Arrival, read
 from engine.pipeline.fold import fold
 from engine.pipeline.state import Partition
-from engine.rules.compile import RuleSet, reads_of
+from engine.rules.compile import RuleSet
+from engine.rules.movers import reads_of
 
 MODEL = "initial"  # of a history without models: what an installation begins with
 AFTER_MS = 20 * SECOND_MS  # log time behind the last event: its lateness, and the ticker's lag
