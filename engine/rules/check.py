@@ -26,10 +26,16 @@ def check_rule(reader: Reader, root: Node, rule: Rule, contracts: Contracts) -> 
 
 
 def check_groups(rules: Mapping[str, Rule], texts: Mapping[str, str]) -> list[Problem]:
-    """Return warnings about groups that are suppressed although no rule is in them."""
-    known = {group for rule in rules.values() for group in rule.groups}
+    """Return warnings about groups that are suppressed although no rule is in them.
+
+    A suppression is of one customer or thing: it stops rules about the same kind.
+    """
+    groups: dict[str, set[str]] = {}
+    for rule in rules.values():
+        groups.setdefault(rule.key, set()).update(rule.groups)
     found = []
     for rule in rules.values():
+        known = groups[rule.key]
         for action in rule.actions:
             if action.type == "suppress" and action.name not in known:
                 message = f"no rule is in group '{action.name}', so nothing is suppressed"
@@ -104,6 +110,9 @@ def _limits(reader: Reader, root: Node, rule: Rule) -> None:
     if holdout is not None and rule.kind == "service":
         message = "a service rule leaves nobody out, so 'holdout' has no effect"
         reader.add(holdout, "R133", message, level="warning")
+    elif holdout is not None and rule.key != "person":
+        message = f"of each {rule.key} there is one, so 'holdout' has no effect"
+        reader.add(holdout, "R133", message, level="warning")
     named = "limits" if any(limit.group for limit in rule.limits) else "group"
     if rule.kind == "service" and (place := reader.child(root, named)) is not None:
         message = "a service rule is in no group, so this has no effect"
@@ -111,7 +120,8 @@ def _limits(reader: Reader, root: Node, rule: Rule) -> None:
         reader.add(place, "R133", message, hint, level="warning")
     offers = any(action.type == "offer" for action in rule.actions)
     place = reader.child(root, "rule")
-    if offers and rule.kind == "marketing" and holdout is None and place is not None:
+    is_held_out = rule.kind == "marketing" and rule.key == "person"
+    if offers and is_held_out and holdout is None and place is not None:
         message = "without 'holdout' nobody can tell what the offer brings"
         reader.add(place, "R133", message, "add holdout: 10%", level="warning")
 
@@ -119,7 +129,8 @@ def _limits(reader: Reader, root: Node, rule: Rule) -> None:
 def _nobody(reader: Reader, root: Node, rule: Rule) -> None:
     """A rule that reaches nobody, or a word of it that changes nothing."""
     holdout = reader.child(root, "holdout")
-    if holdout is not None and rule.holdout == 1.0 and rule.kind == "marketing":
+    is_held_out = rule.kind == "marketing" and rule.key == "person"
+    if holdout is not None and rule.holdout == 1.0 and is_held_out:
         hint = "write a share, such as 10%"
         message = "everybody is held out, so nobody ever gets it"
         reader.add(holdout, "R150", message, hint, level="warning")

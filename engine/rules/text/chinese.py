@@ -229,6 +229,11 @@ everybody is held out, so nobody ever gets it => 所有人都在对照组，因�
 nobody is in the scope, so nobody ever gets it => 范围内没有人，因此没有人会收到
 'within' of one first event has no effect => 第一步只有一个事件时，“within”无效
 add times: 2, or write it under the next step => 请加 times: 2，或写在下一步
+the profile of a {} has no '{}' => {}的档案没有“{}”
+there is no feature '{}' of a {} => {1}没有特征“{0}”
+a {} cannot be reached by '{}' => 无法通过“{1}”联系{0}
+of each {} there is one, so 'holdout' has no effect => 每个{}只有一个，因此“holdout”无效
+add context: {} and write context.{} => 请加 context: {}，并写 context.{}
 x == null => x == null（判断有无）
 {at: 2m, NAME: {}} => {at: 2m, 事件名: {}}
 """
@@ -254,6 +259,8 @@ WORDS = {
     "ad": "广告",
     "agent": "坐席",
     "topic": "话题",
+    "city": "城市",
+    "customer": "客户",
     "status": "状态",
     "kind": "类型",
     "repeat": "重复方式",
