@@ -6,7 +6,7 @@ of them are scored. Rules are spread over 20 event types, so an event meets a tw
 
 from collections.abc import Iterator, Sequence
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -50,17 +50,37 @@ def messages(count: int, customers: int, *, seed: int = 1) -> Iterator[tuple[int
         }  # fmt: skip
 
 
-def rule_texts(count: int, *, chatty: bool = True) -> dict[str, str]:
-    """Return `count` rules by path: each names a group of its event, or (chatty) only counts."""
+class Wanted(NamedTuple):
+    """What a rule asks of an event: so many of its type in an hour, of one group if any."""
+
+    event: str
+    field: str
+    group: str | None
+    least: int
+
+
+def wanted(count: int, *, chatty: bool = True) -> list[Wanted]:
+    """Return what `count` rules ask for: a group of their event, or (chatty) only a count."""
     random = Random(count)
-    texts = {}
+    found = []
     for number in range(count):
         place = number % (len(MIX) + SILENT)
         event, field = MIX[place][1:3] if place < len(MIX) else SILENT_EVENT
-        group = random.randrange(40 if chatty else GROUPS)
-        where = f'event.{field} == "g{group}" && count("{event}", 1h) >= {random.randrange(3, 9)}'
+        group: str | None = f"g{random.randrange(40 if chatty else GROUPS)}"
+        least = random.randrange(3, 9)
         if chatty and random.random() < RULES_SHARE_UNNAMED:
-            where = f'count("{event}", 1h) >= {random.randrange(20, 256)}'
+            group, least = None, random.randrange(20, 256)
+        found.append(Wanted(event, field, group, least))
+    return found
+
+
+def rule_texts(count: int, *, chatty: bool = True) -> dict[str, str]:
+    """Return the rules of `wanted` by path."""
+    texts = {}
+    for number, (event, field, group, least) in enumerate(wanted(count, chatty=chatty)):
+        where = f'count("{event}", 1h) >= {least}'
+        if group is not None:
+            where = f'event.{field} == "{group}" && {where}'
         texts[f"rules/bench/r{number}.yaml"] = _RULE.format(n=number, event=event, where=where)
     return texts
 

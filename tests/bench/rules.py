@@ -5,8 +5,10 @@
 Rules are those of `load.py`: `chatty` rules name one of 40 groups or none, `selective` ones one of
 400. An event is put into its window and held against every rule that it may concern; nothing is
 stored. CPU us per event, medians, with the garbage collector as in a worker; `nothing` is the same
-loop without rules. A back-test has 20 rules that ask for no score, and all of the fold: decoding,
-identity, profile. `windows_us` at 30 and 500 events a customer: see `windows.py`.
+loop without rules, `bare` what the same questions cost by themselves (`bare.py`). `compile_ms` is
+all from the texts on, `functions_ms` what follows when they are read and checked: the index by type
+and the function of each. A back-test has 20 rules that ask for no score, and all of the fold:
+decoding, identity, profile. `windows_us` at 30 and 500 events a customer: see `windows.py`.
 """
 
 import argparse
@@ -30,12 +32,13 @@ from engine.pipeline.state import Partition
 from engine.profile.logs import exact
 from engine.profile.model import Actor
 from engine.profile.turn import Turn
-from engine.rules.compile import RuleSet, compile_rules
+from engine.rules.compile import RuleSet, compile_rules, index
 from engine.runtime.past.backtest import Run, over_events
 from engine.runtime.setup import contracts_of
 from engine.simulation.backtest import Watch
+from tests.bench import bare
 from tests.bench import windows as windows_bench
-from tests.bench.load import START_MS, events, rule_texts
+from tests.bench.load import START_MS, events, rule_texts, wanted
 
 CUSTOMERS = 2_000
 SIZES = (10, 100, 1_000, 5_000)
@@ -78,6 +81,20 @@ def one_changed(texts: dict[str, str], before: RuleSet) -> float:
     changed = {**texts, path: texts[path] + "# another text\n"}
     began = process_time()
     compile_rules(changed, before.contracts, version="w", before=before)
+    return process_time() - began
+
+
+def functions(rules: RuleSet) -> float:
+    """Return CPU seconds to index rules that are read, and to write all of their functions."""
+    began = process_time()
+    made = index(rules.rules, rules.contracts, version="w")
+    judges = [judge for each in made.listeners["person"].values() for judge in each.judges]
+    for judge in judges:
+        judge.choose({}, Actor(), 0)
+    for rule in rules.rules.values():
+        for step in rule.steps:
+            assert step.where is not None
+            step.where.holds({step.alias: {}}, Actor(), 0)
     return process_time() - began
 
 
@@ -126,7 +143,9 @@ def measure(runs: int, count: int) -> dict[str, Any]:
     values = [record.value for _, record in events(settings, count, CUSTOMERS)]
     found = [decode(value) for value in values]
     us: dict[str, dict[str, float]] = {"chatty": {}, "selective": {}}
+    bare_us: dict[str, dict[str, float]] = {"chatty": {}, "selective": {}}
     compile_ms: dict[str, float] = {}
+    functions_ms: dict[str, float] = {}
     for kind, sizes in us.items():
         for size in SIZES:
             texts = rule_texts(size, chatty=kind == "chatty")
@@ -134,15 +153,25 @@ def measure(runs: int, count: int) -> dict[str, Any]:
             rules = compile_rules(texts, contracts, version="v")
             compile_ms[f"rules_{size}"] = round((process_time() - began) * 1e3)
             compile_ms[f"one_of_{size}"] = round(one_changed(texts, rules) * 1e3)
+            functions_ms[f"rules_{size}"] = round(functions(rules) * 1e3)
             sizes[f"rules_{size}"] = median(runs, lambda r=rules: held_against(r, found))  # type: ignore[misc]
+            asked = wanted(size, chatty=kind == "chatty")
+            bare_us[kind][f"rules_{size}"] = median(
+                runs,
+                lambda asked=asked: bare.held_against(asked, found),  # type: ignore[misc]
+            )
     nothing = compile_rules({}, contracts, version="v")
     return {
         "us_per_event": us["chatty"],
         "us_per_event_selective": us["selective"],
         "us_nothing": median(runs, lambda: held_against(nothing, found)),
+        "us_bare": bare_us["chatty"],
+        "us_bare_selective": bare_us["selective"],
+        "us_bare_nothing": median(runs, lambda: bare.held_against([], found)),
         "windows_us": {f"events_{n}": windows_us(runs, n) for n in (30, 500)},
         "timer_us": median(runs, timers),
         "compile_ms": compile_ms,
+        "functions_ms": functions_ms,
         "backtest_events_per_s": round(
             median(runs, lambda: backtest(rule_texts(20), values, settings))
         ),
