@@ -21,6 +21,15 @@ Asked = Callable[[Mapping[str, Any], Times, int], list[int]]
 
 def held_against(rules: Sequence[Wanted], found: Sequence[Event]) -> float:
     """Return CPU us an event, as `rules.held_against` does."""
+    return _held(rules, found)[0]
+
+
+def logs_of(found: Sequence[Event]) -> list[dict[str, Times]]:
+    """Return what each customer's state is made of in the end."""
+    return _held((), found)[1]
+
+
+def _held(rules: Sequence[Wanted], found: Sequence[Event]) -> tuple[float, list[dict[str, Times]]]:
     asked = {event: _asked(event, rules) for event in {rule.event for rule in rules}}
     logs: dict[str, dict[str, Times]] = {event.ids[0]: {} for event in found}
     warm, matches = len(found) // 4, 0
@@ -39,7 +48,7 @@ def held_against(rules: Sequence[Wanted], found: Sequence[Event]) -> float:
                 del times[0]
             if (ask := asked.get(event.type)) is not None:
                 matches += len(ask(event.data, times, at))
-    return (process_time() - began) * 1e6 / len(part)
+    return (process_time() - began) * 1e6 / len(part), list(logs.values())
 
 
 def _asked(event: str, rules: Sequence[Wanted]) -> Asked:

@@ -5,10 +5,11 @@
 Rules are those of `load.py`: `chatty` rules name one of 40 groups or none, `selective` ones one of
 400. An event is put into its window and held against every rule that it may concern; nothing is
 stored. CPU us per event, medians, with the garbage collector as in a worker; `nothing` is the same
-loop without rules, `bare` what the same questions cost by themselves (`bare.py`). `compile_ms` is
-all from the texts on, `functions_ms` what follows when they are read and checked: the index by type
-and the function of each. A back-test has 20 rules that ask for no score, and all of the fold:
-decoding, identity, profile. `windows_us` at 30 and 500 events a customer: see `windows.py`.
+loop without rules, `bare` what the same questions cost by themselves (`bare.py`), `kept` what it
+costs to encode and decode the windows of a customer, as each batch must (A11). `compile_ms` is all
+from the texts on, `functions_ms` what follows when they are read and checked: the index by type and
+the function of each. A back-test has 20 rules that ask for no score, and all of the fold: decoding,
+identity, profile. `windows_us` at 30 and 500 events a customer: see `windows.py`.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from engine.matching import match
 from engine.outcome import Meta, Outcome
 from engine.pipeline.state import Partition
 from engine.profile.logs import exact
-from engine.profile.model import Actor
+from engine.profile.model import Actor, Log
 from engine.profile.turn import Turn
 from engine.rules.compile import RuleSet, compile_rules, index
 from engine.runtime.past.backtest import Run, over_events
@@ -51,10 +52,10 @@ def held_against(rules: RuleSet, found: list[Event]) -> float:
     _held(rules, found)  # conditions are compiled when they are first asked
     gc.collect()
     gc.freeze()  # a passing collection would look at every rule that the bench has compiled
-    return _held(rules, found)
+    return _held(rules, found)[0]
 
 
-def _held(rules: RuleSet, found: list[Event]) -> float:
+def _held(rules: RuleSet, found: list[Event]) -> tuple[float, list[dict[str, Log]]]:
     actors = {event.ids[0]: Actor() for event in found}
     outcome = Outcome()
     for name, actor in actors.items():
@@ -68,7 +69,7 @@ def _held(rules: RuleSet, found: list[Event]) -> float:
             columns = rules.columns.get(event.type, exact.NOTHING)
             exact.append(actor.logs, event.type, event.at, event.data, columns)
             match.on_event(rules, turn, event)
-    return (process_time() - began) * 1e6 / len(part)
+    return (process_time() - began) * 1e6 / len(part), [actor.logs for actor in actors.values()]
 
 
 def _lateness(event_type: str) -> int:
@@ -168,6 +169,10 @@ def measure(runs: int, count: int) -> dict[str, Any]:
         "us_bare": bare_us["chatty"],
         "us_bare_selective": bare_us["selective"],
         "us_bare_nothing": median(runs, lambda: bare.held_against([], found)),
+        "kept": {
+            **windows_bench.kept("exact", _held(nothing, found)[1], dict[str, Log]),
+            **windows_bench.kept("bare", bare.logs_of(found), dict[str, bare.Times]),
+        },
         "windows_us": {f"events_{n}": windows_us(runs, n) for n in (30, 500)},
         "timer_us": median(runs, timers),
         "compile_ms": compile_ms,

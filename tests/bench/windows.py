@@ -195,8 +195,8 @@ def measure(count: int, each: int) -> dict[str, float]:
     return {
         "exact": _us_each(by_log(happened, wanted, logs), len(happened)),
         "running": _us_each(running(happened, wanted, totals), len(happened)),
-        **_kept("exact", list(logs.values()), dict[str, Log]),
-        **_kept(
+        **kept("exact", list(logs.values()), dict[str, Log]),
+        **kept(
             "running",
             [[one.kept() for one in found] for found in totals.values()],
             list[tuple[list[tuple[int, Any]], float, dict[str, int]]],
@@ -210,7 +210,7 @@ def _us_each(steps: Iterator[Any], count: int) -> float:
     return (process_time() - began) * 1e6 / count
 
 
-def _kept(name: str, states: list[Any], type: Any) -> dict[str, float]:
+def kept(name: str, states: list[Any], type: Any) -> dict[str, float]:
     """Return (bytes of a customer, CPU us to encode and decode them)."""
     encode, decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(type).decode
     size = sum(len(encode(state)) for state in states) / len(states)
