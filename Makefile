@@ -75,7 +75,13 @@ backlog: $(VENV)/ready-dev
 soak: $(VENV)/ready-dev
 	@$(BIN)/python -m tests.endurance.soak $(ARGS)
 
+# Where Python lacks ensurepip there is a $(VENV)/bin/python, and no pip in it. One of another age
+# would stay there, whatever PYTHON says the next time.
+.DELETE_ON_ERROR:
+FIT = import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit(\
+	"Python %d.%d; want 3.11 to 3.13, such as `make demo PYTHON=python3.13`" % v)
 $(VENV)/bin/python:
+	@$(PYTHON) -c '$(FIT)'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/ready: pyproject.toml | $(VENV)/bin/python
