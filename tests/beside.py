@@ -17,7 +17,7 @@ def computes(nodeid: str) -> bool:
     return nodeid.startswith(COMPUTING)
 
 
-class Beside(LoadFileScheduling):
+class Beside(LoadFileScheduling):  # type: ignore[misc]
     """Hands out files to processes; those that share servers are one piece.
 
     Not by `--dist loadgroup`: xdist 3.8 writes the group into an id that pytest 9.2 reads no more,

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -119,7 +120,7 @@ class RedisCluster:
             node.do("CLUSTER", "ADDSLOTSRANGE", i * share, last)
         until(self._have_met, "all nodes know each other")
         for i, node in enumerate(self.nodes[self._masters :]):
-            until(lambda n=node, i=i: _replicates(n, self.nodes[i % self._masters]), "replicas")
+            until(partial(_replicates, node, self.nodes[i % self._masters]), "replicas")
         until(self.is_whole, "the cluster")
         return self.url
 

@@ -75,7 +75,9 @@ class Module:
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-_parsed = cache(ast.parse)  # every rule reads every module
+@cache  # every rule reads every module
+def _parsed(text: str) -> ast.Module:
+    return ast.parse(text)
 
 
 def modules() -> list[Module]:

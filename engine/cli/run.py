@@ -113,7 +113,7 @@ async def _main(settings: Settings, names: list[str]) -> None:
         await engine.close()
 
 
-async def _end_in_time(roles: Collection[asyncio.Task[None]], stop: asyncio.Event) -> None:
+async def _end_in_time(roles: Collection[asyncio.Task[object]], stop: asyncio.Event) -> None:
     """Break off what has not ended some time after it was told to: it waits for who is away.
 
     A crash could come at any of these places, so nothing is lost by it.

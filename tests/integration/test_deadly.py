@@ -22,6 +22,7 @@ from engine.keys import Space
 from engine.runtime.partition import owner as partition
 from engine.runtime.partition.engage import Engage
 from engine.runtime.partition.owner import ALONE_MAX, TRIES_MAX, Owner
+from tests.instead import held, put
 from tests.simulation.cluster import SECRET, Shelf, partitions
 from tests.simulation.faults import Topics
 
@@ -62,14 +63,14 @@ async def worker(url: str, kind: str) -> dict[str, str]:
             topic_partitions=partitions(1),
         )
 
-    real = partition.fold
+    real = held(partition, "fold")
 
     def fold(state: Any, arrival: Any, book: Any) -> None:
         if kind == "deadly" and arrival.record.offset == DEADLY:
             os.kill(os.getpid(), signal.SIGKILL)
         real(state, arrival, book)
 
-    partition.fold = fold
+    put((partition, "fold", fold))
     engage = Engage(owner, seen=lambda *_: None, repaired=lambda *_: None)
     offset = await engage.assigned(0) or 0
     if kind == "idle":  # nothing to read yet, and killed

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ async def _grow(old: Settings) -> None:
             assert (await big.ledger.counts(range(8)))["sent"] >= sent, "what was sent is known"
 
 
-async def _engine(*words: str, settings: Settings) -> dict[str, object]:
+async def _engine(*words: str, settings: Settings) -> dict[str, Any]:
     """Run `engine ...` with an installation's settings; return the JSON object that it prints."""
     environ = dict(os.environ)
     for name in ("redis_url", "kafka_bootstrap", "partitions", "generation", "endpoints"):

@@ -1,7 +1,8 @@
 """One suite for every Ledger: in memory, and Redis itself with its Functions."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -16,7 +17,7 @@ from engine.ports import Ledger, LedgerUpdate
 from tests.clusters import REAL, emptied
 from tests.servers import digest
 
-Scenario = Callable[[Ledger], Awaitable[None]]
+Scenario = Callable[[Ledger], Coroutine[Any, Any, None]]
 Play = Callable[[Scenario], None]
 SPACE = Space("ledger-test", 8)
 
@@ -47,7 +48,7 @@ def pending(name: str = "crm", body: bytes = b"\x00{}") -> Job:
 
 
 def intake(off: int, *, expected: int, **jobs: Job) -> LedgerUpdate:
-    held = {member: (off * 10, job) for member, job in jobs.items()}
+    held: dict[str, tuple[int | None, Job]] = {n: (off * 10, job) for n, job in jobs.items()}
     return LedgerUpdate(off_expected=expected, off=off, oseq=off + 1, jobs=held)
 
 

@@ -1,8 +1,9 @@
 """One suite for every Store: in memory, and Redis itself with its Functions."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from engine.runtime.local.embedded import EmbeddedRedis
 from tests.clusters import REAL, emptied
 from tests.servers import digest
 
-Scenario = Callable[[Store], Awaitable[None]]
+Scenario = Callable[[Store], Coroutine[Any, Any, None]]
 SPACE = Space("test", 8)
 
 

@@ -54,7 +54,7 @@ def supervised(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
 
 def children(parent: subprocess.Popen[bytes]) -> dict[str, int]:
     """Return instance id -> process id of the workers that run."""
-    found = {}
+    found: dict[str, int] = {}
     listing = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
     listed = listing.read_text(encoding="utf-8").split()
     for pid in map(int, listed):

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -140,9 +141,13 @@ def test_prometheus_runs_every_query_over_the_engines_own_metrics(tmp_path: Path
     if shutil.which("prometheus") is None:
         unavailable("the dashboard test needs prometheus on PATH")
     meter = Meter()
+    notes: dict[str, Callable[..., None]] = {
+        "counter": meter.count,
+        "gauge": meter.gauge,
+        "histogram": meter.observe,
+    }
     for row in TABLE:
-        note = {"counter": meter.count, "gauge": meter.gauge, "histogram": meter.observe}[row.kind]
-        note(row.name, 1, **dict.fromkeys(row.labels, "x"))
+        notes[row.kind](row.name, 1, **dict.fromkeys(row.labels, "x"))
     with socket.socket() as one, socket.socket() as two:
         one.bind(("127.0.0.1", 0))
         two.bind(("127.0.0.1", 0))

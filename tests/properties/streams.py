@@ -1,13 +1,14 @@
 """Random streams of three event types, played to a customer under a rule of some steps."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from hypothesis import strategies as st
 
 from tests.turns import LATENESS_MS, Customer, event_id
 
 A, B, C = "cart.updated", "checkout.started", "order.placed"
-DATA = {
+DATA: dict[str, dict[str, Any]] = {
     A: {"value": 15_000, "cart_id": "a", "items": 1},
     B: {"value": 15_000},
     C: {"value": 15_000},

@@ -7,7 +7,8 @@ import pytest
 from engine.profile.model import Trait
 from engine.rules.expression.compile import chooser, compile_condition
 from engine.rules.expression.values import CAUGHT
-from tests.properties.test_expression import FIELDS, NOW, SCOPE, Maker, a_world, an_actor
+from tests.properties.expressions import Maker
+from tests.properties.worlds import FIELDS, NOW, SCOPE, a_world, an_actor
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -1,6 +1,7 @@
 """Compiled expressions agree with a naive three-valued interpreter and with Google's CEL."""
 
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -97,7 +98,8 @@ def test_nothing_raises_whatever_the_values_are(seed: int) -> None:
             world = a_world(random)
             actor = an_actor(world)
             actor.traits["tier"] = Trait(random.choice(odd), "crm", 0)
-            actor.scores["churn_risk"] = random.choice(odd)
+            scores: dict[str, Any] = actor.scores
+            scores["churn_risk"] = random.choice(odd)
             given = {"x": {name: random.choice(odd) for name in FIELDS}}, actor, NOW
             assert condition.holds(*given) in (True, False)
             assert condition.unknown(*given) in (True, False)

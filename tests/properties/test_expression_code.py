@@ -9,7 +9,8 @@ from engine.rules.expression import lex
 from engine.rules.expression.compile import _steps_most, compile_condition
 from engine.rules.expression.generate import Writer
 from engine.rules.expression.types import Problem
-from tests.properties.test_expression import SCOPE, Maker
+from tests.properties.expressions import Maker
+from tests.properties.worlds import SCOPE
 
 MARKS = [
     *"<>=!&|+-*/%?:.,()[]\"'\\ \t\n0159aegmxEX_#，３“”≥é中",

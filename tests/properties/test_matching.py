@@ -29,7 +29,8 @@ def test_several_within_a_time_are_the_first_full_sets_one_behind_the_other(
 ) -> None:
     when = steps(f"event: {A}, times: {times}, within: {within}s")
     customer = played(Customer(rules_of(rule(when))), stream, [0] * len(stream))
-    expected, open_ = [], []
+    expected: list[str] = []
+    open_: list[int] = []
     for at, id, _ in stream:
         open_ = [earlier for earlier in open_ if at - earlier < within] + [at]
         if len(open_) == times:
@@ -102,7 +103,8 @@ def test_absence_is_told_by_the_events_alone_whatever_their_order_of_arrival(
 
 def sets(stream: list[Happening], times: int, span: int) -> list[Happening]:
     """Return the last event of each full set of A, one behind the other, and all of C."""
-    found, counted = [], []
+    found: list[Happening] = []
+    counted: list[int] = []
     for at, id, type in stream:
         if type == A:
             counted = [earlier for earlier in counted if at - earlier < span] + [at]

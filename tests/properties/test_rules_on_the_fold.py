@@ -7,6 +7,7 @@ positive steps over what had arrived by then, absence over the whole set inside 
 from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 from hypothesis import given, settings
@@ -30,7 +31,11 @@ SECRET = b"of these tests"
 NODE = "0uAAAA"
 LATE_S = 10  # the default of a source
 A, B, OFF = "cart.updated", "order.placed", "cart.product_removed"
-DATA = {A: {"value": 100, "cart_id": "a"}, B: {"value": 100}, OFF: {"product_id": "p"}}
+DATA: dict[str, dict[str, Any]] = {
+    A: {"value": 100, "cart_id": "a"},
+    B: {"value": 100},
+    OFF: {"product_id": "p"},
+}
 
 RULES = rules_of(
     f"rule: absent\nfresh: 30d\nwhen: [{{event: {A}}}, {{not: {B}, within: 7s}}, "

@@ -28,7 +28,8 @@ def replay(file: Path, mapping: str, customers: Path) -> dict[str, object]:
     command += ["--mapping", f"topics/mappings/{mapping}.yaml", "--customers", str(customers)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def same_customers(customers: Path, expected: dict[str, Trade]) -> None:

@@ -82,7 +82,8 @@ class Out(MemoryLog):
     def __init__(self, log: Recorded) -> None:
         super().__init__(partitions(log.count))
         for record in log.records:
-            self.append(Outgoing(*record[:2], *record[3:6]))
+            topic, partition, _, key, value, headers, *_ = record
+            self.append(Outgoing(topic, partition, key, value, headers))
         self.out: list[Outgoing] = []
 
     async def publish(self, records: Any) -> None:

@@ -58,10 +58,11 @@ class Handler:
         except asyncio.CancelledError:
             self.cancelled = True
             raise
-        if self.answers and isinstance(self.answers[0], Exception):
-            raise self.answers.pop(0)
+        answer = self.answers.pop(0) if self.answers else batch[-1].offset + 1
+        if isinstance(answer, Exception):
+            raise answer
         self.batches.put_nowait((batch[0].offset, len(batch)))
-        return self.answers.pop(0) if self.answers else batch[-1].offset + 1
+        return answer
 
     async def revoked(self, partition: int) -> None:
         self.given_up.append(partition)

@@ -1,6 +1,7 @@
 """The watchdog ends a member that lives but gets nothing, and leaves a quiet one alone."""
 
 import asyncio
+from collections.abc import Sequence
 from time import monotonic
 
 import pytest
@@ -21,7 +22,7 @@ class Waiting:
     async def assigned(self, partition: int) -> int | None:
         return 0
 
-    async def batch(self, partition: int, records: list[Record]) -> int:
+    async def batch(self, partition: int, records: Sequence[Record]) -> int:
         return records[-1].offset + 1
 
     async def revoked(self, partition: int) -> None: ...

@@ -91,7 +91,7 @@ def test_json_is_read_under_any_content_type_zipped_or_not(
     ],
 )
 def test_the_key_comes_by_any_of_its_ways(
-    front: Front, headers: dict[str, str], body: dict[str, Any]
+    front: Front, headers: dict[str, Any], body: dict[str, Any]
 ) -> None:
     assert front.send("/v1/batch", {"batch": [ORDER], **body}, key="", **headers).status == 200
     assert [event.source for event in front.events] == ["shop"]
@@ -296,7 +296,7 @@ def test_what_is_not_served_says_so(front: Front, method: str, path: str, status
     ],
 )
 def test_a_refusal_says_what_in_a_code_and_in_words(
-    front: Front, path: str, body: Any, headers: dict[str, str], status: int, code: str
+    front: Front, path: str, body: Any, headers: dict[str, Any], status: int, code: str
 ) -> None:
     if status == 429:
         front.send(path, body, **headers)

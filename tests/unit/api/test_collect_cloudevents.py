@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 import orjson
 import pytest
@@ -36,9 +37,10 @@ EVENT_ID = sha256(b"shop\0/shop/7\0e 1").digest()[:16].hex()
 def test_each_mode_brings_the_same_event(mode: str) -> None:
     front = Front()
     message = to_binary_event(peer(), JSONFormat())
+    headers: dict[str, Any] = message.headers
     if mode.startswith("binary"):
         body = zipped(peer().get_data()) if "zipped" in mode else message.body
-        answer = front.send("/cloudevents", body, **message.headers)
+        answer = front.send("/cloudevents", body, **headers)
     else:
         kinds = {"batched": "application/cloudevents-batch+json", "as JSON": "application/json"}
         kind = kinds.get(mode, "application/cloudevents+json; charset=utf-8")
@@ -63,7 +65,8 @@ def test_one_bad_event_of_a_batch_is_a_dead_letter() -> None:
 def test_a_binary_event_is_kept_with_its_attributes() -> None:
     front = Front()
     message = to_binary_event(peer("x"), JSONFormat())
-    assert front.send("/cloudevents", message.body, **message.headers).status == 200
+    headers: dict[str, Any] = message.headers
+    assert front.send("/cloudevents", message.body, **headers).status == 200
     (letter,) = front.dead
     original = orjson.loads(letter["original"])
     assert (original["id"], original["type"], original["data"]["value"]) == (
@@ -78,7 +81,8 @@ def test_a_body_that_cannot_be_read_is_refused_and_kept(
 ) -> None:
     front = Front()
     binary = to_binary_event(peer(), JSONFormat()).headers
-    headers = binary if mode == "binary" else {"content_type": "application/cloudevents+json"}
+    headers: dict[str, Any] = {"content_type": "application/cloudevents+json"}
+    headers = binary if mode == "binary" else headers
     assert front.send("/cloudevents", body, **headers).status == status
     (letter,) = front.dead
     assert letter["original"] == body[:32_768]

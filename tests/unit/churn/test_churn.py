@@ -64,7 +64,7 @@ def test_the_outlook_is_both_formulas_at_once(x: int, tx: int, age: int) -> None
     seen: dict[str, Any] = {"x": x, "tx": tx, "age": age}
     both = outlook(Mbg(), **seen, horizon=60, days=365)
     chance, orders = p_none(Mbg(), **seen, horizon=60), expected_orders(Mbg(), **seen, horizon=365)
-    assert both == (pytest.approx(chance), pytest.approx(orders))
+    assert both == pytest.approx((chance, orders))
 
 
 def a_row(random: Random, **changes: Any) -> dict[str, Any]:

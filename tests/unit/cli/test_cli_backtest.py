@@ -21,7 +21,7 @@ from engine.config import Settings
 from engine.errors import ConfigError, RulesError
 from engine.events.contract import Contracts, parse_contracts
 from engine.rules.compile import RuleSet, compile_rules
-from engine.rules.text.problems import report
+from engine.rules.text.problems import Problem, report
 from tests.simulation.test_backtest import HEAD, KEEN, LEFT, story
 from tests.turns import ROOT
 
@@ -303,7 +303,8 @@ def test_live_rules_are_as_they_went_live_whatever_the_contracts_say_today(here:
     with pytest.raises(RulesError) as caught:
         compile_rules(texts, today, version="new")
     assert mistaken(caught.value, "en") == 1, "it shows the line, though no such file is here"
-    assert "event.points > 9" in report(list(caught.value.problems), dict(caught.value.texts))
+    found = [each for each in caught.value.problems if isinstance(each, Problem)]
+    assert "event.points > 9" in report(found, dict(caught.value.texts))
 
 
 def test_what_of_old_rules_does_not_fit_the_contracts_of_today_is_told(here: Path) -> None:

@@ -103,10 +103,11 @@ def test_an_order_is_told_in_sentences_of_one_language(
 
 
 def test_both_languages_have_the_same_sentences_with_the_same_holes() -> None:
-    for words in (published.WORDS, reading.WORDS):
+    every: tuple[dict[str, dict[str, Any]], ...] = (published.WORDS, reading.WORDS)
+    for words in every:
         assert words["en"].keys() == words["zh"].keys()
         for name, en in words["en"].items():
-            zh: Any = words["zh"][name]
+            zh = words["zh"][name]
             assert sorted(HOLES.findall(str(en))) == sorted(HOLES.findall(str(zh))), name
             assert isinstance(en, str) or len(en) == len(zh), name
 
@@ -114,7 +115,8 @@ def test_both_languages_have_the_same_sentences_with_the_same_holes() -> None:
 @pytest.mark.parametrize("lang", ["zh", "en"])
 def test_columns_stand_under_their_names_where_characters_are_two_wide(lang: str) -> None:
     lines = shown("history", HISTORY, lang).splitlines()
-    column = published.WORDS[lang]["releases"][3]
+    words: dict[str, dict[str, Any]] = published.WORDS
+    column = words[lang]["releases"][3]
     place = cell_len(lines[0][: lines[0].index(column)])
     for line, version in zip(lines[1:4], ("v1", "v2-ab", "v3-cd"), strict=True):
         assert cell_len(line[: line.index(version)]) == place

@@ -11,15 +11,14 @@ from engine.cli.main import main
 from engine.cli.thing import show
 from engine.runtime.cards import worded
 from engine.runtime.lookup import Lookup
+from tests.simulation.test_explain import CASE, told
 from tests.simulation.test_explain_things import (
-    CASE,
     MONDAY,
     QUEUE,
     S7,
     TICKETS,
     lived,
     some,
-    told,
 )
 from tests.simulation.world import SECRET, TENANT
 

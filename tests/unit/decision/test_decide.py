@@ -233,7 +233,7 @@ def test_an_id_depends_on_tenant_rule_cause_instance_and_action_alone() -> None:
     customer = shopper(offer())
     customer.send(CART, 0, id=event_id("cause"))
     assert customer.triggers[0].id == trigger_id("t", "a", event_id("cause"), "", 0)
-    ids = {trigger_id(*"tac", "", 0), trigger_id(*"tac", "i", 0), trigger_id(*"tac", "", 1)}
+    ids = {trigger_id("t", "a", "c", *rest) for rest in (("", 0), ("i", 0), ("", 1))}
     assert len(ids) == 3
 
 

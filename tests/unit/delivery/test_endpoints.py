@@ -7,13 +7,14 @@ import orjson
 import pytest
 
 from engine.delivery.endpoints import parse_endpoints
+from engine.delivery.model import Endpoint
 from engine.errors import ConfigError
 
 SECRET = "whsec_" + b64encode(b"0" * 32).decode()
 GOOD = {"name": "crm", "url": "https://crm.example/hooks", "secret": SECRET}
 
 
-def parsed(**changes: object) -> object:
+def parsed(**changes: object) -> Endpoint:
     spec = {key: value for key, value in (GOOD | changes).items() if value is not None}
     return parse_endpoints(orjson.dumps([spec]).decode(), where="ENDPOINTS")[0]
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -66,7 +67,7 @@ class Shop(World):
     def stored(self) -> bytes:
         """Return all that the store holds, as one text to search."""
         store = self.store
-        held = [store._states, store._timers, store._outbox, store._moves]
+        held: list[dict[int, Any]] = [store._states, store._timers, store._outbox, store._moves]
         return repr([dict(part) for each in held for part in each.values()]).encode()
 
     def aliases(self) -> dict[str, str | None]:

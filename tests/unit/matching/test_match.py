@@ -3,10 +3,14 @@
 import msgspec
 import pytest
 
+from engine.decision.decide import decide
+from engine.decision.match import Match
 from engine.decision.merge import merge_rules
 from engine.matching import match
 from engine.matching.partial import Partial
 from engine.profile.model import Trait
+from engine.profile.turn import Turn
+from engine.rules.model import Rule
 from tests.turns import NOON, Customer, event_id, rules_of
 
 CART, CHECKOUT, ORDER = "cart.updated", "checkout.started", "order.placed"
@@ -170,9 +174,8 @@ def test_a_paused_rule_hears_nothing() -> None:
 
 def test_a_rule_that_raises_stops_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"rule: {name}\nwhen: [{{event: {CART}}}]\ndo: [{{case: {name}}}]\n" for name in "abc"]
-    decide = match.decide
 
-    def broken(turn, rule, found):  # type: ignore[no-untyped-def]
+    def broken(turn: Turn, rule: Rule, found: Match) -> None:
         decide(turn, rule, found)
         if rule.id == "b":
             raise KeyError("ours")

@@ -1,7 +1,7 @@
 """A rule that breaks: the event and all other rules go on, and a record switches it off and on."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ when: [{event: order.placed}]
 do: [{case: other}]
 """
 BETTER = THANK.replace("card", "flowers")
-Scenario = Callable[[World], Awaitable[None]]
+Scenario = Callable[[World], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture

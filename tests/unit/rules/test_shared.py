@@ -3,10 +3,13 @@
 import pytest
 
 from engine.errors import RulesError
+from engine.events.model import Event
+from engine.matching import segments
+from engine.profile.model import Touch
 from engine.rules.compile import RuleSet, compile_rules
 from engine.rules.text.problems import Problem
 from engine.simulation.cases import run_case
-from tests.turns import HEAD, Customer, contracts
+from tests.turns import HEAD, NOON, Customer, contracts
 
 SHARED = """sets:
   near: [s1, s2]
@@ -155,27 +158,16 @@ def test_who_was_in_it_before_anybody_asked_does_not_enter() -> None:
     customer = Customer(compiled(shared=SHARED, r=ENTERED))
     customer.actor.trade.total_minor = 300_000
     assert customer.actor.segments == {}
-    from engine.matching import segments
-
     turn = customer._turn()
     event_type = "web.page_viewed"
     for _ in range(2):
-        customer.actor.touches.setdefault("web", _touch()).count += 1
+        customer.actor.touches.setdefault("web", Touch()).count += 1
     segments.on_event(customer.rules, turn, _event(event_type))
     assert turn.derived == ()
     assert customer.actor.segments["high_value"] > 0
 
 
-def _touch():  # type: ignore[no-untyped-def]
-    from engine.profile.model import Touch
-
-    return Touch()
-
-
-def _event(type: str):  # type: ignore[no-untyped-def]
-    from engine.events.model import Event
-    from tests.turns import NOON
-
+def _event(type: str) -> Event:
     return Event(
         id="0" * 32,
         tenant="t",

@@ -1,7 +1,7 @@
 """A world in memory around the dispatcher, for its tests: clock, log, ledger, channel systems."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -147,7 +147,7 @@ class World:
 
 
 def _signed(headers: Any, body: bytes, secret: str) -> bool:
-    return headers["webhook-signature"].startswith("v1,")  # the hand of the test moves time
+    return bool(headers["webhook-signature"].startswith("v1,"))  # the hand of the test moves time
 
 
 def trigger(number: int = 1, **changes: Any) -> Trigger:
@@ -183,5 +183,5 @@ async def read(dispatcher: Dispatcher, world: World, partition: int = 0) -> int:
     return offset
 
 
-def play(scenario: Callable[[], Awaitable[None]]) -> None:
+def play(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(scenario())

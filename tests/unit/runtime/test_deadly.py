@@ -1,12 +1,13 @@
 """A record that kills whoever folds it: found by those that come after, and passed over alone."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
 import pytest
 
+from engine.adapters.kafka.seats import BATCH_MAX
 from engine.adapters.memory import MemoryStore
 from engine.errors import StoreError
 from engine.events import topics
@@ -15,6 +16,7 @@ from engine.pipeline.state import TICK_TIMERS_MAX
 from engine.runtime.partition import owner as partition
 from engine.runtime.partition.engage import Engage
 from engine.runtime.partition.owner import ALONE_MAX, CAREFUL_STEPS, TRIES_MAX, Owner
+from tests.instead import held
 from tests.simulation.cluster import partitions
 from tests.simulation.faults import Topics
 from tests.unit.runtime.test_engage import POISON, World
@@ -60,13 +62,13 @@ class Crowd(World):
         return {letter["id"]: letter["reason"] for letter in found}
 
 
-Scenario = Callable[[Crowd], Awaitable[None]]
+Scenario = Callable[[Crowd], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
 def play(monkeypatch: pytest.MonkeyPatch) -> Callable[[Scenario], None]:
     """Return a function that runs a scenario in a world with a record that kills."""
-    fold = partition.fold
+    fold = held(partition, "fold")
 
     def run(scenario: Scenario) -> None:
         world = Crowd()
@@ -113,7 +115,7 @@ def test_restarts_of_a_partition_that_has_nothing_to_do_accuse_nobody(
 
 
 def test_a_process_that_lives_accuses_nobody_however_often_it_must_repair(
-    play: Callable[[Scenario], None],
+    play: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(world: Crowd) -> None:
         world.kills = False
@@ -128,7 +130,7 @@ def test_a_process_that_lives_accuses_nobody_however_often_it_must_repair(
                 raise StoreError("down")
             await real(*arguments)
 
-        world.store.apply = down  # type: ignore[method-assign]
+        monkeypatch.setattr(world.store, "apply", down)
         await world.live(world.worker())
         assert failed > 9
         assert world.letters() == {}
@@ -161,4 +163,4 @@ def test_a_partition_in_good_health_pays_nothing(play: Callable[[Scenario], None
 
 def test_care_reaches_as_far_as_the_batch_that_killed() -> None:
     assert CAREFUL_STEPS >= TICK_TIMERS_MAX
-    assert CAREFUL_STEPS >= partition.BATCH_MAX
+    assert CAREFUL_STEPS >= BATCH_MAX

@@ -1,7 +1,7 @@
 """The worker's handler: a record that the fold cannot bear is passed over alone, and once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
@@ -61,7 +61,7 @@ class World:
         assert letters == {f"channel.events:0:{POISON}"}
 
 
-def play(scenario: Callable[[World], Awaitable[None]]) -> None:
+def play(scenario: Callable[[World], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(scenario(World()))
 
 

@@ -1,7 +1,8 @@
 """The learner over a log in memory: each label once, each model announced, after any failure."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import orjson
 import pytest
@@ -55,7 +56,7 @@ def announced(log: MemoryLog, partition: int = 0) -> list[str]:
     ]
 
 
-def play(scenario: Callable[[CutLog], Awaitable[None]]) -> None:
+def play(scenario: Callable[[CutLog], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(scenario(CutLog()))
 
 

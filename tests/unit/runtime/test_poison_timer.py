@@ -10,7 +10,7 @@ from engine.adapters.memory import MemoryLog, MemoryStore
 from engine.clock import HOUR_MS
 from engine.events import topics
 from engine.keys import node_name
-from engine.pipeline import fold
+from engine.pipeline import fold, think
 from engine.pipeline.book import Book
 from engine.pipeline.state import Live, decode_node
 from engine.runtime.partition.engage import Engage
@@ -28,7 +28,7 @@ BROKEN = "0u" + f"{4:016d}"
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> tuple[MemoryLog, MemoryStore]:
     """A log that was folded to its end, though one customer's timer raises; and its store."""
-    fire = fold.fire
+    fire = think.fire
 
     def broken(state: Any, member: str, book: Book) -> None:
         if BROKEN in member:

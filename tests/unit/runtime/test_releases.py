@@ -149,10 +149,10 @@ def test_a_compile_that_nobody_waits_for_any_more_is_given_up(
     """A process does not end before its threads do."""
     begun, ended = Event(), Event()
 
-    def endless(*_: object, between: Callable[[], object], **__: object) -> None:
+    def endless(*_: object, between: Callable[[], object], **more: object) -> None:
         begun.set()
         try:
-            for _ in range(int(PATIENCE_S * 1_000)):
+            for __ in range(int(PATIENCE_S * 1_000)):
                 between()
                 sleep(0.001)
         finally:

@@ -1,7 +1,7 @@
 """What each crash leaves, and what mends it: one schedule for every row of PROTOCOL.md 1.4."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from copy import deepcopy
 from typing import Any
 
@@ -20,7 +20,7 @@ from tests.turns import NOON
 WHO = "0u" + "1" * 16
 ORDERS = 3
 OTHER = THANK.replace("thank", "other")
-Scenario = Callable[[World], Awaitable[None]]
+Scenario = Callable[[World], Coroutine[Any, Any, None]]
 
 
 class Death(Exception):
@@ -193,10 +193,10 @@ def test_a_zombie_before_its_publication_proves_that_it_owns(
             now[0] += PROOF_MS_MAX / 1000 + 1  # it sleeps, and others own its partition meanwhile
             await taken(world)
 
-        world.store.apply = frozen  # type: ignore[method-assign]
+        monkeypatch.setattr(world.store, "apply", frozen)
         with pytest.raises(Fenced):
             await zombie.batch(events(world))
-        world.store.apply = real  # type: ignore[method-assign]
+        monkeypatch.setattr(world.store, "apply", real)
         await mended(world)
 
     play(scenario)

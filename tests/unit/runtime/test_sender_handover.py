@@ -94,7 +94,7 @@ def test_a_zombie_whose_fence_redis_forgot_takes_in_what_was_known_when_it_asked
 
         world.ledger.load = load_and_fall_back  # type: ignore[method-assign]
         await zombie.batch(0, records)
-        del world.ledger.load  # type: ignore[method-assign]
+        del world.ledger.load
         owner = world.dispatcher()
         await read(owner, world)
         await turn(owner)

@@ -35,7 +35,7 @@ FIELDS = {
     "u": FieldType("string", optional=True),
     "l": LIST,
 }
-SCOPE = Scope(events={"x": FIELDS}, profile={}, features={}, sets={}, aggregates={}.get)
+SCOPE = Scope(events={"x": FIELDS}, profile={}, features={}, sets={}, aggregates=lambda _: None)
 
 SECTIONS = {
     "literals": """
@@ -155,7 +155,7 @@ REFUSED: dict[str, tuple[str, str]] = {
 
 def expressions() -> list[tuple[str, str]]:
     """Return (section, expression): lines that end in an operator go on in the next."""
-    found = []
+    found: list[tuple[str, str]] = []
     for section, text in SECTIONS.items():
         parts = [part.strip() for line in text.splitlines() for part in line.split(" | ")]
         for part in filter(None, parts):

@@ -240,7 +240,7 @@ def test_conditions_that_differ_only_in_constants_share_their_code_and_not_their
         compile_condition(text.format(*each), SCOPE, trigger="cart").holds
         for each in (("food", "1h", "food", 2), ("toys", "2h", "toys", 1))
     )
-    assert one.__code__ is other.__code__  # type: ignore[attr-defined]
+    assert one.__code__ is other.__code__
     for category, expected in (("food", (True, False)), ("toys", (False, True))):
         events = {"cart": {**CART, "category": category}}
         assert (one(events, an_actor(), NOW), other(events, an_actor(), NOW)) == expected
