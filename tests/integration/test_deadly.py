@@ -23,8 +23,8 @@ from engine.runtime.partition import owner as partition
 from engine.runtime.partition.engage import Engage
 from engine.runtime.partition.owner import ALONE_MAX, TRIES_MAX, Owner
 from tests.instead import held, put
-from tests.simulation.cluster import SECRET, Shelf, partitions
 from tests.simulation.faults import Topics
+from tests.simulation.worker import SECRET, Shelf, partitions
 
 RECORDS = 60
 DEADLY = 23

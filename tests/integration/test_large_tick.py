@@ -20,7 +20,7 @@ from engine.pipeline.book import Book
 from engine.pipeline.state import TICK_TIMERS_MAX
 from engine.ports import Commit, Store
 from engine.runtime.partition.owner import Owner
-from tests.simulation.cluster import partitions
+from tests.simulation.worker import partitions
 from tests.simulation.world import SECRET, Shelf
 from tests.spine import REMIND, THANK, an_event
 from tests.turns import rules_of

@@ -24,10 +24,10 @@ from engine.events.record import Record
 from engine.runtime.partition.engage import Engage
 from engine.runtime.partition.owner import Owner
 from engine.runtime.rulesets.releases import Artefact, artefact_record
-from tests.simulation.cluster import SECRET, Shelf
 from tests.simulation.orders import _Nowhere
 from tests.simulation.rules import BOTH, HEAD, LATENESS_MS, ONCE
 from tests.simulation.storm import World, early_labels, storm
+from tests.simulation.worker import SECRET, Shelf
 
 ROOT = Path(__file__).parents[2]
 

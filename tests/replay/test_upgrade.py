@@ -32,8 +32,8 @@ from engine.pipeline.book import Book, default_lateness
 from engine.rules.compile import RuleSet, compile_rules, index
 from engine.runtime.partition.engage import Engage
 from engine.runtime.partition.owner import Owner
-from tests.simulation.cluster import SECRET, partitions
 from tests.simulation.storm import early_labels
+from tests.simulation.worker import SECRET, partitions
 from tests.simulation.world import Shelf
 
 HERE = Path(__file__).parents[1] / "data" / "upgrade"

@@ -10,7 +10,7 @@ from engine.pipeline.book import Book
 from engine.profile import calendar
 from engine.runtime import ticker
 from tests.instead import Patch
-from tests.simulation import cluster
+from tests.simulation import worker
 from tests.simulation.bugs import bug
 
 # Time.
@@ -30,7 +30,7 @@ def no_lateness() -> list[Patch]:
     def book(**more: Any) -> Any:
         return Book(**{**more, "lateness_ms": lambda _: 0})
 
-    return [(cluster, "Book", book)]
+    return [(worker, "Book", book)]
 
 
 @bug("what happened before a wait began, by arrival, does not end it", seed=23, within=200)

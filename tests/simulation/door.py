@@ -13,10 +13,10 @@ from engine.events import topics
 from engine.events.record import Outgoing
 from engine.identity import mac
 from tests.simulation import script
-from tests.simulation.cluster import SECRET
 from tests.simulation.faults import Topics
 from tests.simulation.script import TENANT, Input, Order
 from tests.simulation.virtual import WorldClock
+from tests.simulation.worker import SECRET
 
 NOBODY = "0u" + "9" * 16  # no person of any story
 

@@ -16,8 +16,8 @@ from engine.ports import Commit, Snapshot
 from engine.runtime.partition.engage import Engage
 from engine.runtime.partition.owner import Owner
 from tests.instead import held, instead
-from tests.simulation.cluster import Shelf
 from tests.simulation.storm import World
+from tests.simulation.worker import Shelf
 
 FOLD_MAX = 50  # records of one batch of the fold from scratch
 _move = msgspec.msgpack.Decoder(Move).decode

@@ -18,13 +18,14 @@ from engine.runtime.partition import owner as partition
 from tests.instead import instead
 from tests.simulation import deadly, script
 from tests.simulation.channels import ENDPOINTS, Channels
-from tests.simulation.cluster import GROUPS, Cluster
+from tests.simulation.cluster import Cluster
 from tests.simulation.door import Door
 from tests.simulation.faults import Chance, Slots, Topics
 from tests.simulation.rules import versions_of
 from tests.simulation.script import Input, Order, Story
 from tests.simulation.timers import astray
 from tests.simulation.virtual import Hangs, WorldClock, run
+from tests.simulation.worker import GROUPS
 
 HOUR_MS = 3_600_000
 MIDNIGHT_MS = 1_772_553_600_000  # 2026-03-04T00:00+08:00

@@ -17,8 +17,8 @@ from engine.runtime.partition import owner as partition
 from engine.runtime.partition.engage import Engage
 from engine.runtime.partition.owner import ALONE_MAX, CAREFUL_STEPS, TRIES_MAX, Owner
 from tests.instead import held
-from tests.simulation.cluster import partitions
 from tests.simulation.faults import Topics
+from tests.simulation.worker import partitions
 from tests.unit.runtime.test_engage import POISON, World
 
 AROUND = 40  # good records on both sides

@@ -11,8 +11,8 @@ from engine.events import topics
 from engine.events.record import Outgoing
 from engine.runtime.partition.engage import Engage
 from engine.runtime.partition.owner import Owner
-from tests.simulation.cluster import Shelf, partitions
 from tests.simulation.faults import Topics
+from tests.simulation.worker import Shelf, partitions
 
 HERE = "0u" + "0" * 16
 POISON = 1  # its offset: the second of the log

@@ -11,7 +11,7 @@ from engine.identity.messages import Disable
 from engine.pipeline.envelope import read
 from engine.runtime.partition import fuses
 from engine.runtime.partition.fuses import Fuses
-from tests.simulation.cluster import SECRET, partitions
+from tests.simulation.worker import SECRET, partitions
 
 COUNT = 3
 THANK = ("thank", "abc")

@@ -16,7 +16,7 @@ from engine.pipeline.state import Live, decode_node
 from engine.runtime.partition.engage import Engage
 from engine.runtime.partition.owner import Owner
 from tests.integration.test_large_tick import START, the_log
-from tests.simulation.cluster import partitions
+from tests.simulation.worker import partitions
 from tests.simulation.world import SECRET, TENANT, Shelf
 from tests.spine import REMIND, THANK
 from tests.turns import rules_of
