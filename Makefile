@@ -45,7 +45,7 @@ test-ops: $(VENV)/ready-dev
 
 # What may differ under another Python; and both must fold the same log to the same bytes.
 test-python: $(VENV)/ready-dev
-	$(MAKE) test PYTHON=$(OTHER) VENV=$(THERE) ARGS="tests/unit tests/replay/test_upgrade.py $(ARGS)"
+	$(MAKE) test PYTHON=$(OTHER) VENV=$(THERE) ARGS="engine tests/unit tests/replay/test_upgrade.py $(ARGS)"
 	$(THERE)/bin/engine demo --for 5s --json
 	$(BIN)/python -m tests.replay.company $(THERE)/bin/python
 

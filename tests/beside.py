@@ -6,8 +6,9 @@ All other tests share servers, one of each, and so one process.
 
 from xdist.scheduler import LoadFileScheduling
 
-COMPUTING = tuple(
-    f"tests/{name}" for name in ("unit/", "properties/", "rules/", "simulation/", "test_tidy.py")
+COMPUTING = (
+    "engine/",  # the examples in its docstrings
+    *(f"tests/{n}" for n in ("unit/", "properties/", "rules/", "simulation/", "test_tidy.py")),
 )
 OWN = ("tests/apache/", "tests/chaos/", "tests/endurance/")  # each file: Kafka, Redis, and workers
 
