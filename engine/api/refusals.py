@@ -45,6 +45,15 @@ who does nothing is found in the state; set REDIS_URL, KAFKA_BOOTSTRAP and GENER
 no engine answers at {} ({}); start one with `engine up`, or set REDIS_URL, KAFKA_BOOTSTRAP and \
 GENERATION => \
 {} 没有响应（{}）；请用 engine up 启动，或设置 REDIS_URL、KAFKA_BOOTSTRAP 和 GENERATION
+no broker answered within {} s: {} => {} 秒内没有消息服务器应答：{}
+the new topics do not show up => 新建的主题没有出现
+topic {} has {} partitions, want {}; more partitions come by `engine grow` (docs/growing.md) => \
+主题 {} 有 {} 个分区，应为 {} 个；增加分区用 engine grow（docs/growing.md）
+there is no topic {} => 没有主题 {}
+topic {}: {} => 主题 {}：{}
+no broker answers within {} s ({}); set KAFKA_BOOTSTRAP (and REDIS_URL, GENERATION), \
+as `engine up` prints them => {} 秒内没有消息服务器应答（{}）；\
+请设置 KAFKA_BOOTSTRAP（以及 REDIS_URL、GENERATION），engine up 启动时会打印
 no identifier type `{}`; one of {} => 没有标识类型“{}”；应为 {} 之一
 `{}` is no {} => “{}”不是有效的 {}
 nobody has {} => 没有标识为 {} 的客户

@@ -47,8 +47,11 @@ async def _main(port: int, workers: int, *, as_json: bool) -> int:
         else:
             print(f"collector  {stack.url}   (any write key is source `demo`)")
             print(f"console    {stack.url}/")
-            print(f"kafka      {stack.settings.kafka_bootstrap}")
-            print(f"redis      {stack.settings.redis_url}")
+            print("commands   of another terminal reach it after")
+            print(
+                f"           export KAFKA_BOOTSTRAP={ready['kafka']} "
+                f"REDIS_URL={ready['redis']} GENERATION={ready['generation']}"
+            )
             print("Ctrl-C ends it and prints the totals", flush=True)
         await stop.wait()
         totals = await stack.totals(final=True)

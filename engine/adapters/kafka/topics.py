@@ -101,7 +101,10 @@ def _counts(admin: Any, bootstrap: str, timeout_s: float) -> dict[str, int]:
         found = admin.list_topics(timeout=timeout_s).topics
     except KafkaException as error:
         raise LogError(
-            f"no metadata within {timeout_s:g} s: {error}", code="log/unreachable", where=bootstrap
+            f"no broker answers within {timeout_s:g} s ({error}); set KAFKA_BOOTSTRAP "
+            "(and REDIS_URL, GENERATION), as `engine up` prints them",
+            code="log/unreachable",
+            where=bootstrap,
         ) from error
     return {
         name: len(topic.partitions)

@@ -64,10 +64,15 @@ def parse_condition(
 
 
 def event_named(reader: Reader, node: Node, key: str, contracts: Contracts) -> str:
-    """Return the event type that a key names; a near miss counts as what was meant."""
+    """Return the event type that a key names; a near miss counts as what was meant.
+
+    So does its title, in Chinese or English: that is what people call it.
+    """
     event = reader.text(node, key)
     if contracts.get(event) is None:
-        near = nearest(event, contracts.by_name)
+        by_title = {title: c.name for c in contracts.by_name.values() for title in c.title.values()}
+        near = f'did you mean "{by_title[event]}"?' if event in by_title else ""
+        near = near or nearest(event, contracts.by_name)
         reader.add(node.pairs[key][1], "E231", f"unknown event type '{event}'", near)
         return near.split('"')[1] if near else event
     return event

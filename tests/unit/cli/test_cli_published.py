@@ -174,7 +174,12 @@ MODULES = (
     *("cli/publishing.py", "cli/reading.py", "cli/backtest.py", "adapters/files.py"),
     *(str(p.relative_to(ROOT / "engine")) for p in (ROOT / "engine/runtime/rulesets").glob("*.py")),
     *("runtime/past/explain.py", "runtime/past/backtest.py", "runtime/past/mapped.py"),
-    *("adapters/rows.py", "runtime/orders/staff.py", "runtime/lookup.py"),
+    *(
+        "adapters/rows.py",
+        "adapters/kafka/topics.py",
+        "runtime/orders/staff.py",
+        "runtime/lookup.py",
+    ),
     *(str(p.relative_to(ROOT / "engine")) for p in (ROOT / "engine/api").glob("*.py")),
 )
 # What says why, by the place of the words among what it is called with.

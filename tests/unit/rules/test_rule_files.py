@@ -108,6 +108,8 @@ MISTAKES = [
     ("do:", "scope: {tier: [gold, dimond]}\ndo:", "E213", (6, 22), "diamond"),
     ("do:", "scope: {city: [杭州], share: 150%}\ndo:", "R113", (6, 28), "10%"),
     ("do:", "quiet_hours: 21-22\ndo:", "R113", (6, 14), "22:00-08:00"),
+    ("event: cart.updated", "event: 更新购物车", "E231", (4, 12), "cart.updated"),
+    ("do:", "goal: {event: Order placed, within: 1d}\ndo:", "E231", (6, 15), "order.placed"),
     ("do:", "goal: {event: order.place, within: 1d}\ndo:", "E231", (6, 15), "order.placed"),
     ("do:", "fresh: 99999999d\ndo:", "R110", (6, 8), "30m"),
     ("- case: look", "- offer: x", "R102", (7, 5), "channels"),
