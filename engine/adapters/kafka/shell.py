@@ -219,7 +219,8 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
         self.app.joining_since = None
         self._committed_offset.clear()
         await self.give_up(list(self.app.seats.held))  # nothing, unless a revoke was cut short
-        self.app.seats.open(tp.partition for tp in assigned)
+        if not self.app.should_stop:  # who leaves would give these up no more
+            self.app.seats.open(tp.partition for tp in assigned)
 
     async def give_up(self, partitions: list[int]) -> None:
         """Drain, commit and tell the handler."""

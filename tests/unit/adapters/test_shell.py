@@ -1,0 +1,32 @@
+"""What the shell makes of a group's callbacks; the rest of it needs a broker (test_leaving.py)."""
+
+import asyncio
+
+from faust.types import TP
+
+from engine.adapters.kafka.shell import App
+from tests.logs import Witness
+
+
+def opened(*, leaving: bool) -> list[int]:
+    """Return the partitions that a member holds after it was told that they are its own."""
+
+    async def play() -> list[int]:
+        app = App("nowhere:1", "group", "t", Witness(), options={}, drain_s=1.0)
+        if leaving:
+            app._stopped.set()  # the first thing of Faust's own `stop`
+        await app.consumer.on_partitions_assigned({TP("t", 0), TP("t", 1)})
+        held = sorted(app.seats.held)
+        await app.seats.drain(held, timeout_s=0.0)
+        return held
+
+    return asyncio.run(play())
+
+
+def test_what_is_assigned_is_taken_over() -> None:
+    assert opened(leaving=False) == [0, 1]
+
+
+def test_what_is_assigned_to_who_is_leaving_is_not_taken_over() -> None:
+    """Else it would fence the next owner: it has given up what it had, and looks no more."""
+    assert opened(leaving=True) == []
