@@ -8,16 +8,24 @@ from engine.adapters.kafka.shell import App
 from tests.logs import Witness
 
 
+class Still(Witness):
+    """Reads nothing: the thread that would fetch for it does not run."""
+
+    async def assigned(self, partition: int) -> int | None:
+        return None
+
+
 def opened(*, leaving: bool) -> list[int]:
     """Return the partitions that a member holds after it was told that they are its own."""
 
     async def play() -> list[int]:
-        app = App("nowhere:1", "group", "t", Witness(), options={}, drain_s=1.0)
+        app = App("nowhere:1", "group", "t", Still(), options={}, drain_s=1.0)
         if leaving:
             app._stopped.set()  # the first thing of Faust's own `stop`
         await app.consumer.on_partitions_assigned({TP("t", 0), TP("t", 1)})
         held = sorted(app.seats.held)
-        await app.seats.drain(held, timeout_s=0.0)
+        await app.seats.drain(held, timeout_s=1.0)
+        app.consumer._thread.thread_loop.close()
         return held
 
     return asyncio.run(play())
