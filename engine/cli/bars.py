@@ -1,14 +1,17 @@
 """What a back-test found, in a terminal: a line and a bar for each rule, then its answers."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from engine.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 
+_PARTS = re.compile(r"\s*[^\s，、；：。]+[，、；：。]*\s*|\s+|[，、；：。]+")
 BAR_WIDTH = 24
 WIDE = 100  # columns of a terminal
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -109,7 +112,7 @@ def show(found: Mapping[str, Any], console: Console, *, lang: str) -> None:
             for name in found["silent"]
         ]
         told = f"{words['silent']}{words['colon']}{words['comma'].join(names)}"
-        console.print(told, style="yellow", markup=False, highlight=False)
+        console.print(folded(told, console.width), style="yellow", markup=False, highlight=False)
     for each in found["followed"]:
         text = words["followed"].format(**each, span=span(each["within_ms"] or 0))
         console.print(text, style="yellow", markup=False)
@@ -134,7 +137,21 @@ def left_out(found: Mapping[str, Any], console: Console, words: Mapping[str, str
         if (more := passed["count"] - len(passed["first"])) > 0:
             told.append(words["further"].format(count=more))
     for line in told:
-        console.print(line, style="yellow", markup=False, highlight=False)
+        console.print(folded(line, console.width), style="yellow", markup=False, highlight=False)
+
+
+def folded(text: str, width: int) -> str:
+    """Return a text in lines of at most `width` columns, broken behind spaces and Chinese marks.
+
+    A terminal breaks Chinese anywhere, and with it the names that stand between its commas. What
+    has no such place within a line is left to it.
+    """
+    lines = [""]
+    for part in _PARTS.findall(text):
+        if lines[-1] and cell_len(lines[-1]) + cell_len(part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() if line.strip() else line for line in lines)
 
 
 def span(ms: int) -> str:

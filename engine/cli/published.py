@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from engine.cli.bars import WORDS as BARS
-from engine.cli.bars import left_out, span
+from engine.cli.bars import folded, left_out, span
 from engine.rules.sentence import STATUSES
 from engine.runtime.setup import FIRST
 
@@ -106,7 +106,7 @@ class _Teller:
 
     def say(self, word: str, found: Found, **more: Any) -> None:
         text = str(self.words[word]).format(**{**found, **more}).rstrip()
-        self.console.print(text, markup=False, highlight=False)
+        self.console.print(folded(text, self.console.width), markup=False, highlight=False)
 
     def names(self, names: Sequence[str]) -> str:
         joined: str = self.words["comma"].join(names)

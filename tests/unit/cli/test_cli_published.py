@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from engine.api.refusals import chinese
-from engine.cli import published, reading
+from engine.cli import bars, published, reading
 from tests.turns import ROOT
 
 HOLES = re.compile(r"\{[a-z_]+[^}']*\}")
@@ -120,6 +120,22 @@ def test_columns_stand_under_their_names_where_characters_are_two_wide(lang: str
     place = cell_len(lines[0][: lines[0].index(column)])
     for line, version in zip(lines[1:4], ("v1", "v2-ab", "v3-cd"), strict=True):
         assert cell_len(line[: line.index(version)]) == place
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+@pytest.mark.parametrize("width", [40, 80])
+def test_names_are_not_broken_at_the_end_of_a_line(lang: str, width: int) -> None:
+    """With 、 between them a terminal broke `promise-about-to-break` in the midst of a word."""
+    names = [f"a-rule-of-some-{'n' * n}-length" for n in range(1, 15)]
+    out = io.StringIO()
+    found = {**RELEASE, "begin_with_the_next_event": names}
+    published.show("approve", found, Console(file=out, width=width), lang=lang)
+    lines = out.getvalue().splitlines()
+    assert all(any(name in line for line in lines) for name in names), lines
+    assert max(map(cell_len, lines)) <= width
+    assert bars.folded("一二三，四五六七八九", 8) == "一二三，\n四五六七八九", (
+        "left to the terminal"
+    )
 
 
 ROWS = [
