@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -14,7 +15,7 @@ echo "ensurepip is not available" >&2
 exit 1
 """
 TOO_OLD = f"""#!/bin/sh
-exec {sys.executable} -c "import sys; sys.version_info = (3, 10, 13, 'final', 0)
+exec {quote(sys.executable)} -c "import sys; sys.version_info = (3, 10, 13, 'final', 0)
 $2"
 """
 
