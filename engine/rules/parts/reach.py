@@ -1,6 +1,7 @@
 """What comes to the customers or things that a rule is about; for all else it waits for ever."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from engine.events.contract import Contracts
 from engine.rules.model import CONTEXTS, Rule
@@ -65,7 +66,7 @@ class _Reach:
 
     def fact(self, name: str, place: Node | None = None) -> None:
         """Tell a fact that nothing which comes to the actor can set."""
-        types, is_person = movers_of((name,), self.contracts), self.rule.key == "person"
+        types, is_person = _movers(name, self.contracts), self.rule.key == "person"
         if is_person or name not in OF_PERSONS:
             if not types or any(map(self.comes, types)):
                 return
@@ -102,6 +103,11 @@ class _Reach:
                     line, column = node.place(at)
                     return Node("text", line, column, words)
         return self.root.pairs.get("key", self.root.pairs["rule"])[1]
+
+
+@lru_cache(maxsize=1_000)  # all rules ask for the same few facts
+def _movers(name: str, contracts: Contracts) -> frozenset[str] | None:
+    return movers_of((name,), contracts)
 
 
 def _events(reader: Reader, root: Node) -> list[tuple[Node, str]]:
