@@ -79,12 +79,15 @@ def compile_rules(
     version: str,
     before: RuleSet | None = None,
     between: Callable[[], object] = tuple,
+    is_published: bool = False,
 ) -> RuleSet:
     """Return the rule set of some files, by path.
 
     `before`: another version; what it made of a file is taken over where nothing that it was made
     of has changed: the text, any file that rules share, and the very same `contracts`. `between`:
-    called after each file that was read, for who has other things to do.
+    called after each file that was read, for who has other things to do. `is_published`: it stands
+    in the log, so some release has checked it. What this one would refuse for its sense alone is
+    run as it was, for customers wait in it; what cannot be read is refused all the same.
 
     Raises
     ------
@@ -95,7 +98,7 @@ def compile_rules(
     found: dict[str, Rule] = {}
     texts = {path: text for path, text in rules.items() if is_shared(text)}
     try:
-        shared = parse_shared(texts, contracts, problems)
+        shared = parse_shared(texts, contracts, problems, is_published=is_published)
     except RulesError as error:
         shared = NOTHING
         problems += [p for p in error.problems if isinstance(p, Problem)]
@@ -108,7 +111,7 @@ def compile_rules(
             continue
         read = known.get(path)
         if read is None or read.text != text:
-            read = _read(path, text, contracts, shared, problems)
+            read = _read(path, text, contracts, shared, problems, is_published=is_published)
             between()
         if read is None:
             continue
@@ -123,17 +126,24 @@ def compile_rules(
     errors = [p for p in problems if p.level == "error"]
     if errors:
         raise RulesError(report(errors, dict(rules)), problems=tuple(errors), texts=rules)
-    problems += check_groups(found, rules)
+    if not is_published:
+        problems += check_groups(found, rules)
     made = index(found, contracts, version=version, warnings=tuple(problems), shared=shared)
     return replace(made, files=Files(texts, files))
 
 
 def _read(
-    path: str, text: str, contracts: Contracts, shared: Shared, problems: list[Problem]
+    path: str,
+    text: str,
+    contracts: Contracts,
+    shared: Shared,
+    problems: list[Problem],
+    *,
+    is_published: bool,
 ) -> Read | None:
     """Return what a rule file gives; None, with its problems told, where it gives no rule."""
     try:
-        rule, noted = parse_rule(path, text, contracts, shared)
+        rule, noted = parse_rule(path, text, contracts, shared, is_published=is_published)
     except RulesError as error:
         problems += [p for p in error.problems if isinstance(p, Problem)]
         return None

@@ -20,9 +20,12 @@ RESERVED = (
 class Scopes:
     """The names that are known at each place of a rule; `see` adds a step."""
 
-    def __init__(self, contracts: Contracts, shared: Any, *, thing: str = "") -> None:
+    def __init__(
+        self, contracts: Contracts, shared: Any, *, thing: str = "", is_published: bool = False
+    ) -> None:
         self.contracts = contracts
         self.thing = thing
+        self.is_published = is_published
         self.shared = shared  # rules/parts/shared.py
         self.profile = profile_of(contracts)
         self._events: dict[str, Mapping[str, Any]] = {}
@@ -66,6 +69,7 @@ class Scopes:
             sets={**self.contracts.sets, **self.shared.sets},
             conditions=self.shared.conditions,
             thing=self.thing,
+            is_published=self.is_published,
             aggregates=self._fields,
             event_types=self.contracts.by_name.keys(),
             types=self._types,

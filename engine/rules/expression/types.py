@@ -50,6 +50,8 @@ class Scope(msgspec.Struct, frozen=True, gc=False):
     thing
         The kind of thing that the rule is about, '' for a person: its windows of whole days are
         counted by day (engine/profile/things/tally.py).
+    is_published
+        The rule was taken once: what can be run and never comes true is no mistake any more.
     """
 
     events: Mapping[str, Mapping[str, Any]]
@@ -62,6 +64,7 @@ class Scope(msgspec.Struct, frozen=True, gc=False):
     labels: Mapping[str, Mapping[str, str]] = {}
     conditions: Mapping[str, Any] = {}
     thing: str = ""
+    is_published: bool = False
 
 
 class Problem(NamedTuple):

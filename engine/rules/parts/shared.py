@@ -64,7 +64,13 @@ def is_shared(text: str) -> bool:
     return not _IS_RULE.search(text) and bool(_IS_SHARED.search(text))
 
 
-def parse_shared(texts: Mapping[str, str], contracts: Contracts, problems: list[Problem]) -> Shared:
+def parse_shared(
+    texts: Mapping[str, str],
+    contracts: Contracts,
+    problems: list[Problem],
+    *,
+    is_published: bool = False,
+) -> Shared:
     """Return what some files share, by path; their mistakes go to `problems`.
 
     Raises
@@ -72,7 +78,7 @@ def parse_shared(texts: Mapping[str, str], contracts: Contracts, problems: list[
     RulesError
         If a text is no YAML at all.
     """
-    files = _Files(contracts)
+    files = _Files(contracts, is_published=is_published)
     for path, text in sorted(texts.items()):
         root, found = parse_source(path, text)
         reader = Reader(path)
@@ -89,8 +95,9 @@ def parse_shared(texts: Mapping[str, str], contracts: Contracts, problems: list[
 class _Files:
     """The files read so far; conditions are compiled when all names are known."""
 
-    def __init__(self, contracts: Contracts) -> None:
+    def __init__(self, contracts: Contracts, *, is_published: bool) -> None:
         self.contracts = contracts
+        self.is_published = is_published
         self.readers: list[Reader] = []
         self.sets: dict[str, tuple[str, ...]] = {}
         self.catalogue: dict[str, frozenset[str]] = {}
@@ -188,7 +195,7 @@ class _Files:
 
     def compiled(self, reader: Reader, body: Node) -> Condition | None:
         known: Any = Shared(self.sets, self.done)
-        scope = Scopes(self.contracts, known).scope()
+        scope = Scopes(self.contracts, known, is_published=self.is_published).scope()
         return reader.expression(body, lambda text: compile_condition(text, scope, trigger=""))
 
 

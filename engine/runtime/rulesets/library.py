@@ -160,6 +160,7 @@ class ArtefactLibrary:
                     version=version,
                     before=before,
                     between=lambda: _let_others_run(given_up),
+                    is_published=True,
                 )
             )
         except asyncio.CancelledError:

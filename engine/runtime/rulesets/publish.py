@@ -188,14 +188,12 @@ class Publication:
         check_known(who, self._settings.topics_dir)
         shelf = await self.shelf()
         live = _artefact(shelf, shelf.live)
-        rules = compile_rules(live.rules, parse_contracts(live.contracts), version="live").rules
+        rules = rules_of(live).rules
         if rule not in rules or rules[rule].status == "retired":
             raise EngineError(f"no rule `{rule}` is live", code="rules/unknown")
         path = rules[rule].path
         text = with_status(live.rules[path], "retired")
         changed = {**live.rules, path: text}
-        done = compile_rules(changed, parse_contracts(live.contracts), version="retired")
-        assert done.rules[rule].status == "retired", "the line that says so was changed"
         found = Artefact(
             version="",
             rules=changed,
@@ -206,6 +204,8 @@ class Publication:
             why=why,
             previous=shelf.live,
         )
+        done = rules_of(found).rules[rule]
+        assert done.status == "retired", "the line that says so was changed"
         found.version = shelf.next_version(found.hash)
         await self._publisher.publish([artefact_record(found, self._secret)])
         told = f"{rule}: {why}" if why else rule
@@ -370,7 +370,7 @@ def with_status(text: str, status: str) -> str:
 def rules_of(artefact: Artefact) -> RuleSet:
     """Return the rule set of an artefact, compiled."""
     contracts = parse_contracts(artefact.contracts)
-    return compile_rules(artefact.rules, contracts, version=artefact.version)
+    return compile_rules(artefact.rules, contracts, version=artefact.version, is_published=True)
 
 
 def _artefact(shelf: Shelf, version: str) -> Artefact:

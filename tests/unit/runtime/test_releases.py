@@ -11,11 +11,16 @@ import orjson
 import pytest
 
 from engine.adapters.memory import MemoryLog
-from engine.errors import ConfigError
+from engine.errors import ConfigError, RulesError
 from engine.events import topics
+from engine.events.contract import parse_contracts
 from engine.events.record import Outgoing
+from engine.profile.model import Actor
+from engine.rules.compile import compile_rules
+from engine.rules.text.problems import Problem
 from engine.runtime.rulesets import library as library_
 from engine.runtime.rulesets.library import ArtefactLibrary
+from engine.runtime.rulesets.publish import rules_of
 from engine.runtime.rulesets.releases import (
     SIZE_MAX,
     Artefact,
@@ -117,12 +122,53 @@ def test_a_worker_does_not_take_a_forged_rule_set() -> None:
     assert set(library.book.rule_sets) == {"v1"}
 
 
+def contract_texts() -> dict[str, str]:
+    return {"sets.yaml": Path("topics/sets.yaml").read_text(encoding="utf-8")} | {
+        str(path): path.read_text(encoding="utf-8") for path in Path("topics/events").glob("*.yaml")
+    }
+
+
+NO_SENSE = {
+    "shop.yaml": "rule: shop\nowner: o\nkey: store\nstatus: live\n"
+    "when: [{event: store.served, where: profile.tier == 'gold'}]\ndo: [{case: c}]\n",
+    "risk.yaml": "rule: risk\nowner: o\nstatus: live\n"
+    "when: [{event: cart.updated, where: conditions.risky}]\ndo: [{case: c}]\n",
+    "shared.yaml": "conditions: {risky: features.churn_risk >= 30}\n",
+}
+
+
+def test_what_an_earlier_release_let_through_goes_on_running() -> None:
+    """A stricter check must not stop the partitions in which customers wait for its rules."""
+    with pytest.raises(RulesError) as refused:
+        compile_rules(NO_SENSE, parse_contracts(contract_texts()), version="new")
+    codes = {each.code for each in refused.value.problems if isinstance(each, Problem)}
+    assert codes == {"E204", "E214"}
+    found = Artefact(version="v1", rules=NO_SENSE, contracts=contract_texts(), lateness_ms={})
+    library = ArtefactLibrary(a_log(artefact_record(found, SECRET)), secret=SECRET)
+    asyncio.run(library.need("ruleset", "v1"))
+    rules = library.book.rule_sets["v1"].rules
+    assert [rule.id for rule in rules.values()] == ["risk", "shop"]
+    calm, never = Actor(), Actor()
+    calm.scores["churn_risk"], never.scores["churn_risk"] = 0.9, 31.0
+    where = rules["risk"].steps[0].where
+    assert where is not None
+    assert [where.holds({"step0": {}}, each, 0) for each in (calm, never)] == [False, True]
+    assert rules_of(found).rules["shop"].status == "live", "who retires it can read it too"
+
+
+def test_what_cannot_be_read_is_refused_wherever_it_comes_from() -> None:
+    broken = {"r.yaml": NO_SENSE["shop.yaml"].replace("'gold'", "1")}
+    found = Artefact(version="v1", rules=broken, contracts=contract_texts(), lateness_ms={})
+    library = ArtefactLibrary(a_log(artefact_record(found, SECRET)), secret=SECRET)
+    with pytest.raises(RulesError):
+        asyncio.run(library.need("ruleset", "v1"))
+    assert "v1" in library.refused
+
+
 def test_the_next_version_reads_only_the_files_that_changed() -> None:
     rule = "rule: {0}\nowner: o\nwhen: [{{event: cart.updated}}]\ndo: [{{case: {1}}}]\n"
     files = {f"{name}.yaml": rule.format(name, "c") for name in "ab"}
-    contracts = {"sets.yaml": Path("topics/sets.yaml").read_text(encoding="utf-8")} | {
-        str(path): path.read_text(encoding="utf-8") for path in Path("topics/events").glob("*.yaml")
-    }
+    contracts = contract_texts()
     changed = contracts | {"sets.yaml": contracts["sets.yaml"] + "\n# changed\n"}
     versions = {
         "v1": (files, contracts),
