@@ -15,7 +15,7 @@ identity, profile. `windows_us` at 30 and 500 events a customer: see `windows.py
 import argparse
 import gc
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import process_time
 from typing import Any
 
@@ -26,6 +26,7 @@ from engine.cli.run import GC_THRESHOLD
 from engine.clock import SECOND_MS
 from engine.config import Settings
 from engine.events.codec import decode
+from engine.events.contract import Contracts
 from engine.events.model import Event
 from engine.matching import match
 from engine.outcome import Meta, Outcome
@@ -39,7 +40,7 @@ from engine.runtime.setup import contracts_of
 from engine.simulation.backtest import Watch
 from tests.bench import bare
 from tests.bench import windows as windows_bench
-from tests.bench.load import START_MS, events, rule_texts, wanted
+from tests.bench.load import START_MS, Wanted, events, rule_texts, wanted
 
 CUSTOMERS = 2_000
 SIZES = (10, 100, 1_000, 5_000)
@@ -110,6 +111,17 @@ def backtest(texts: dict[str, str], values: list[bytes], settings: Settings) -> 
     return len(values) / (process_time() - began)
 
 
+def kept(runs: int, nothing: RuleSet, found: list[Event]) -> dict[str, float]:
+    """Return bytes of a customer's windows, and CPU us to encode and decode them, in turns."""
+    ours, lists = _held(nothing, found)[1], bare.logs_of(found)
+    pairs = [
+        windows_bench.kept("exact", ours, dict[str, Log])
+        | windows_bench.kept("bare", lists, dict[str, bare.Times])
+        for _ in range(runs)
+    ]
+    return {name: round(statistics.median(each[name] for each in pairs), 2) for name in pairs[0]}
+
+
 def windows_us(runs: int, each: int) -> dict[str, float]:
     """Return CPU us an event with `each` events a customer, beside running totals."""
     found = [windows_bench.measure(WINDOW_EVENTS, each) for _ in range(runs)]
@@ -137,42 +149,52 @@ def median(runs: int, measure: Callable[[], float]) -> float:
     return round(statistics.median(measure() for _ in range(runs)), 2)
 
 
+def beside(
+    runs: int, rules: RuleSet, asked: Sequence[Wanted], found: list[Event]
+) -> tuple[float, float]:
+    """Return CPU us an event of the engine and of `bare.py`, measured in turns."""
+    pairs = [(held_against(rules, found), bare.held_against(asked, found)) for _ in range(runs)]
+    ours, least = (round(statistics.median(each), 2) for each in zip(*pairs, strict=True))
+    return ours, least
+
+
+def compiling(texts: dict[str, str], contracts: Contracts) -> tuple[RuleSet, dict[str, float]]:
+    """Return (the rules, CPU ms of compiling all, one changed file, the functions alone)."""
+    began = process_time()
+    rules = compile_rules(texts, contracts, version="v")
+    whole = process_time() - began
+    seconds = {"all": whole, "one": one_changed(texts, rules), "functions": functions(rules)}
+    return rules, {name: round(each * 1e3) for name, each in seconds.items()}
+
+
 def measure(runs: int, count: int) -> dict[str, Any]:
     """Return all figures."""
     settings = Settings()
     contracts = contracts_of(settings)
     values = [record.value for _, record in events(settings, count, CUSTOMERS)]
     found = [decode(value) for value in values]
+    nothing = compile_rules({}, contracts, version="v")
     us: dict[str, dict[str, float]] = {"chatty": {}, "selective": {}}
     bare_us: dict[str, dict[str, float]] = {"chatty": {}, "selective": {}}
     compile_ms: dict[str, float] = {}
     functions_ms: dict[str, float] = {}
-    for kind, sizes in us.items():
+    alone = beside(runs, nothing, (), found)
+    for kind in us:
         for size in SIZES:
-            texts = rule_texts(size, chatty=kind == "chatty")
-            began = process_time()
-            rules = compile_rules(texts, contracts, version="v")
-            compile_ms[f"rules_{size}"] = round((process_time() - began) * 1e3)
-            compile_ms[f"one_of_{size}"] = round(one_changed(texts, rules) * 1e3)
-            functions_ms[f"rules_{size}"] = round(functions(rules) * 1e3)
-            sizes[f"rules_{size}"] = median(runs, lambda r=rules: held_against(r, found))  # type: ignore[misc]
-            asked = wanted(size, chatty=kind == "chatty")
-            bare_us[kind][f"rules_{size}"] = median(
-                runs,
-                lambda asked=asked: bare.held_against(asked, found),  # type: ignore[misc]
-            )
-    nothing = compile_rules({}, contracts, version="v")
+            name, chatty = f"rules_{size}", kind == "chatty"
+            rules, ms = compiling(rule_texts(size, chatty=chatty), contracts)
+            compile_ms |= {name: ms["all"], f"one_of_{size}": ms["one"]}
+            functions_ms[name] = ms["functions"]
+            asked = wanted(size, chatty=chatty)
+            us[kind][name], bare_us[kind][name] = beside(runs, rules, asked, found)
     return {
         "us_per_event": us["chatty"],
         "us_per_event_selective": us["selective"],
-        "us_nothing": median(runs, lambda: held_against(nothing, found)),
+        "us_nothing": alone[0],
         "us_bare": bare_us["chatty"],
         "us_bare_selective": bare_us["selective"],
-        "us_bare_nothing": median(runs, lambda: bare.held_against([], found)),
-        "kept": {
-            **windows_bench.kept("exact", _held(nothing, found)[1], dict[str, Log]),
-            **windows_bench.kept("bare", bare.logs_of(found), dict[str, bare.Times]),
-        },
+        "us_bare_nothing": alone[1],
+        "kept": kept(runs, nothing, found),
         "windows_us": {f"events_{n}": windows_us(runs, n) for n in (30, 500)},
         "timer_us": median(runs, timers),
         "compile_ms": compile_ms,
