@@ -11,6 +11,7 @@ from engine.profile.things.tally import Tallied
 from engine.rules.expression import words
 from engine.rules.expression.check import Checker
 from engine.rules.expression.generate import Writer
+from engine.rules.expression.lex import UNREAD
 from engine.rules.expression.meaning import (
     Aggregate,
     All,
@@ -178,7 +179,18 @@ def _checked(
         if sum([part.__class__ is Aggregate for part in found]) <= AGGREGATES_MAX:
             return meaning, found
         problems.append(_too_costly(text))
-    raise ExpressionErrors(sorted(set(problems)))
+    raise ExpressionErrors(_first(problems))
+
+
+def _first(problems: list[Problem]) -> list[Problem]:
+    """Return problems in order, without what only follows from a word that could not be read."""
+    unread = [problem.offset for problem in problems if problem.code == UNREAD]
+    return [
+        problem
+        for problem in sorted(set(problems))
+        if problem.code == UNREAD
+        or not any(problem.offset <= at < problem.offset + problem.length for at in unread)
+    ]
 
 
 def _steps_most(meaning: Meaning) -> int:

@@ -209,6 +209,7 @@ write {} without quotes => 去掉引号写成 {}
 write "{}" if it is a text => 如果是文本请写 "{}"
 write it in quotes => 请加引号
 write text in double quotes => 文本请放在双引号中
+write a field by its name, such as {} => 字段请写契约中的名称，例如 {}
 write {} to look inside a text => 查找文本内容请写 {}
 write {} for a field => 字段请写 {}
 write a word, such as {} => 写一个词，例如 {}

@@ -142,6 +142,10 @@ from tests.unit.rules.expression.expression_scope import SCOPE, problems
         ("event.s == today", "E201", "today", None, 'write count("order.placed", today)'),
         ("event.category in [toys]", "E201", "toys", None, 'write "toys" if it is a text'),
         ("profile.city == 上海", "E110", "上海", None, "write text in double quotes"),
+        ("event.s.contains(上海)", "E110", "上海", None, "write text in double quotes"),
+        ("金额 > 100", "E110", "金额", None, "write a field by its name, such as event.value"),
+        ("event.金额 > 1", "E110", "金额", None, "write a field by its name, such as event.value"),
+        ("(金额 > 1)", "E110", "金额", None, "write a field by its name, such as event.value"),
     ],
 )
 def test_a_mistake_is_told_at_its_place_with_what_would_be_right(
@@ -176,6 +180,17 @@ def test_all_mistakes_are_told_at_once_in_order() -> None:
 def test_a_look_alike_or_a_note_is_one_mistake_each(text: str) -> None:
     codes = [problem.code for problem in problems(text)]
     assert codes in (["E115", "E115"], ["E110"])
+
+
+@pytest.mark.parametrize("text", ["金额 > 100", "100 < 金额", "size(金额) > 1"])
+def test_what_follows_from_a_word_that_cannot_be_read_is_not_told_too(text: str) -> None:
+    assert [problem.code for problem in problems(text)] == ["E110"]
+    others = [problem.code for problem in problems(f"event.itms > 1 && {text}")]
+    assert others == ["E203", "E110"], "what is wrong elsewhere is told all the same"
+
+
+def test_a_name_in_another_script_is_one_mistake() -> None:
+    assert [problem.code for problem in problems("event.金额 > 100")] == ["E110"]
 
 
 def test_places_are_counted_in_characters_also_after_chinese_text() -> None:
