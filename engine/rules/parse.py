@@ -250,7 +250,7 @@ class _Parser:
                 continue
             words: set[str] = set()
             named = getattr(self.scopes.profile.get(name), "choices", None) or ""
-            choices = sets.get(named, ())
+            choices = () if self.scopes.is_published else sets.get(named, ())
             for item in reader.items(node, name):
                 of = item.text.removeprefix("sets.")
                 if of == item.text:

@@ -65,7 +65,8 @@ class Scopes:
         return Scope(
             events=self._events,
             profile=self.profile,
-            features={} if self.thing else schema.FEATURES,  # scores are of people
+            # Scores are of people; in what was let through before they are never known.
+            features=schema.FEATURES if self.is_published or not self.thing else {},
             sets={**self.contracts.sets, **self.shared.sets},
             conditions=self.shared.conditions,
             thing=self.thing,

@@ -133,6 +133,10 @@ NO_SENSE = {
     "when: [{event: store.served, where: profile.tier == 'gold'}]\ndo: [{case: c}]\n",
     "risk.yaml": "rule: risk\nowner: o\nstatus: live\n"
     "when: [{event: cart.updated, where: conditions.risky}]\ndo: [{case: c}]\n",
+    "queue.yaml": "rule: queue\nowner: o\nkey: store\nstatus: live\n"
+    "when: [{event: store.served, where: features.churn_risk > 0.5}]\ndo: [{case: c}]\n",
+    "trial.yaml": "rule: trial\nowner: o\nstatus: live\nwhen: [{event: cart.updated}]\n"
+    "scope: {tier: [platinum]}\ndo: [{case: c}]\n",
     "shared.yaml": "conditions: {risky: features.churn_risk >= 30}\n",
 }
 
@@ -142,12 +146,15 @@ def test_what_an_earlier_release_let_through_goes_on_running() -> None:
     with pytest.raises(RulesError) as refused:
         compile_rules(NO_SENSE, parse_contracts(contract_texts()), version="new")
     codes = {each.code for each in refused.value.problems if isinstance(each, Problem)}
-    assert codes == {"E204", "E214"}
+    assert codes == {"E204", "E205", "E213", "E214"}
     found = Artefact(version="v1", rules=NO_SENSE, contracts=contract_texts(), lateness_ms={})
     library = ArtefactLibrary(a_log(artefact_record(found, SECRET)), secret=SECRET)
     asyncio.run(library.need("ruleset", "v1"))
     rules = library.book.rule_sets["v1"].rules
-    assert [rule.id for rule in rules.values()] == ["risk", "shop"]
+    assert [rule.id for rule in rules.values()] == ["queue", "risk", "shop", "trial"]
+    queue = rules["queue"].steps[0].where
+    assert queue is not None
+    assert not queue.holds({"step0": {}}, Actor(kind="store"), 0), "a shop has no score"
     calm, never = Actor(), Actor()
     calm.scores["churn_risk"], never.scores["churn_risk"] = 0.9, 31.0
     where = rules["risk"].steps[0].where
