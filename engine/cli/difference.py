@@ -46,7 +46,7 @@ def text_diff(
     return "\n".join(lines)
 
 
-def unfit(texts: Mapping[str, str], topics_dir: str, lang: str) -> list[str]:
+def refused_today(texts: Mapping[str, str], topics_dir: str, lang: str) -> list[str]:
     """Return what in rule files, by path, does not fit the contracts of a folder; a text each.
 
     Rules that went live before run under the contracts of then; but no event has a field any more

@@ -16,7 +16,7 @@ from engine.adapters.files import read_contracts, read_text
 from engine.api.refusals import refused
 from engine.cli.backtest import TOPIC, proposed, tried
 from engine.cli.bars import LEFT_OUT
-from engine.cli.difference import difference, text_diff, unfit
+from engine.cli.difference import difference, refused_today, text_diff
 from engine.cli.language import add_language
 from engine.cli.mistakes import mistaken
 from engine.cli.published import show
@@ -193,7 +193,9 @@ def _roll_back(arguments: Namespace, settings: Settings) -> dict[str, Any]:
     shelf = _with(settings, lambda house: house.shelf())
     return {
         **told,
-        "unfit": unfit(shelf.artefacts[told["version"]].rules, settings.topics_dir, arguments.lang),
+        "unfit": refused_today(
+            shelf.artefacts[told["version"]].rules, settings.topics_dir, arguments.lang
+        ),
     }
 
 

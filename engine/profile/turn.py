@@ -31,7 +31,7 @@ class Turn(msgspec.Struct, gc=False):
     lateness_ms: Callable[[str], int]
     by_timer: bool = False  # a tick opened this turn, not an event: its triggers have waited
     passed: int = 0
-    # Tuples: most turns have no effect, and four lists would be most of what a turn costs.
+    # Tuples: most turns have no effect, and four lists would be nearly half of what one costs.
     emitted: tuple[msgspec.Struct, ...] = ()
     derived: tuple[Event, ...] = ()
     moved: tuple[Move, ...] = ()

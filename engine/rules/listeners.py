@@ -14,13 +14,13 @@ JUDGED_MAX = 100  # conditions of one function
 class Listener(NamedTuple):
     """A rule that an event type may concern.
 
-    `rank`: its turn. `places`: its steps, last first. `holds`: its condition was asked and does.
+    `rank`: its turn. `places`: its steps, last first. `is_known`: its condition holds, as asked.
     """
 
     rank: int
     rule: Rule
     places: tuple[int, ...]
-    holds: bool = False
+    is_known: bool = False
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class Judge:
 
     def _first_asked(self, data: Mapping[str, Any], actor: Actor, at: int) -> tuple[Listener, ...]:
         given = [
-            (where, each._replace(holds=True))
+            (where, each._replace(is_known=True))
             for each in self.listeners
             if (where := each.rule.steps[0].where) is not None
         ]

@@ -41,7 +41,7 @@ NOTHING = Columns()
 
 
 def joined(reads: Iterable[Mapping[str, Columns]]) -> dict[str, Columns]:
-    """Return, by event type, the columns that any of `reads` needs, sorted by name."""
+    """Return, by event type, the columns that any of `reads` needs, by name; of no other types."""
     numbers: dict[str, set[str]] = {}
     words: dict[str, set[str]] = {}
     for read in reads:

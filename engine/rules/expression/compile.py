@@ -11,7 +11,6 @@ from engine.profile.things.tally import Tallied
 from engine.rules.expression import words
 from engine.rules.expression.check import Checker
 from engine.rules.expression.generate import Writer
-from engine.rules.expression.lex import UNREAD
 from engine.rules.expression.meaning import (
     Aggregate,
     All,
@@ -29,6 +28,7 @@ from engine.rules.expression.reading import STEPS_MAX, TooLarge
 from engine.rules.expression.types import ExpressionErrors, FieldType, Problem, Scope
 
 SHARED_FROM = 3  # conditions of one function: for fewer an exact count is more than they need
+_UNREAD = "E110"  # what is no part of any expression
 
 Events = Mapping[str, dict[str, Any]]
 """Alias of a step -> the data of the event that it matched."""
@@ -113,9 +113,7 @@ def chooser(given: Sequence[tuple[Condition, T]]) -> Chooser[T]:
     It is a function of (the event's data, actor, at); an aggregate that several of them read is
     worked out once. It raises where a value is of a wrong type: then ask each condition.
     """
-    writer = Writer("fast", alone=True)
-    if len(given) < SHARED_FROM:
-        writer.shared = None
+    writer = Writer("fast", alone=True, shares=len(given) >= SHARED_FROM)
     codes = []
     for condition, beside in given:
         writer.steps = 0  # the limit is of one condition
@@ -184,11 +182,11 @@ def _checked(
 
 def _first(problems: list[Problem]) -> list[Problem]:
     """Return problems in order, without what only follows from a word that could not be read."""
-    unread = [problem.offset for problem in problems if problem.code == UNREAD]
+    unread = [problem.offset for problem in problems if problem.code == _UNREAD]
     return [
         problem
         for problem in sorted(set(problems))
-        if problem.code == UNREAD
+        if problem.code == _UNREAD
         or not any(problem.offset <= at < problem.offset + problem.length for at in unread)
     ]
 

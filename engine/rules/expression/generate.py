@@ -314,7 +314,7 @@ class Writer(Reading):
         unset = [f"{name} = unset" for name in (self.shared or {}).values()]
         asked: list[str] = []
         for code, beside in given:
-            name = f"c{len(asked)}"
+            name = f"given{len(asked)}"
             self.names[name] = beside
             asked.append(f"if {code}: found += ({name},)")
         lines = [

@@ -10,7 +10,6 @@ from engine.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from engine.rules.expression.types import Problem
 
 INT_MAX = 2**63 - 1
-UNREAD = "E110"  # the code of what is no part of any expression
 
 UNIT_MS = {
     "ms": 1,
@@ -236,7 +235,7 @@ def _escape(text: str, at: int, problems: list[Problem]) -> tuple[str, int]:
 def _unreadable(text: str, place: int, problems: list[Problem]) -> Token:
     if text[place] == "#":
         end = len(text) if (line := text.find("\n", place)) < 0 else line
-        problems.append(Problem(place, 1, UNREAD, "'#' is no expression", "write // before a note"))
+        problems.append(Problem(place, 1, "E110", "'#' is no expression", "write // before a note"))
         return Token("unreadable", "", place, end)
     end = place + 1
     while end < len(text) and text[end] not in _STOPS and not text[end].isascii():
@@ -246,7 +245,7 @@ def _unreadable(text: str, place: int, problems: list[Problem]) -> Token:
     if written.isalpha():
         is_name = _NAME_FOLLOWS.search(text, 0, place)
         hint = "write a field by its name, such as event.value" if is_name else _QUOTE
-    problems.append(Problem(place, end - place, UNREAD, f"'{written}' is no expression", hint))
+    problems.append(Problem(place, end - place, "E110", f"'{written}' is no expression", hint))
     # Text of another script stands where a value was meant: read on as if it had its quotes.
     kind = "string" if written.isalpha() else "unreadable"
     return Token(kind, written, place, end, written)

@@ -98,11 +98,11 @@ def joined(parts: tuple[str, ...] | list[str], word: str = "and") -> str:
 class Reading:
     """The names of one function's code; `names` is what its globals stand for.
 
-    `alone`: the function is of one event's data. `shared`: aggregates that its conditions share,
-    with the names of what they gave; None where each works out its own.
+    `alone`: the function is of one event's data. `shares`: its conditions share aggregates, and
+    `shared` has the names of what they gave.
     """
 
-    def __init__(self, form: str, *, alone: bool = False) -> None:
+    def __init__(self, form: str, *, alone: bool = False, shares: bool = False) -> None:
         self.careful = form == "careful"
         self.parameters = "data, actor, at" if alone else "events, actor, at"
         self.checks = self.careful  # does a read check its type
@@ -111,7 +111,7 @@ class Reading:
         self.aliases: dict[str, str] = {}
         self.functions: list[str] = []
         self.alone = alone
-        self.shared: dict[str, str] | None = {} if alone else None
+        self.shared: dict[str, str] | None = {} if shares else None
         self.rows: Rows | None = None
         self.temporaries = 0
         self.steps = 0

@@ -14,7 +14,7 @@ from engine.adapters.files import read_contracts
 from engine.cli import publishing
 from engine.cli.backtest import instant, proposed
 from engine.cli.bars import show
-from engine.cli.difference import unfit
+from engine.cli.difference import refused_today
 from engine.cli.main import main
 from engine.cli.mistakes import mistaken
 from engine.config import Settings
@@ -309,11 +309,11 @@ def test_live_rules_are_as_they_went_live_whatever_the_contracts_say_today(here:
 
 def test_what_of_old_rules_does_not_fit_the_contracts_of_today_is_told(here: Path) -> None:
     live, _ = gone(here)
-    (told,) = unfit(live.files.texts, str(ROOT / "topics"), "en")
+    (told,) = refused_today(live.files.texts, str(ROOT / "topics"), "en")
     assert "event 'cart.updated' has no field 'points'" in told and "event.points > 9" in told
     rest = {path: text for path, text in live.files.texts.items() if path != "points.yaml"}
-    assert unfit(rest, str(ROOT / "topics"), "en") == []
-    assert unfit(live.files.texts, str(here / "nowhere"), "en") == []
+    assert refused_today(rest, str(ROOT / "topics"), "en") == []
+    assert refused_today(live.files.texts, str(here / "nowhere"), "en") == []
 
 
 def test_a_file_has_one_name_from_wherever_it_is_asked_for(
